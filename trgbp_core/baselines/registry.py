@@ -1,0 +1,64 @@
+"""What every attribution method looks like from outside, and the list of them all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from torch import Tensor, nn
+
+from ..trgbp import Target
+
+Progress = Callable[[float], None]
+
+
+class NotApplicable(ValueError):
+    """A method's own assumptions exclude this network; the message says which."""
+
+
+class Attribute(Protocol):
+    """``(network, x, target) -> (N, 1, H, W)``: one map for each picture, signed where the method's authors sign it."""
+
+    def __call__(self, network: nn.Module, x: Tensor, target: Target = None, *, progress: Progress | None = None) -> Tensor: ...
+
+
+@dataclass(frozen=True)
+class Method:
+    """One attribution method.
+
+    Attributes:
+        key: its name in :data:`METHODS`. title: its name on the page.
+        family: ``gradients``, ``paths``, ``activations``, ``biases``, ``propagation``, ``references`` or ``patterns``.
+        citation: authors and year. what: what it does, in one line. promise: what its authors promise. failure: its known failure.
+        signed: show both signs (with a diverging colour map), or relu.
+        attribute: ``(network, x, target=None, *, progress=None) -> (N, 1, H, W)``. ``progress`` is called with the share done, 0 to 1;
+            it may raise to cancel. Raises :class:`NotApplicable` where the method's assumptions exclude the network.
+    """
+
+    key: str
+    title: str
+    family: str
+    citation: str
+    what: str
+    promise: str
+    failure: str
+    attribute: Attribute
+    signed: bool = False
+
+
+METHODS: dict[str, Method] = {}
+
+
+def register(
+    key: str, *, title: str, family: str, citation: str, what: str, promise: str, failure: str, signed: bool = False
+) -> Callable[[Attribute], Attribute]:
+    """Put the decorated function into :data:`METHODS` under ``key``; see :class:`Method`."""
+
+    def decorate(attribute: Attribute) -> Attribute:
+        if key in METHODS:
+            raise ValueError(f"There is a method {key!r} already.")
+        METHODS[key] = Method(key, title, family, citation, what, promise, failure, attribute, signed)
+        return attribute
+
+    return decorate

@@ -1,0 +1,116 @@
+"""Where a layer's kernel lands: tap counts, spreading of bias maps, upsampling.
+
+Everything here follows from shapes alone. A convolution is separable in *where* it looks (not in what it computes), so the
+spreading of Eq. 8 is two small matrices, one a spatial axis, whatever the stride, dilation or asymmetry of the padding.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+Psi = Literal["paper", "conserving"]
+Pair = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Window:
+    """The geometry of one bias-carrying layer: which input pixels an output position looks at.
+
+    All pairs are (vertical, horizontal), in pixels. ``padding`` is what lies before the first row and column; what lies after the
+    last follows from the sizes. The default is a 1×1 layer.
+    """
+
+    input_size: Pair
+    output_size: Pair
+    kernel: Pair = (1, 1)
+    stride: Pair = (1, 1)
+    padding: Pair = (0, 0)
+    dilation: Pair = (1, 1)
+
+    @classmethod
+    def pointwise(cls, size: Pair) -> Window:
+        """A 1×1 layer over a map of ``size`` pixels."""
+        return cls(size, size)
+
+    @classmethod
+    def whole(cls, size: Pair) -> Window:
+        """A linear layer after a flatten: one output position that looks at the whole map of ``size`` pixels."""
+        return cls(size, (1, 1), kernel=size)
+
+
+@lru_cache(maxsize=1024)
+def _axis_taps(length: int, outputs: int, kernel: int, stride: int, padding: int, dilation: int) -> Tensor:
+    """(length, outputs) float64: 1 where the kernel at an output position has a tap on an input pixel."""
+    first = torch.arange(outputs) * stride - padding
+    position = first + torch.arange(kernel)[:, None] * dilation
+    taps = torch.zeros(length, outputs, dtype=torch.float64)
+    for row in position:
+        inside = (row >= 0) & (row < length)
+        taps[row[inside], torch.arange(outputs)[inside]] += 1
+    # A position that looks at padding only has no pixel of its own; its bias goes to the nearest one, so that no mass is lost.
+    empty = taps.sum(0) == 0
+    centre = (first + (kernel - 1) * dilation // 2).clamp(0, length - 1)
+    taps[centre[empty], torch.arange(outputs)[empty]] = 1
+    return taps
+
+
+def axis_taps(window: Window, axis: int) -> Tensor:
+    """(input, output) matrix of taps along one axis of ``window`` (0 vertical, 1 horizontal), float64."""
+    return _axis_taps(
+        window.input_size[axis],
+        window.output_size[axis],
+        window.kernel[axis],
+        window.stride[axis],
+        window.padding[axis],
+        window.dilation[axis],
+    )
+
+
+def tap_counts(window: Window) -> Tensor:
+    """n(j) of Eq. 8 (‖D_j‖): the kernel taps of every output position that fall inside the input. (h_out, w_out), float64."""
+    rows, columns = axis_taps(window, 0).sum(0), axis_taps(window, 1).sum(0)
+    return torch.outer(rows, columns)
+
+
+def spread(maps: Tensor, window: Window) -> Tensor:
+    """Carry a bias map back to the map of ones that it was convolved from: ``conv_transpose(maps / n, ones)`` (Eq. 8).
+
+    Args:
+        maps: (..., h_out, w_out), Σ_o b'_o g_o at the layer's output positions.
+        window: the layer's geometry.
+
+    Returns:
+        (..., h_in, w_in); its sum equals the sum of ``maps``.
+    """
+    if window.kernel == (1, 1) and window.stride == (1, 1) and window.input_size == window.output_size:
+        return maps
+    rows, columns = axis_taps(window, 0), axis_taps(window, 1)
+    rows, columns = (rows / rows.sum(0)).to(maps), (columns / columns.sum(0)).to(maps)
+    return rows @ maps @ columns.T
+
+
+def upsample(maps: Tensor, size: Pair, psi: Psi = "paper") -> Tensor:
+    """ψ of Eq. 9: bilinear (``align_corners=False``) to ``size``; a 1×1 map becomes a constant.
+
+    ``psi="paper"`` is the paper's plain upsampling, which counts a value of a coarse map once for every pixel it covers.
+    ``psi="conserving"`` divides by that number, so that a map keeps its mass.
+
+    Args:
+        maps: (N, C, h, w).
+        size: (H, W) of the result.
+
+    Raises:
+        ValueError: ``psi`` is neither of the two.
+    """
+    if psi not in ("paper", "conserving"):
+        raise ValueError(f'psi is "paper" or "conserving", not {psi!r}.')
+    height, width = maps.shape[-2:]
+    if (height, width) != size:
+        maps = F.interpolate(maps, size=size, mode="bilinear", align_corners=False)
+    return maps * (height * width / (size[0] * size[1])) if psi == "conserving" else maps

@@ -1,0 +1,127 @@
+"""The way in: call a network once under a tape, then go backward as often as there are classes to ask about."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from .backward import workspace
+from .tape import LayerRecord, Tape
+
+
+@dataclass(frozen=True)
+class Recording:
+    """A recorded forward pass, ready for any number of backward passes.
+
+    Attributes:
+        logits: (N, classes), detached.
+        layers: bias-carrying layers from input to output; only those whose bias (or saturated rectifier) can speak.
+        rectified: names of the layers that a rectifier follows, directly or after an addition.
+        let_through: operations outside the theory that ``strict=False`` let through, as ``module: operation``.
+    """
+
+    input: Tensor
+    output: Tensor
+    logits: Tensor
+    layers: tuple[LayerRecord, ...]
+    rectified: frozenset[str]
+    let_through: tuple[str, ...]
+
+    def backward(self, cotangents: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """One backward pass for all classes together.
+
+        Args:
+            cotangents: (K, N, classes), one-hot for a class.
+
+        Returns:
+            the gradient at the input (K, N, C, H, W), and each layer's bias map Σ_o b'_o g_o (K, N, 1, h_out, w_out), not yet spread.
+        """
+        leaves = [self.input, *(layer.tap for layer in self.layers if layer.tap is not None)]
+
+        def one_class(cotangent: Tensor) -> tuple[Tensor, ...]:
+            return torch.autograd.grad(self.output, leaves, cotangent, retain_graph=True)
+
+        with workspace:
+            gradient, *maps = torch.func.vmap(one_class)(cotangents.to(self.output))
+        return gradient, maps
+
+
+def record(network: nn.Module, x: Tensor, *, tape: Tape | None = None, **options: Any) -> Recording:
+    """Call ``network(x)`` once under a tape.
+
+    Args:
+        network: any module that maps (N, C, H, W) to (N, classes); explained in evaluation mode whatever mode it is in, never changed.
+        x: (N, C, H, W), normalised.
+        tape: a tape with other rules; by default ``Tape(network, **options)``.
+
+    Raises:
+        UnsupportedOperation: an operation outside the theory, named.
+        ValueError: the input or the output has not the shape of a classifier's, or the network is scripted or quantised.
+    """
+    _check(network, x)
+    tape = tape or Tape(network, **options)
+    with torch.inference_mode(False), torch.enable_grad():
+        leaf = x.detach().clone(memory_format=torch.channels_last).requires_grad_()
+        with tape:
+            output = _logits(network(leaf.view_as(leaf)))
+    if not output.requires_grad:
+        raise ValueError("The network's output does not depend on the picture: there is nothing to explain.")
+    speaking = [(i, layer) for i, layer in enumerate(tape.layers) if layer.has_bias or i in tape.saturating]
+    reached = _reached(output, [layer.tap for _, layer in speaking])
+    kept = [pair for pair, reach in zip(speaking, reached, strict=True) if reach]
+    return Recording(
+        input=leaf,
+        output=output,
+        logits=output.detach(),
+        layers=tuple(layer for _, layer in kept),
+        rectified=frozenset(layer.name for i, layer in kept if i in tape.rectified),
+        let_through=tuple(dict.fromkeys(tape.outside)),
+    )
+
+
+def _reached(output: Tensor, taps: list[Tensor | None]) -> list[bool]:
+    """Which taps the output depends on: a layer whose batch norm was folded in, or an unused branch, is not on the way."""
+    found: set[int] = set()
+    seen: set[Any] = set()
+    stack = [output.grad_fn]
+    while stack:
+        node = stack.pop()
+        if node is None or node in seen:
+            continue
+        seen.add(node)
+        variable = getattr(node, "variable", None)
+        if variable is not None:
+            found.add(id(variable))
+        stack.extend(parent for parent, _ in node.next_functions)
+    return [tap is not None and id(tap) in found for tap in taps]
+
+
+def _check(network: nn.Module, x: Tensor) -> None:
+    if isinstance(network, torch.jit.ScriptModule):
+        raise ValueError("A scripted network hides its operations; explain the module it was scripted from.")
+    if x.dim() != 4:
+        raise ValueError(f"The input must be a batch of pictures (N, C, H, W); got {tuple(x.shape)}.")
+    if not torch.is_floating_point(x):
+        raise ValueError(f"The input must be normalised floating-point numbers, not {x.dtype}.")
+    if not bool(torch.isfinite(x).all()):
+        raise ValueError("The input holds NaN or infinite numbers.")
+    parameter = next((p for p in network.parameters() if p.is_floating_point()), None)
+    if parameter is not None and (parameter.dtype != x.dtype or parameter.device != x.device):
+        raise ValueError(
+            f"The network is {parameter.dtype} on {parameter.device}, the input {x.dtype} on {x.device}: "
+            "give both the same type and device."
+        )
+
+
+def _logits(output: Any) -> Tensor:
+    if isinstance(output, dict):
+        output = output.get("logits", output.get("out", next(iter(output.values()), None)))
+    elif not isinstance(output, Tensor):
+        output = getattr(output, "logits", output[0] if isinstance(output, (tuple, list)) and output else output)
+    if not isinstance(output, Tensor) or output.dim() != 2:
+        shape = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
+        raise ValueError(f"The network must return logits of shape (N, classes); it returned {shape}.")
+    return output

@@ -1,0 +1,260 @@
+"""TR-GBP (Section 4.1): guided backpropagation that hears the biases and forgets what the top classes share.
+
+One forward pass is recorded (:mod:`trgbp_core.tape`); one backward pass carries every class that is needed, the picked ones and the
+network's own top 5, and brings the guided gradient at the picture (R̃^0) and every layer's reconstruction of its map of ones (R̃^l,
+Eq. 8). All else is arithmetic: ``R̃ = R̃^0 + Σ_l ψ(R̃^l)`` (Eq. 9) and ``R_k = R̃_k − mean_{i ∈ top 5} R̃_i`` (Eq. 10).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+from .geometry import Pair, Psi, spread, upsample
+from .recording import Recording, record
+
+Target = int | Sequence[int] | Tensor | None
+TOP = 5
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A bias-carrying layer, l = 1..L from input to output.
+
+    Attributes:
+        index: l.
+        name: the module's qualified name; ``name#2`` where a module runs a second time.
+        kind: ``conv``, ``linear``, ``batch_norm`` (alone), ``rectifier`` (saturating, behind an addition) or ``constant``.
+        kernel: (vertical, horizontal), pixels of the layer's input.
+        filters: N of Section 4.2, the number of filters.
+        taps: p of Section 4.2, the filter size: input channels of a group × kernel taps.
+        size: (h, w) of R̃^l, the layer's spatial input.
+        rectified: a rectifier follows, directly or after an addition; where none does, Theorem 1 promises nothing.
+    """
+
+    index: int
+    name: str
+    kind: str
+    kernel: Pair
+    filters: int
+    taps: int
+    size: Pair
+    rectified: bool
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """What one picture's classes owe to its pixels and to every layer's biases. All maps are signed and detached.
+
+    Attributes:
+        logits: (1, C). probabilities: (1, C), their softmax.
+        top5: the network's own top classes, best first (fewer where the network has fewer classes).
+        classes: every class that can be asked for: the picked ones, then the rest of the top 5.
+        layers: the bias-carrying layers; ``layers[l - 1]`` belongs to R^l.
+        size: (H, W) of the picture.
+        let_through: operations outside the theory, if ``strict=False`` let any through.
+    """
+
+    logits: Tensor
+    classes: tuple[int, ...]
+    top5: tuple[int, ...]
+    layers: tuple[Layer, ...]
+    size: Pair
+    let_through: tuple[str, ...]
+    _gradients: dict[int, Tensor] = field(repr=False)
+    _maps: dict[int, tuple[Tensor, ...]] = field(repr=False)
+
+    @property
+    def probabilities(self) -> Tensor:
+        return self.logits.softmax(1)
+
+    def gradient(self, k: int) -> Tensor:
+        """The guided gradient ∂^g f_k/∂^g x at the picture itself, (1, C, H, W): Eq. 4, guided backpropagation."""
+        return self._gradients[self._known(k)]
+
+    def layer_raw(self, l: int, k: int) -> Tensor:  # noqa: E741 - the paper's symbol
+        """R̃^l_k (Eq. 8), (1, 1, h, w); ``l = 0`` is the guided gradient at the picture, summed over the colours.
+
+        Raises:
+            ValueError: no such layer, or ``k`` is not among :attr:`classes`.
+        """
+        if not 0 <= l <= len(self.layers):
+            raise ValueError(f"Layers run from 0 (the picture) to {len(self.layers)}; there is no layer {l}.")
+        return self._maps[self._known(k)][l]
+
+    def layer_attribution(self, l: int, k: int) -> Tensor:  # noqa: E741
+        """R^l_k = R̃^l_k − the mean over the top 5 of R̃^l_i, (1, 1, h, w)."""
+        return self.layer_raw(l, k) - self._shared(lambda i: self.layer_raw(l, i))
+
+    def raw(self, k: int, psi: Psi = "paper") -> Tensor:
+        """R̃_k = R̃^0_k + Σ_l ψ(R̃^l_k) (Eq. 9), (1, 1, H, W)."""
+        self._known(k)
+        return _aggregate((self.layer_raw(index, k) for index in range(len(self.layers) + 1)), self.size, psi)
+
+    def attribution(self, k: int, psi: Psi = "paper") -> Tensor:
+        """R_k = R̃_k − the mean over the top 5 of R̃_i (Eq. 10), (1, 1, H, W). Shown maps are ``relu(R_k)`` over their maximum.
+
+        ``psi="paper"`` upsamples plainly, as the paper does; ``psi="conserving"`` keeps the mass of every layer's map, so that all
+        layers speak at their true weight.
+        """
+        # ψ is linear: summing the class-specific maps of the layers is the same, and one sum for all classes less.
+        self._known(k)
+        return _aggregate((self.layer_attribution(index, k) for index in range(len(self.layers) + 1)), self.size, psi)
+
+    def _shared(self, of: Callable[[int], Tensor]) -> Tensor:
+        return torch.stack([of(i) for i in self.top5]).mean(0)
+
+    def _known(self, k: int) -> int:
+        if k not in self._maps:
+            raise ValueError(f"Class {k} was not explained; explained classes: {', '.join(map(str, self.classes))}.")
+        return k
+
+
+class RecordedPicture:
+    """One picture's recorded forward pass. Every further class costs one backward pass and no forward pass."""
+
+    def __init__(self, recording: Recording) -> None:
+        self._recording = recording
+        self._gradients: dict[int, Tensor] = {}
+        self._maps: dict[int, tuple[Tensor, ...]] = {}
+        self.logits = recording.logits
+        self.top5 = tuple(recording.logits[0].topk(min(TOP, recording.logits.shape[1])).indices.tolist())
+
+    def explain(self, targets: Iterable[int] | None = None) -> Explanation:
+        """Explain the classes ``targets`` (default: the best class), in one backward pass for all that were not asked for before."""
+        picked = [self.top5[0]] if targets is None else [_class_index(k, self.logits.shape[1]) for k in targets]
+        classes = tuple(dict.fromkeys([*picked, *self.top5]))
+        missing = [k for k in classes if k not in self._maps]
+        if missing:
+            gradients, maps = _class_maps(self._recording, torch.tensor(missing)[:, None])
+            for i, k in enumerate(missing):
+                self._gradients[k] = gradients[i]
+                self._maps[k] = tuple(m[i] for m in maps)
+        recording = self._recording
+        return Explanation(
+            logits=self.logits,
+            classes=classes,
+            top5=self.top5,
+            layers=_layers(recording),
+            size=(recording.input.shape[2], recording.input.shape[3]),
+            let_through=recording.let_through,
+            _gradients={k: self._gradients[k] for k in classes},
+            _maps={k: self._maps[k] for k in classes},
+        )
+
+
+class TRGBP:
+    """Explain any rectifier network; see :func:`trgbp_core.recording.record` for what that covers.
+
+    Args:
+        network: maps (N, C, H, W) to logits (N, classes). Neither its mode nor anything else of it is changed; what is explained is
+            its evaluation mode. Any number of threads may share it.
+        guided: the guided rule (Eq. 4). ``False`` gives the ordinary gradient, for which Σ x·∂f_k/∂x + Σ_l Σ R^l_k = f_k exactly.
+        strict: refuse operations that the theory does not cover. ``False`` lets them through with their ordinary gradient and lists
+            them in :attr:`Explanation.let_through`.
+
+    Example:
+        >>> zoo = load_model("efficientnet_lite0")
+        >>> e = TRGBP(zoo.network).explain(zoo.preprocess(picture))
+        >>> heat = e.attribution(e.top5[0]).relu()
+    """
+
+    def __init__(self, network: nn.Module, *, guided: bool = True, strict: bool = True) -> None:
+        self.network = network
+        self.guided = guided
+        self.strict = strict
+
+    def record(self, x: Tensor) -> RecordedPicture:
+        """Run the forward pass of one picture, (1, C, H, W); ask the result for explanations.
+
+        Raises:
+            UnsupportedOperation: the network holds an operation that the theory does not cover.
+            ValueError: ``x`` is not one picture, or does not fit the network.
+        """
+        if x.dim() == 4 and len(x) != 1:
+            raise ValueError(f"explain takes one picture (1, C, H, W), not {len(x)}; attribute takes batches.")
+        return RecordedPicture(record(self.network, x, guided=self.guided, strict=self.strict))
+
+    def explain(self, x: Tensor, targets: Iterable[int] | None = None) -> Explanation:
+        """Explain one picture, (1, C, H, W): one forward and one backward pass for ``targets`` and the top 5 together."""
+        return self.record(x).explain(targets)
+
+    def attribute(self, x: Tensor, target: Target = None, *, psi: Psi = "paper") -> Tensor:
+        """R_k (Eq. 10) in captum's convention.
+
+        Args:
+            x: (N, C, H, W).
+            target: one class for all, or one for each picture; by default each picture's best class.
+            psi: see :meth:`Explanation.attribution`.
+
+        Returns:
+            (N, 1, H, W), signed.
+        """
+        recording = record(self.network, x, guided=self.guided, strict=self.strict)
+        classes = recording.logits.shape[1]
+        top = recording.logits.topk(min(TOP, classes), dim=1).indices.T
+        picked = per_picture(target, recording.logits)
+        slots = top if bool((top == picked).any(0).all()) else torch.cat([picked[None], top])
+        _, maps = _class_maps(recording, slots)
+        raw = _aggregate(maps, (x.shape[2], x.shape[3]), psi)
+        own = (slots == picked).int().argmax(0)
+        return raw[own, torch.arange(len(x), device=own.device)] - raw[-len(top) :].mean(0)
+
+
+def per_picture(target: Target, logits: Tensor) -> Tensor:
+    """(N,) class indices from captum's kinds of ``target``: None (each picture's best class), one class, or one for each picture.
+
+    Raises:
+        ValueError: a class that the network does not have, or another number of targets than pictures.
+    """
+    if target is None:
+        return logits.argmax(1)
+    values = target.reshape(-1).tolist() if isinstance(target, Tensor) else [target] if isinstance(target, int) else list(target)
+    values = [_class_index(k, logits.shape[1]) for k in values]
+    if len(values) not in (1, len(logits)):
+        raise ValueError(f"{len(values)} targets for {len(logits)} pictures: give one for all, or one for each.")
+    return torch.tensor(values * (len(logits) if len(values) == 1 else 1), device=logits.device)
+
+
+def one_hot(classes: Tensor, logits: Tensor) -> Tensor:
+    """(K, N, C) cotangents that pick ``classes`` (K, N) or (K, 1)."""
+    index = classes.to(logits.device).expand(-1, len(logits))
+    return torch.zeros(len(classes), *logits.shape, dtype=logits.dtype, device=logits.device).scatter_(2, index[..., None], 1)
+
+
+def _class_index(k: object, classes: int) -> int:
+    try:
+        index = int(k)  # type: ignore[call-overload]
+    except (TypeError, ValueError):
+        raise ValueError(f"A class is a number from 0 to {classes - 1}, not {k!r}.") from None
+    if index != k or not 0 <= index < classes:
+        raise ValueError(f"The network has classes 0 to {classes - 1}; there is no class {k}.")
+    return index
+
+
+def _class_maps(recording: Recording, classes: Tensor) -> tuple[Tensor, list[Tensor]]:
+    """Guided gradients (K, N, C, H, W) and the maps R̃^0, R̃^1 ... R̃^L, each (K, N, 1, h, w), of classes (K, N) or (K, 1)."""
+    gradients, bias_maps = recording.backward(one_hot(classes, recording.logits))
+    maps = [spread(m, layer.window) for m, layer in zip(bias_maps, recording.layers, strict=True)]
+    return gradients, [gradients.sum(2, keepdim=True), *maps]
+
+
+def _aggregate(maps: Iterable[Tensor], size: Pair, psi: Psi) -> Tensor:
+    """Σ ψ(maps) (Eq. 9); maps of one size are summed before they are upsampled, ψ being linear."""
+    by_size: dict[Pair, Tensor] = {}
+    for m in maps:
+        key = (m.shape[-2], m.shape[-1])
+        by_size[key] = by_size[key] + m if key in by_size else m
+    return sum(
+        (upsample(m.flatten(0, -4), size, psi).unflatten(0, m.shape[:-3]) for m in by_size.values()), start=torch.zeros((), dtype=m.dtype)
+    )
+
+
+def _layers(recording: Recording) -> tuple[Layer, ...]:
+    return tuple(
+        Layer(i, r.name, r.kind, r.window.kernel, r.filters, r.taps, r.window.input_size, r.name in recording.rectified)
+        for i, r in enumerate(recording.layers, start=1)
+    )
