@@ -77,7 +77,7 @@ def rectifier_calls() -> dict[Any, Callable[..., Tensor]]:
         for name in ("clamp", "clip"):
             calls |= {getattr(owner, name): bounded(None, None, False), getattr(owner, name + "_"): bounded(None, None, True)}
         calls |= {owner.clamp_min: bounded(None, None, False), owner.clamp_min_: bounded(None, None, True)}
-    calls |= dict.fromkeys((F.threshold, torch.threshold, F.threshold_), threshold)
+    calls |= dict.fromkeys((F.threshold, torch.threshold, F.threshold_, torch.threshold_), threshold)  # type: ignore[attr-defined]
     return calls
 
 
