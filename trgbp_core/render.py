@@ -1,0 +1,89 @@
+"""Maps to pictures: colours, overlays, grey tiles for the page, and words for those who do not see them."""
+
+from __future__ import annotations
+
+import base64
+import io
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from torch import Tensor
+
+COLOUR_MAPS = ("inferno", "viridis", "cividis", "gray", "jet")
+"""The first is the default: perceptually uniform and safe for colour-blind eyes; jet is the paper's."""
+
+PERCENTILE = 99.9
+"""What counts as full brightness. A lone outlier would otherwise turn a fine-grained map black; 50 pixels of 224×224 lie above."""
+
+
+def to_array(map: Tensor | np.ndarray) -> np.ndarray:
+    """A map of any leading shape (..., h, w) with one element as float32 (h, w)."""
+    array = map.detach().cpu().float().numpy() if isinstance(map, Tensor) else np.asarray(map, dtype=np.float32)
+    return np.nan_to_num(array.reshape(array.shape[-2:]), posinf=0.0, neginf=0.0)
+
+
+def shown(map: Tensor | np.ndarray) -> np.ndarray:
+    """``relu(R)`` scaled to 0..1: full brightness at its :data:`PERCENTILE`; (h, w), all 0 for a map without positive values."""
+    positive = np.maximum(to_array(map), 0)
+    top = float(np.percentile(positive, PERCENTILE)) or float(positive.max())
+    return np.clip(positive / top, 0, 1) if top > 0 else positive
+
+
+@lru_cache(maxsize=16)
+def lookup(name: str) -> np.ndarray:
+    """A colour map of matplotlib as (256, 3) uint8.
+
+    Raises:
+        ValueError: not one of :data:`COLOUR_MAPS`.
+    """
+    if name not in COLOUR_MAPS:
+        raise ValueError(f"Colour maps: {', '.join(COLOUR_MAPS)}; there is no {name!r}.")
+    from matplotlib import colormaps
+
+    return (colormaps[name](np.arange(256))[:, :3] * 255).round().astype(np.uint8)
+
+
+def heat(map: Tensor | np.ndarray, size: tuple[int, int], colours: str = "inferno") -> Image.Image:
+    """A map as a coloured picture of ``size`` (width, height), bilinear."""
+    grey = Image.fromarray((shown(map) * 255).round().astype(np.uint8)).resize(size, Image.Resampling.BILINEAR)
+    return Image.fromarray(lookup(colours)[np.asarray(grey)])
+
+
+def overlay(picture: Image.Image, map: Tensor | np.ndarray, *, opacity: float = 0.6, colours: str = "inferno") -> Image.Image:
+    """The coloured map over the picture that the network saw."""
+    return Image.blend(picture.convert("RGB"), heat(map, picture.size, colours), opacity)
+
+
+def tile(map: Tensor | np.ndarray) -> str:
+    """A map as a grey picture in a ``data:`` URI, at its own size; the page upsamples and colours it in the browser.
+
+    Maps up to 64 pixels wide are kept exactly (PNG), larger ones as WebP, whose error is below what the eye sees.
+    """
+    grey = Image.fromarray((shown(map) * 255).round().astype(np.uint8))
+    small = max(grey.size) <= 64
+    return data_uri(grey, "PNG") if small else data_uri(grey, "WEBP", quality=70, method=1)
+
+
+def data_uri(picture: Image.Image, format: str, **options: Any) -> str:
+    """A picture as a ``data:`` URI."""
+    buffer = io.BytesIO()
+    picture.save(buffer, format, **options)
+    return f"data:image/{format.lower()};base64,{base64.b64encode(buffer.getvalue()).decode()}"
+
+
+def describe(map: Tensor | np.ndarray) -> str:
+    """A map in words, for a screen reader: where its peak lies, and how the positive part is shared out."""
+    positive = np.maximum(to_array(map), 0).astype(np.float64)
+    total = positive.sum()
+    if total <= 0:
+        return "empty: no positive value anywhere"
+    height, width = positive.shape
+    row, column = np.unravel_index(int(positive.argmax()), positive.shape)
+    vertical = ("top", "middle", "bottom")[min(2, int(3 * row / height))]
+    horizontal = ("left", "centre", "right")[min(2, int(3 * column / width))]
+    left, top = positive[:, : width // 2].sum() / total, positive[: height // 2].sum() / total
+    edge_y, edge_x = max(1, round(height * 16 / 224)), max(1, round(width * 16 / 224))
+    inner = positive[edge_y : height - edge_y, edge_x : width - edge_x].sum()
+    return f"peak {vertical} {horizontal}; {left:.0%} in the left half, {top:.0%} in the upper half, {1 - inner / total:.0%} in the frame"
