@@ -27,6 +27,8 @@ def find_class(wanted: object, labels: Sequence[str]) -> int:
     if exact or len(found) == 1:
         return found[0]
     if not found:
-        raise ValueError(f"No class is called {text[:60]!r}. Give a number from 0 to {len(labels) - 1} or a name, for instance {labels[0]!r}.")
+        raise ValueError(
+            f"No class is called {text[:60]!r}. Give a number from 0 to {len(labels) - 1} or a name, for instance {labels[0]!r}."
+        )
     shown = ", ".join(f"{i} {labels[i]}" for i in found[:6])
     raise ValueError(f"{text!r} fits {len(found)} classes: {shown}{' …' if len(found) > 6 else ''}. Give the number.")

@@ -20,6 +20,7 @@ class Recording:
         logits: (N, classes), detached.
         layers: bias-carrying layers from input to output; only those whose bias (or saturated rectifier) can speak.
         rectified: names of the layers that a rectifier follows, directly or after an addition.
+        activations: how many numbers the rectifiers put out.
         let_through: operations outside the theory that ``strict=False`` let through, as ``module: operation``.
     """
 
@@ -28,6 +29,7 @@ class Recording:
     logits: Tensor
     layers: tuple[LayerRecord, ...]
     rectified: frozenset[str]
+    activations: int
     let_through: tuple[str, ...]
 
     def backward(self, cotangents: Tensor) -> tuple[Tensor, list[Tensor]]:
@@ -78,6 +80,7 @@ def record(network: nn.Module, x: Tensor, *, tape: Tape | None = None, **options
         logits=output.detach(),
         layers=tuple(layer for _, layer in kept),
         rectified=frozenset(layer.name for i, layer in kept if i in tape.rectified),
+        activations=tape.activations,
         let_through=tuple(dict.fromkeys(tape.outside)),
     )
 

@@ -66,6 +66,11 @@ def tile(map: Tensor | np.ndarray) -> str:
     return data_uri(grey, "PNG") if small else data_uri(grey, "WEBP", quality=70, method=1)
 
 
+def read_tile(uri: str) -> np.ndarray:
+    """What :func:`tile` made, as float32 (h, w) between 0 and 1."""
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(uri.partition(",")[2]))).convert("L"), dtype=np.float32) / 255
+
+
 def data_uri(picture: Image.Image, format: str, **options: Any) -> str:
     """A picture as a ``data:`` URI."""
     buffer = io.BytesIO()

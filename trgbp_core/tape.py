@@ -93,6 +93,7 @@ class Tape(TorchFunctionMode):
     rectified: set[int] = field(default_factory=set)
     saturating: set[int] = field(default_factory=set)
     outside: list[str] = field(default_factory=list)
+    activations: int = 0
 
     def __post_init__(self) -> None:
         super().__init__()
@@ -293,6 +294,7 @@ class Tape(TorchFunctionMode):
         self.rectified.update(origin.layers)
         plain = z.detach()
         out = plain.clamp_(0, ceiling) if inplace else plain.clamp(0, ceiling)
+        self.activations += out.numel()
         gate = Gate.of(out, ceiling, guided=self.guided, layer_maps=self.layer_maps)
         if origin.source is not None and origin.padding is None:
             # Directly behind a layer: one step backward does both, and the layer's map takes the saturated units in.

@@ -31,6 +31,7 @@ class Method:
         key: its name in :data:`METHODS`. title: its name on the page.
         family: ``gradients``, ``paths``, ``activations``, ``biases``, ``propagation``, ``references`` or ``patterns``.
         citation: authors and year. what: what it does, in one line. promise: what its authors promise. failure: its known failure.
+        cost: about how many forward passes it takes, for putting the fast ones first.
         signed: show both signs (with a diverging colour map), or relu.
         attribute: ``(network, x, target=None, *, progress=None) -> (N, 1, H, W)``. ``progress`` is called with the share done, 0 to 1;
             it may raise to cancel. Raises :class:`NotApplicable` where the method's assumptions exclude the network.
@@ -45,20 +46,21 @@ class Method:
     failure: str
     attribute: Attribute
     signed: bool = False
+    cost: float = 10.0
 
 
 METHODS: dict[str, Method] = {}
 
 
 def register(
-    key: str, *, title: str, family: str, citation: str, what: str, promise: str, failure: str, signed: bool = False
+    key: str, *, title: str, family: str, citation: str, what: str, promise: str, failure: str, signed: bool = False, cost: float = 10.0
 ) -> Callable[[Attribute], Attribute]:
     """Put the decorated function into :data:`METHODS` under ``key``; see :class:`Method`."""
 
     def decorate(attribute: Attribute) -> Attribute:
         if key in METHODS:
             raise ValueError(f"There is a method {key!r} already.")
-        METHODS[key] = Method(key, title, family, citation, what, promise, failure, attribute, signed)
+        METHODS[key] = Method(key, title, family, citation, what, promise, failure, attribute, signed, cost)
         return attribute
 
     return decorate

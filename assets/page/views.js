@@ -1,0 +1,198 @@
+// The tabs: each view builds its elements once and shows what the server sent. A tab that is opened late shows the latest.
+(() => {
+  const { state, element, figure, slider, setPicture, repaint, pixels } = window.TRGBP;
+  const percent = (p) => (p >= 0.995 ? '>99 %' : p < 0.001 ? '<0.1 %' : `${(100 * p).toFixed(p < 0.1 ? 1 : 0)} %`);
+  const views = {};
+
+  views.toolbar = (root) => {
+    const opacity = slider('Opacity of the map', '0 % shows the picture alone, 100 % the map alone.', (value) => {
+      state.opacity = value / 100;
+      opacity.output.textContent = `${value} %`;
+      repaint();
+    }, { max: 100, value: 65, step: 5, 'data-control': 'opacity' });
+    opacity.output.textContent = '65 %';
+    const select = element('select', { id: 'tg-colours', 'data-control': 'colours', onchange: (event) => {
+      state.colours = event.target.value;
+      repaint();
+    } }, ...Object.keys(window.TRGBP_COLOURS).map((name) => element('option', { value: name, text: name === 'jet' ? 'jet (the paper’s)' : name })));
+    root.append(opacity, element('div', { class: 'tg-select' }, element('label', { for: 'tg-colours', text: 'Colours' }), select,
+      element('small', { text: 'Dark is nothing, bright is most.' })));
+    return () => {};
+  };
+
+  views.explain = (root) => {
+    const picture = element('img', { class: 'tg-picture', alt: 'no picture yet', width: 224, height: 224 });
+    const seen = element('span');
+    const input = element('figure', { class: 'tg-figure' }, element('div', { class: 'tg-frame' }, picture),
+      element('figcaption', {}, element('strong', { text: 'The picture' }), seen));
+    const maps = [figure(), figure(), figure()];
+    const raw = figure();
+    const own = figure();
+    const facts = element('dl', { class: 'tg-facts' });
+    const strip = element('div', { class: 'tg-strip', role: 'group', 'aria-label': 'All layers, the picture first' });
+    let data = null;
+    const layers = slider('Layer', 'From the picture (0) up to the logits. Arrow keys move it.', (value) => showLayer(value), { 'data-control': 'layer' });
+    root.append(element('div', { class: 'tg-row tg-four' }, input, ...maps), element('h3', { text: 'Layer by layer' }), layers,
+      element('div', { class: 'tg-row tg-layer' }, raw, own, facts), strip);
+
+    function showLayer(index) {
+      const layer = data.layers[index];
+      if (!layer) return;
+      raw.show(layer.raw);
+      own.show(layer.own);
+      layers.output.textContent = `${index} of ${data.layers.length - 1} · ${layer.name}`;
+      facts.replaceChildren(...[['Layer', layer.name], ['Kind', layer.kind], ['Kernel', layer.kernel], ['Filters N', layer.N],
+        ['Filter size p', layer.p], ['Map', layer.size],
+        ['Rectifier behind it', layer.rectified ? 'yes' : 'no: random weights give noise around zero']].flatMap(
+        ([term, value]) => [element('dt', { text: term }), element('dd', { text: String(value) })]));
+      strip.querySelectorAll('button').forEach((button, i) => button.setAttribute('aria-pressed', String(i === index)));
+    }
+
+    function fillStrip() {
+      strip.replaceChildren(...data.layers.map((layer, index) => {
+        const canvas = element('canvas', { class: 'tg-map', width: 224, height: 224, 'aria-hidden': 'true' });
+        window.TRGBP.draw(canvas, layer.own);
+        return element('button', { type: 'button', title: layer.name, 'aria-label': `Layer ${index}: ${layer.name}`, onclick: () => {
+          layers.input.value = index;
+          showLayer(index);
+        } }, canvas, element('span', { text: String(index) }));
+      }));
+    }
+
+    return (payload) => {
+      const first = data === null || data.layers.length !== payload.layers.length;
+      data = payload;
+      picture.src = payload.picture;
+      picture.alt = `The picture that is explained, ${payload.seen}`;
+      seen.textContent = `${payload.seen}. Explained: ${payload.class.name}, ${percent(payload.class.probability)}.`;
+      payload.panels.forEach((panel, i) => maps[i].show(panel));
+      layers.input.max = payload.layers.length - 1;
+      if (first) layers.input.value = payload.layers.length - 1 > 1 ? Math.round((payload.layers.length - 1) * 0.7) : 0;
+      showLayer(Number(layers.input.value));
+      fillStrip();
+      payload.layers.forEach((layer) => { pixels(layer.raw); pixels(layer.own); });
+    };
+  };
+
+  views.classes = (root) => {
+    const grid = element('div', { class: 'tg-row tg-five' });
+    root.append(element('p', { class: 'tg-lead', text: 'The network’s five best classes. Upper row: the paper’s ψ; lower row: the conserving ψ. What all five share is subtracted from each.' }), grid);
+    return (payload) => {
+      grid.replaceChildren(...payload.classes.map((item, rank) => {
+        const figures = item.panels.map((panel) => { const f = figure(); f.show(panel); return f; });
+        return element('div', { class: 'tg-class' }, element('h4', { text: `${rank + 1}. ${item.name}` }), element('p', { text: percent(item.probability) }), ...figures);
+      }));
+    };
+  };
+
+  views.compare = (root) => {
+    const grid = element('div', { class: 'tg-row tg-grid' });
+    const shown = new Map();
+    root.append(grid);
+    return (payload) => {
+      const keys = payload.panels.map((panel) => panel.key);
+      for (const [key, f] of shown) if (!keys.includes(key)) { f.remove(); shown.delete(key); }
+      for (const panel of payload.panels) {
+        let f = shown.get(panel.key);
+        if (!f) {
+          f = figure('tg-method');
+          f.append(element('small', { class: 'tg-time' }), element('details', {}, element('summary', { text: 'What to know' }), element('p')));
+          shown.set(panel.key, f);
+          grid.append(f);
+        }
+        if (panel.src) f.show(panel);
+        else { f.querySelector('strong').textContent = panel.title; f.querySelector('.tg-empty').textContent = panel.empty; }
+        f.querySelector('.tg-time').textContent = panel.seconds === null ? 'does not apply' : `${panel.seconds.toFixed(2)} s`;
+        f.querySelector('details p').textContent = `Promise: ${panel.promise} Known failure: ${panel.failure} (${panel.citation})`;
+      }
+    };
+  };
+
+  function curves(kind, stages, current) {
+    const [width, height, left, bottom] = [420, 170, 34, 22];
+    const total = Math.max(1, stages[0].total);
+    const x = (i) => left + ((width - left - 8) * i) / total;
+    const y = (v) => 8 + (height - 8 - bottom) * (1 - (v + 0.5) / 1.5);
+    const names = { own: 'TR-GBP', conserving: 'conserving ψ', raw: 'R̃', gbp: 'Guided backprop', baseline: stages[0].panels.find((p) => p.id === 'baseline')?.title };
+    const svg = document.createElementNS('http://www.w3.org/2000/svg', 'svg');
+    svg.setAttribute('viewBox', `0 0 ${width} ${height}`);
+    svg.setAttribute('role', 'img');
+    const last = stages[stages.length - 1];
+    svg.setAttribute('aria-label', `${kind} with the trained network's map; at stage ${last.index}: ${Object.entries(last.similarity).map(([k, s]) => `${names[k]} ${s[kind].toFixed(2)}`).join(', ')}`);
+    const lines = [-0.5, 0, 0.5, 1].map((v) => `<line class="tg-gridline" x1="${left}" x2="${width - 8}" y1="${y(v)}" y2="${y(v)}"/><text x="${left - 5}" y="${y(v) + 4}" text-anchor="end">${v}</text>`);
+    const paths = Object.keys(last.similarity).map((key) => {
+      const points = stages.filter((s) => s.similarity[key]).map((s) => `${x(s.index).toFixed(1)},${y(Math.max(-0.5, s.similarity[key][kind])).toFixed(1)}`);
+      return `<polyline class="tg-curve tg-${key}" points="${points.join(' ')}"/>`;
+    });
+    svg.innerHTML = `${lines.join('')}${paths.join('')}<line class="tg-now" x1="${x(current)}" x2="${x(current)}" y1="8" y2="${height - bottom}"/><text x="${(width + left) / 2}" y="${height - 4}" text-anchor="middle">layers randomised, of ${total}</text>`;
+    return { svg, names };
+  }
+
+  views.cascade = (root) => {
+    const figures = {};
+    const row = element('div', { class: 'tg-row tg-grid' });
+    const status = element('p', { class: 'tg-lead', role: 'status', text: 'Press “Randomise layer by layer”. The slider can be moved while stages arrive.' });
+    const plots = element('div', { class: 'tg-plots' });
+    let stages = [];
+    let follow = true;
+    const stage = slider('Layers randomised', '0 is the trained network; every step randomises one more layer, from the logits down.', (value) => {
+      follow = value === stages.length - 1;
+      show(value);
+    }, { 'data-control': 'stage' });
+    root.append(stage, status, row, plots);
+
+    function plot(index) {
+      const legend = element('p', { class: 'tg-legend' });
+      const drawn = [['Spearman of |R|', 'spearman'], ['SSIM of relu(R)', 'ssim']].map(([title, kind]) => {
+        const { svg, names } = curves(kind, stages, index);
+        if (!legend.children.length) legend.append(...Object.keys(stages[0].similarity).map((key) => element('span', { class: `tg-key tg-${key}`, text: names[key] })));
+        return element('figure', { class: 'tg-plot' }, svg, element('figcaption', { text: `${title} with the trained network’s map` }));
+      });
+      plots.replaceChildren(legend, ...drawn);
+    }
+
+    function show(index) {
+      const current = stages[index];
+      if (!current) return;
+      for (const panel of current.panels) {
+        if (!figures[panel.id]) { figures[panel.id] = figure(); row.append(figures[panel.id]); }
+        const score = current.similarity[panel.id];
+        figures[panel.id].show({ ...panel, src: panel.src, caption: `Spearman ${score.spearman.toFixed(2)}, SSIM ${score.ssim.toFixed(2)}` });
+      }
+      stage.output.textContent = `${current.index} of ${current.total} · ${current.name}`;
+      status.textContent = `The network now says ${current.top.name}, ${percent(current.top.probability)}.${current.note ? ` ${current.note}` : ''}`;
+      plot(index);
+    }
+
+    return (payload) => {
+      const restarted = payload.stages.length < stages.length || (stages.length && payload.run !== stages.run);
+      stages = payload.stages;
+      stages.run = payload.run;
+      if (restarted) { follow = true; row.replaceChildren(); Object.keys(figures).forEach((key) => delete figures[key]); }
+      if (!stages.length) return;
+      stage.input.max = stages.length - 1;
+      const index = follow ? stages.length - 1 : Math.min(Number(stage.input.value), stages.length - 1);
+      stage.input.value = index;
+      show(index);
+    };
+  };
+
+  window.TRGBP.mount = (name, root) => {
+    root.replaceChildren();
+    const update = views[name](root);
+    state.views[name] = update;
+    const source = name === 'classes' ? 'explain' : name;
+    if (state.data[source]) update(state.data[source]);
+  };
+
+  window.TRGBP.receive = (name, payload) => {
+    if (!payload || typeof payload !== 'object') return;
+    state.data[name] = payload;
+    const ready = name === 'explain' ? setPicture(payload.picture) : Promise.resolve();
+    ready.then(() => {
+      if (state.data[name] !== payload) return;
+      [name, ...(name === 'explain' ? ['classes'] : [])].forEach((view) => state.views[view]?.(payload));
+      document.body.dataset[`trgbp${name[0].toUpperCase()}${name.slice(1)}`] = payload.key || String(payload.stages?.length ?? payload.panels?.length ?? '');
+    });
+  };
+})();

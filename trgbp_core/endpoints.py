@@ -1,0 +1,114 @@
+"""The named endpoints ``/explain``, ``/layers``, ``/cascade`` and ``/compare``: plain data and pictures for ``gradio_client``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gradio as gr
+from PIL import Image
+
+from . import images, page
+from .baselines import METHODS
+from .explorer import DEFAULT_MODEL, Explorer, Payload, Question
+from .render import overlay, read_tile
+from .trgbp import Explanation, Layer
+
+Gallery = list[tuple[Image.Image, str]]
+
+
+def add(explorer: Explorer) -> None:
+    """Add the endpoints to the page that is being built."""
+    with gr.Row(visible=False):
+        picture = gr.File(label="picture", type="filepath")
+        model = gr.Textbox(DEFAULT_MODEL, label="model")
+        wanted = gr.Textbox("", label="class: number or name; nothing for the best")
+        layer = gr.Number(0, label="layer: 0 is the picture", precision=0)
+        methods = gr.JSON(["tr_gbp", "guided_backprop"], label="methods: a list of keys")
+        baseline = gr.Textbox("grad_cam", label="method beside TR-GBP")
+        mode = gr.Textbox("gaussian", label="gaussian or reset")
+        seed = gr.Number(0, label="seed", precision=0)
+        stages = gr.Number(0, label="how many layers to randomise; 0 for all", precision=0)
+        data, gallery, trigger = gr.JSON(), gr.Gallery(format="png"), gr.Button()
+    out: dict[str, Any] = {"outputs": [data, gallery], "concurrency_limit": 2, "concurrency_id": "compute", "show_progress": "hidden"}
+    asked = [picture, model, wanted]
+    answers = _Answers(explorer)
+    trigger.click(answers.explain, asked, api_name="explain", **out)
+    trigger.click(answers.layers, [*asked, layer], api_name="layers", **out)
+    trigger.click(answers.compare, [*asked, methods], api_name="compare", **out)
+    trigger.click(answers.cascade, [*asked, baseline, mode, seed, stages], api_name="cascade", **out)
+
+
+class _Answers:
+    """One method an endpoint; whatever is wrong becomes a ``gr.Error`` with its sentence."""
+
+    def __init__(self, explorer: Explorer) -> None:
+        self._explorer = explorer
+
+    def _ask(self, picture: Any, model: str, wanted: str) -> tuple[Question, int, Explanation]:
+        try:
+            question = page.ask(self._explorer, None if picture is None else images.read(picture), model)
+            k = self._explorer.find_class(question, wanted)
+            return question, k, self._explorer.explanation(question, k)
+        except ValueError as error:
+            raise gr.Error(str(error), print_exception=False) from None
+
+    def explain(self, picture: Any, model: str, wanted: str) -> tuple[dict[str, Any], Gallery]:
+        """Top 5, layers and the class; pictures: R̃, TR-GBP, TR-GBP with the conserving ψ, laid over what the network saw."""
+        question, k, e = self._ask(picture, model, wanted)
+        labels = question.zoo.labels
+        maps = {"raw": e.raw(k), "tr_gbp": e.attribution(k), "tr_gbp_conserving": e.attribution(k, "conserving")}
+        data = {
+            "model": question.zoo.name,
+            "class": {"index": k, "name": labels[k], "probability": float(e.probabilities[0, k])},
+            "top5": [{"index": i, "name": labels[i], "probability": float(e.probabilities[0, i])} for i in e.top5],
+            "layers": [
+                {"index": x.index, "name": x.name, "kind": x.kind, "N": x.filters, "p": x.taps, "size": list(x.size)} for x in e.layers
+            ],
+        }
+        return data, [(overlay(question.picture, m), name) for name, m in maps.items()]
+
+    def layers(self, picture: Any, model: str, wanted: str, layer: float) -> tuple[dict[str, Any], Gallery]:
+        """One layer's R̃^l and R^l: the numbers (rows of a map), and the pictures."""
+        question, k, e = self._ask(picture, model, wanted)
+        try:
+            maps = {"raw": e.layer_raw(int(layer), k), "attribution": e.layer_attribution(int(layer), k)}
+        except ValueError as error:
+            raise gr.Error(str(error), print_exception=False) from None
+        name = "input" if int(layer) == 0 else e.layers[int(layer) - 1].name
+        data: dict[str, Any] = {"layer": int(layer), "name": name} | {key: m[0, 0].tolist() for key, m in maps.items()}
+        return data, [(overlay(question.picture, m), key) for key, m in maps.items()]
+
+    def compare(self, picture: Any, model: str, wanted: str, methods: list[str]) -> tuple[dict[str, Any], Gallery]:
+        """A map and the seconds of every method in ``methods``."""
+        question, k, _ = self._ask(picture, model, wanted)
+        unknown = [key for key in methods or [""] if key not in METHODS]
+        if unknown:
+            raise gr.Error(f"There is no method {unknown[0]!r}; there are {', '.join(METHODS)}.", print_exception=False)
+        panels = list(self._explorer.compare(question, k, methods))
+        return {p["key"]: {"seconds": p["seconds"], "note": p["empty"]} for p in panels}, _gallery(question, panels)
+
+    def cascade(
+        self, picture: Any, model: str, wanted: str, baseline: str, mode: str, seed: float, stages: float
+    ) -> tuple[list[dict[str, Any]], Gallery]:
+        """Similarities with the trained network's maps after each randomised layer; pictures: TR-GBP at the last stage."""
+        question, k, _ = self._ask(picture, model, wanted)
+        try:
+            if baseline not in METHODS:
+                raise ValueError(f"There is no method {baseline!r}.")
+            found = []
+            for stage in self._explorer.cascade(question, k, baseline, mode=mode, seed=int(seed)):  # type: ignore[arg-type]
+                found.append(stage)
+                if stages and stage["index"] >= stages:
+                    break
+        except ValueError as error:
+            raise gr.Error(str(error), print_exception=False) from None
+        data = [{key: s[key] for key in ("index", "name", "top", "similarity")} for s in found]
+        return data, _gallery(question, found[-1]["panels"])
+
+
+def _layer(layer: Layer) -> dict[str, Any]:
+    return {"index": layer.index, "name": layer.name, "kind": layer.kind, "N": layer.filters, "p": layer.taps, "size": list(layer.size)}
+
+
+def _gallery(question: Question, panels: list[Payload]) -> Gallery:
+    return [(overlay(question.picture, read_tile(p["src"])), p["title"]) for p in panels if p.get("src")]

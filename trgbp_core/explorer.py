@@ -1,0 +1,238 @@
+"""What the page asks for: plain data and encoded pictures, cached, bounded, safe for many people at once. No Gradio in here."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from . import models
+from .baselines import METHODS, NotApplicable
+from .cache import Cache
+from .cascade import Mode, Stage, cascade, layer_groups
+from .labels import find_class
+from .render import data_uri, describe, tile
+from .similarity import spearman, ssim
+from .trgbp import TRGBP, Explanation, RecordedPicture
+
+Payload = dict[str, Any]
+DEFAULT_MODEL = "efficientnet_lite0"
+NETWORK_BYTES = 1_200_000_000
+RECORDING_BYTES = 400_000_000
+PAYLOAD_BYTES = 64_000_000
+
+
+@dataclass(frozen=True)
+class Question:
+    """A picture put to a network: what everything on the page is computed from."""
+
+    key: str
+    zoo: models.Zoo
+    picture: Image.Image
+    x: Tensor
+
+
+def network_bytes(zoo: models.Zoo) -> int:
+    """What a loaded network takes in memory."""
+    return sum(t.numel() * t.element_size() for t in [*zoo.network.parameters(), *zoo.network.buffers()])
+
+
+class Explorer:
+    """Answers the page's questions. One object serves everybody: its caches are keyed by content, and hold nothing of a session."""
+
+    def __init__(self, load: Callable[[str], models.Zoo] = models.load_model) -> None:
+        self._load = load
+        self._networks: Cache[models.Zoo] = Cache(NETWORK_BYTES, network_bytes)
+        self._recordings: Cache[tuple[RecordedPicture, threading.Lock]] = Cache(RECORDING_BYTES, lambda r: r[0].nbytes)
+        self._payloads: Cache[Payload] = Cache(PAYLOAD_BYTES, _payload_bytes)
+        self._seconds: dict[tuple[str, str], float] = {}
+
+    def network(self, name: str) -> models.Zoo:
+        """A network of the zoo, loaded once. Raises :class:`models.ModelError` or :class:`weights.WeightsError`."""
+        return self._networks.get(name, lambda: self._load(name))
+
+    def ask(self, picture: Image.Image, model: str) -> Question:
+        """Put an RGB picture to a network."""
+        zoo = self.network(model)
+        seen = zoo.picture(picture)
+        digest = hashlib.sha256(seen.tobytes()).hexdigest()[:20]
+        return Question(f"{model}:{digest}", zoo, seen, zoo.normalise(seen))
+
+    def explanation(self, question: Question, k: int | None = None) -> Explanation:
+        """The explanation of class ``k`` (default: the best) and of the top 5; a further class costs no further forward pass."""
+        recorded, lock = self._recordings.get(question.key, lambda: (TRGBP(question.zoo.network).record(question.x), threading.Lock()))
+        with lock:
+            return recorded.explain(None if k is None else [k])
+
+    def top(self, question: Question, count: int = 5) -> list[tuple[int, str, float]]:
+        """The best classes as (index, name, probability)."""
+        e = self.explanation(question)
+        return [(k, question.zoo.labels[k], float(e.probabilities[0, k])) for k in e.top5[:count]]
+
+    def find_class(self, question: Question, wanted: object) -> int:
+        """See :func:`labels.find_class`; None or nothing means the best class."""
+        if wanted is None or (isinstance(wanted, str) and not wanted.strip()):
+            return self.explanation(question).top5[0]
+        return find_class(wanted, question.zoo.labels)
+
+    # -- Explain, Classes --------------------------------------------------------------------------------------------------------
+
+    def explain(self, question: Question, k: int) -> Payload:
+        """Everything that the tabs Explain and Classes show for class ``k``."""
+        return self._payloads.get(("explain", question.key, k), lambda: self._explain(question, k))
+
+    def _explain(self, question: Question, k: int) -> Payload:
+        e = self.explanation(question, k)
+        label = question.zoo.labels[k]
+        return {
+            "key": f"{question.key}:{k}",
+            "picture": data_uri(question.picture, "JPEG", quality=88),
+            "seen": f"{question.picture.width}×{question.picture.height} pixels, as {question.zoo.title} sees them",
+            "class": self._class(question, e, k),
+            "panels": [
+                _panel(e.raw(k), "R̃: all that is reconstructed", "Before the classes are compared: much of it is shared by all.", label),
+                _panel(e.attribution(k), "TR-GBP", "The paper's ψ: coarse upper layers count most.", label, specific=True),
+                _panel(
+                    e.attribution(k, "conserving"),
+                    "TR-GBP, conserving ψ",
+                    "Every layer keeps its mass: the same sum, far sharper.",
+                    label,
+                    specific=True,
+                ),
+            ],
+            "layers": [self._layer(e, index, k) for index in range(len(e.layers) + 1)],
+            "classes": [self._class_panels(question, e, i) for i in e.top5],
+            "note": "; ".join(e.let_through),
+        }
+
+    def _class(self, question: Question, e: Explanation, k: int) -> Payload:
+        return {"index": k, "name": question.zoo.labels[k], "probability": float(e.probabilities[0, k])}
+
+    def _class_panels(self, question: Question, e: Explanation, k: int) -> Payload:
+        name = question.zoo.labels[k]
+        panels = [
+            _panel(e.attribution(k), "TR-GBP", "", name, specific=True),
+            _panel(e.attribution(k, "conserving"), "conserving ψ", "", name, specific=True),
+        ]
+        return self._class(question, e, k) | {"panels": panels}
+
+    def _layer(self, e: Explanation, index: int, k: int) -> Payload:
+        if index == 0:
+            about: Payload = {
+                "name": "the picture itself",
+                "kind": "guided gradient R^0",
+                "kernel": "–",
+                "N": "–",
+                "p": "–",
+                "rectified": True,
+            }
+            height, width = e.size
+        else:
+            layer = e.layers[index - 1]
+            kernel = f"{layer.kernel[0]}×{layer.kernel[1]}"
+            about = {
+                "name": layer.name,
+                "kind": layer.kind,
+                "kernel": kernel,
+                "N": layer.filters,
+                "p": layer.taps,
+                "rectified": layer.rectified,
+            }
+            height, width = layer.size
+        raw, own = e.layer_raw(index, k), e.layer_attribution(index, k)
+        return about | {
+            "index": index,
+            "size": f"{height}×{width}",
+            "raw": _panel(raw, "R̃ˡ of this layer", "raw reconstruction", about["name"]),
+            "own": _panel(own, "Rˡ of this layer", "minus what the top 5 share", about["name"], specific=True),
+        }
+
+    # -- Compare ------------------------------------------------------------------------------------------------------------------
+
+    def compare(
+        self, question: Question, k: int, methods: Sequence[str], progress: Callable[[str, float], None] | None = None
+    ) -> Iterator[Payload]:
+        """One panel a method as it finishes, fastest first; a method that does not apply says why instead of a map."""
+        for key in sorted(methods, key=lambda key: self._seconds.get((question.zoo.name, key), METHODS[key].cost)):
+            yield self._payloads.get(("compare", question.key, k, key), lambda key=key: self._method(question, k, key, progress))  # type: ignore[misc]
+
+    def _method(self, question: Question, k: int, key: str, progress: Callable[[str, float], None] | None) -> Payload:
+        method = METHODS[key]
+        about = {"key": key, "what": method.what, "promise": method.promise, "failure": method.failure, "citation": method.citation}
+        report = None if progress is None else lambda share: progress(method.title, share)
+        start = time.perf_counter()
+        try:
+            map = method.attribute(question.zoo.network, question.x, k, progress=report)
+        except NotApplicable as error:
+            return about | {"title": method.title, "empty": str(error), "seconds": None}
+        seconds = time.perf_counter() - start
+        self._seconds[question.zoo.name, key] = seconds
+        return about | _panel(map, method.title, method.what, question.zoo.labels[k]) | {"seconds": seconds}
+
+    # -- Sanity check -------------------------------------------------------------------------------------------------------------
+
+    def cascade(self, question: Question, k: int, baseline: str, *, mode: Mode = "gaussian", seed: int = 0) -> Iterator[Payload]:
+        """The trained network, then one payload a stage of :func:`trgbp_core.cascade.cascade`."""
+        trained: dict[str, Tensor] = {}
+        stages = cascade(question.zoo.network, seed=seed, mode=mode)
+        start = Stage("the trained network", 0, len(layer_groups(question.zoo.network)), question.zoo.network)
+        for stage in itertools.chain([start], stages):
+            yield self._stage(question, k, baseline, stage, trained)
+
+    def _stage(self, question: Question, k: int, baseline: str, stage: Stage, trained: dict[str, Tensor]) -> Payload:
+        e = TRGBP(stage.network).explain(question.x, [k])
+        titles = {"own": "TR-GBP", "conserving": "TR-GBP, conserving ψ", "raw": "R̃ of TR-GBP", "gbp": "Guided backprop"}
+        maps = {"own": e.attribution(k), "conserving": e.attribution(k, "conserving"), "raw": e.raw(k), "gbp": e.layer_raw(0, k)}
+        why = ""
+        if baseline not in ("tr_gbp", "tr_gbp_conserving", "guided_backprop"):
+            titles["baseline"] = METHODS[baseline].title
+            try:
+                maps["baseline"] = METHODS[baseline].attribute(stage.network, question.x, k)
+            except NotApplicable as error:
+                why = str(error)
+        if not trained:
+            trained.update(maps)
+        best, label = e.top5[0], question.zoo.labels[k]
+        return {
+            "index": stage.index,
+            "total": stage.total,
+            "name": stage.name,
+            "top": self._class(question, e, best),
+            "panels": [_panel(m, titles[key], "", label, specific=key in ("own", "conserving")) | {"id": key} for key, m in maps.items()],
+            "similarity": {key: _similarity(m, trained[key]) for key, m in maps.items()},
+            "note": why,
+        }
+
+
+def _panel(map: Tensor, title: str, caption: str, of: str, *, specific: bool = False) -> Payload:
+    """One map for the page: its tile, its words, and why it is empty if it is."""
+    empty = ""
+    if not bool(torch.isfinite(map).all()):
+        empty = "Not a number: this network's activations overflow."
+    elif not bool((map > 0).any()):
+        below = "Empty: this class lies below the mean of the top 5 everywhere."
+        empty = below if specific else "Empty: no positive value anywhere."
+    return {"title": title, "caption": caption, "src": tile(map), "alt": f"{title} of {of}: {describe(map)}", "empty": empty}
+
+
+def _similarity(map: Tensor, trained: Tensor) -> dict[str, float]:
+    return {"spearman": spearman(map.abs(), trained.abs()), "ssim": ssim(map.relu(), trained.relu())}
+
+
+def _payload_bytes(payload: Payload) -> int:
+    def count(value: Any) -> int:
+        if isinstance(value, str):
+            return len(value) + 50
+        if isinstance(value, dict):
+            return sum(count(v) for v in value.values())
+        return sum(map(count, value)) if isinstance(value, (list, tuple)) else 50
+
+    return count(payload)

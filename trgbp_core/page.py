@@ -1,0 +1,119 @@
+"""Between the explorer and the page: questions as the page puts them, answers with a sentence for the status line."""
+
+from __future__ import annotations
+
+import base64
+import itertools
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from .baselines import METHODS
+from .explorer import Explorer, Payload, Question
+from .models import Entry
+from .render import COLOUR_MAPS, lookup
+
+ASSETS = Path(__file__).parent.parent / "assets" / "page"
+FONTS = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif"]
+TITLE = (
+    "<h1>TR-GBP Explorer</h1><p>Which pixels made the network say so, layer by layer — and may the explanation be believed? "
+    "Put in a picture, pick a class.</p>"
+)
+_runs = itertools.count(1)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """``payload`` is None where something was wrong; ``status`` says what in a sentence. ``choices`` fill the class picker."""
+
+    payload: Payload | None
+    status: str
+    choices: list[tuple[str, str]] = field(default_factory=list)
+    value: str | None = None
+
+
+def asset(name: str) -> str:
+    """The text of one of the page's own files."""
+    return (ASSETS / name).read_text(encoding="utf-8")
+
+
+def head() -> str:
+    """What goes into the page's head: the colour maps (256 × RGB, base64) and the page's scripts."""
+    colours = {name: base64.b64encode(lookup(name).tobytes()).decode() for name in COLOUR_MAPS}
+    scripts = [f"window.TRGBP_COLOURS = {json.dumps(colours)};", asset("maps.js"), asset("views.js")]
+    return "".join(f"<script>{script}</script>" for script in scripts)
+
+
+def model_choices(entries: Iterable[Entry]) -> list[tuple[str, str]]:
+    """(title, name) of every network; those that must be downloaded say how much."""
+    return [(e.title if e.available else f"{e.title} ↓ {e.download_size / 1e6:.0f} MB", e.name) for e in entries]
+
+
+def ask(explorer: Explorer, picture: Any, model: str) -> Question:
+    """Raises ValueError with a sentence for whatever is wrong with the picture or the network."""
+    if picture is None:
+        raise ValueError("There is no picture yet: upload one, paste one, or pick an example.")
+    if isinstance(picture, Exception):
+        raise picture
+    assert isinstance(picture, Image.Image)
+    return explorer.ask(picture, model)
+
+
+def explain(explorer: Explorer, picture: Any, model: str, wanted: Any = None) -> Answer:
+    """All that the tabs Explain and Classes show. ``wanted``: a class as the picker gives it; None for the best."""
+    try:
+        question = ask(explorer, picture, model)
+        k = explorer.find_class(question, wanted)
+        payload = explorer.explain(question, k)
+    except ValueError as error:
+        return Answer(None, f"**{error}**")
+    best = explorer.top(question)
+    said = ", ".join(f"{name} ({_percent(p)})" for _, name, p in best[:3])
+    labels = question.zoo.labels
+    top = {i for i, _, _ in best}
+    choices = [(f"{name} · {_percent(p)}", str(i)) for i, name, p in best]
+    choices += [(f"{name} · {i}", str(i)) for i, name in enumerate(labels) if i not in top]
+    status = f"{question.zoo.title} says: {said}. Explained: **{labels[k]}**."
+    return Answer(payload, status, choices, str(k))
+
+
+def compare(explorer: Explorer, picture: Any, model: str, wanted: Any, methods: list[str]) -> Iterator[tuple[Payload | None, str]]:
+    """The panels that are finished so far, after each one."""
+    try:
+        if not methods:
+            raise ValueError("No method is ticked: open “Which methods” and tick some.")
+        question = ask(explorer, picture, model)
+        k = explorer.find_class(question, wanted)
+        panels: list[Payload] = []
+        for panel in explorer.compare(question, k, methods):
+            panels.append(panel)
+            done = f"Compared {len(panels)} of {len(methods)} methods for **{question.zoo.labels[k]}**."
+            yield {"panels": list(panels)}, done
+    except ValueError as error:
+        yield None, f"**{error}**"
+
+
+def cascade(
+    explorer: Explorer, picture: Any, model: str, wanted: Any, baseline: str, mode: Any, seed: Any
+) -> Iterator[tuple[Payload | None, str]]:
+    """The stages that are finished so far, after each one."""
+    try:
+        if baseline not in METHODS:
+            raise ValueError(f"There is no method {baseline!r}.")
+        question = ask(explorer, picture, model)
+        k = explorer.find_class(question, wanted)
+        run, stages = next(_runs), []
+        for stage in explorer.cascade(question, k, baseline, mode=mode, seed=int(seed or 0)):
+            stages.append(stage)
+            done = f"Randomised {stage['index']} of {stage['total']} layers; explained: **{question.zoo.labels[k]}**."
+            yield {"stages": list(stages), "run": run}, done
+    except ValueError as error:
+        yield None, f"**{error}**"
+
+
+def _percent(p: float) -> str:
+    return f"{p:.0%}" if p >= 0.01 else f"{p:.1%}"
