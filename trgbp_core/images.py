@@ -117,7 +117,13 @@ def _open(stream: BinaryIO) -> Image.Image:
         # The warning comes as an error where the caller's own filters say so.
         raise ImageError(f"The picture has more than {MAX_PIXELS // 10**6} megapixels; save it smaller.") from error
     except Exception as error:
-        raise ImageError(f"The file is not a picture that can be read here; give a {NAMES}.") from error
+        raise ImageError(f"The file is not a picture that can be read here; give a {NAMES}.{_hint(stream)}") from error
+
+
+def _hint(stream: BinaryIO) -> str:
+    stream.seek(0)
+    heic = stream.read(12)[4:] in (b"ftypheic", b"ftypheix", b"ftypmif1", b"ftypmsf1")
+    return " It looks like a telephone's HEIC: export it as JPEG." if heic else ""
 
 
 def _check_size(width: int, height: int) -> None:

