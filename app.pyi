@@ -37,8 +37,11 @@ class PictureInput(gr.Image):
             return images.read(payload.path)
         except images.ImageError as error:
             return error
-    from typing import Callable, Literal, Sequence, Any, TYPE_CHECKING
+    from collections.abc import Callable, Sequence
+    from typing import TYPE_CHECKING, Any, Literal
+
     from gradio.blocks import Block
+
     if TYPE_CHECKING:
         from gradio.components import Timer
         from gradio.components.base import Component

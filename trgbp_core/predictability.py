@@ -21,9 +21,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .backward import per_channel
+from .cascade import cascade
 from .geometry import Pair, spread, upsample
 from .recording import record
 from .tape import LayerRecord, Origin, Tape
+from .trgbp import TRGBP
 
 
 @dataclass(frozen=True)
@@ -137,3 +139,20 @@ def predicted_sum(layers: Iterable[Coverage], size: Pair) -> Tensor:
 def cosine(a: Tensor, b: Tensor) -> float:
     """The cosine of two maps taken as vectors; 0 where one of them is empty."""
     return float(F.cosine_similarity(a.flatten().double(), b.flatten().double(), dim=0))
+
+
+def sanity_table(network: nn.Module, x: Tensor, k: int, *, seeds: int = 5) -> str:
+    """R̃ (without R̃^0) of the fully randomised network, mean of ``seeds`` draws, against its prediction and a uniform map.
+
+    Args:
+        x: (1, C, H, W). k: the class that is explained.
+    """
+    predicted = predicted_sum(coverage(network, x.shape), (x.shape[2], x.shape[3]))
+    lines = ["| seeds | cosine with the predicted map | cosine with a uniform map |", "|---:|---:|---:|"]
+    mean = torch.zeros_like(predicted)
+    for seed in range(seeds):
+        *_, last = cascade(network, seed=seed)
+        e = TRGBP(last.network).explain(x, [k])
+        mean += (e.raw(k) - e.layer_raw(0, k)).to(mean) / seeds
+    lines.append(f"| {seeds} | {cosine(mean, predicted):.4f} | {cosine(mean, torch.ones_like(mean)):.4f} |")
+    return "\n".join(lines)

@@ -1,0 +1,83 @@
+"""Cascading randomisation: order, law, seeds, and that the caller's network stays bit-identical."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from trgbp_core import TRGBP
+from trgbp_core.cascade import cascade, layer_groups
+from trgbp_core.models import load_model
+
+from .nets import Residual, picture, randomise
+
+
+def test_the_cascade_runs_from_the_logits_to_the_first_convolution_and_groups_batch_norms() -> None:
+    stages = list(cascade(randomise(Residual())))
+    assert [s.name for s in stages] == ["head", "short.0", "body.3", "body.0", "stem.0"]
+    assert [s.index for s in stages] == [1, 2, 3, 4, 5]
+    embedded = layer_groups(load_model("efficientnet_lite0").network)
+    assert len(embedded) == 50
+    assert embedded[0] == ("_conv_stem", "_bn0")
+    assert embedded[-1] == ("_fc",)
+
+
+@pytest.mark.parametrize("mode", ["gaussian", "reset"])
+def test_the_caller_keeps_a_bit_identical_model_and_random_state(mode: str) -> None:
+    network, x = randomise(Residual()).train(), picture()
+    before = {name: t.clone() for name, t in network.state_dict().items()}
+    random_state, expected = torch.get_rng_state(), TRGBP(network).explain(x).logits
+    stages = list(cascade(network, mode=mode))
+    TRGBP(stages[-1].network).explain(x)
+    assert all(torch.equal(t, before[name]) for name, t in network.state_dict().items())
+    assert torch.equal(torch.get_rng_state(), random_state)
+    assert torch.equal(TRGBP(network).explain(x).logits, expected)
+    assert network.training
+    assert all(p.requires_grad for p in network.parameters())
+
+
+def test_stages_are_cumulative_and_stay_what_they_were() -> None:
+    network = randomise(Residual())
+    trained = dict(network.named_parameters())
+    stages = list(cascade(network))
+    groups = list(reversed(layer_groups(network)))
+    for stage in stages:
+        random = {name for group in groups[: stage.index] for name in group}
+        for name, parameter in stage.network.named_parameters():
+            assert torch.equal(parameter, trained[name]) == (name.rpartition(".")[0] not in random)
+
+
+def test_a_seed_gives_the_same_draw_and_another_seed_another() -> None:
+    network = randomise(Residual())
+    weights = [next(cascade(network, seed=seed)).network.head.weight for seed in (0, 0, 1)]
+    assert torch.equal(weights[0], weights[1])
+    assert not torch.equal(weights[0], weights[2])
+
+
+def test_gaussian_weights_keep_each_tensors_root_mean_square() -> None:
+    network = nn.Sequential(nn.Conv2d(3, 64, 7), nn.ReLU(), nn.Flatten(), nn.Linear(64, 1000))
+    with torch.no_grad():
+        network[3].weight.mul_(0.3).add_(0.1)
+    (*_, last) = cascade(network)
+    for name in ("0.weight", "3.weight"):
+        old, new = network.get_parameter(name), last.network.get_parameter(name)
+        # 9,408 and 64,000 draws: the standard error of a root mean square is r/√(2n), under 1 %; four of them
+        assert float(new.square().mean().sqrt() / old.square().mean().sqrt()) == pytest.approx(1, abs=0.03)
+        assert abs(float(new.mean())) < 0.05 * float(new.std())
+
+
+def test_resetting_silences_the_biases_of_batch_norms() -> None:
+    network = randomise(Residual())
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d):
+            module.bias = None
+    (*_, last) = cascade(network, mode="reset")
+    e = TRGBP(last.network).explain(picture())
+    assert all(not bool(e.layer_raw(m.index, e.top5[0]).any()) for m in e.layers if m.kind == "conv")
+
+
+@pytest.mark.parametrize("wrong", [{"mode": "zero"}, {"seed": -1}, {"seed": 2**40}])
+def test_a_wrong_mode_or_seed_gets_a_sentence(wrong: dict[str, object]) -> None:
+    with pytest.raises(ValueError, match=r"mode|seed"):
+        next(cascade(randomise(Residual()), **wrong))  # type: ignore[arg-type]

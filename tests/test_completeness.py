@@ -1,0 +1,55 @@
+"""The test that pins the method down: with the ordinary gradient, the pixels' and the biases' shares add up to the logit."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from trgbp_core import TRGBP
+from trgbp_core.models import available_models, load_model
+
+from .nets import NETS, picture, randomise
+
+ARCHITECTURES = sorted({entry.name.partition("@")[0] for entry in available_models()} - {"efficientnet_lite0"})
+
+
+def completeness_gap(network: nn.Module, x: torch.Tensor) -> float:
+    """|Σ x·∂f_k/∂x + Σ_l Σ R^l_k − f_k| relative to the sizes of its terms, the largest over the top 5."""
+    e = TRGBP(network, guided=False).explain(x)
+    gaps = []
+    for k in e.classes:
+        shares = [(x * e.gradient(k)).sum()] + [e.layer_raw(i, k).sum() for i in range(1, len(e.layers) + 1)]
+        scale = max(abs(float(s)) for s in [*shares, e.logits[0, k]])
+        gaps.append(abs(float(sum(shares) - e.logits[0, k])) / scale)
+    return max(gaps)
+
+
+@pytest.mark.parametrize("name", NETS)
+def test_completeness_holds_however_layers_are_called(name: str) -> None:
+    gap = completeness_gap(randomise(NETS[name]()), picture())
+    print(f"{name}: {gap:.1e}")
+    assert gap < 1e-9  # float64: what remains is summation order
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_completeness_holds_on_every_architecture_of_the_zoo(name: str) -> None:
+    network = randomise(load_model(f"random:{name}").network)
+    gap = completeness_gap(network, picture(1, 3, 80, 80))
+    print(f"{name}: {gap:.1e}")
+    assert gap < 1e-9
+
+
+def test_completeness_holds_on_the_embedded_network_with_its_trained_weights() -> None:
+    zoo = load_model("efficientnet_lite0")
+    gap = completeness_gap(zoo.network.double(), picture(1, 3, 224, 224) * 0.5)
+    print(f"embedded: {gap:.1e}")
+    assert gap < 1e-9
+
+
+def test_without_the_saturated_units_completeness_fails() -> None:
+    network, x = randomise(NETS["residual ReLU6"]()), picture()
+    e = TRGBP(network, guided=False).explain(x)
+    k = e.top5[0]
+    without = (x * e.gradient(k)).sum() + sum(e.layer_raw(m.index, k).sum() for m in e.layers if m.kind != "rectifier")
+    assert abs(float(without - e.logits[0, k])) > 1e-3 * abs(float(e.logits[0, k]))

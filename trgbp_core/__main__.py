@@ -1,0 +1,164 @@
+"""The command line: ``python -m trgbp_core COMMAND``. Whatever is wrong is one line on stderr and exit code 2."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from . import __doc__ as about
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command; returns the exit code."""
+    arguments = _parser().parse_args(argv)
+    try:
+        arguments.run(arguments)
+    except (ValueError, OSError) as error:
+        print(f"trgbp_core: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("trgbp_core: stopped", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m trgbp_core", description=about)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    explain = _command(commands, "explain", _explain, "explain one picture: overlays, maps (PNG, .npy) and the top 5")
+    _asked(explain)
+    explain.add_argument("--layer", type=int, help="also write R̃^l and R^l of this layer; 0 is the picture")
+    compare = _command(commands, "compare", _compare, "every method on one picture, and one figure of them all")
+    _asked(compare)
+    compare.add_argument("--methods", default="all", help="comma-separated keys, or all (default)")
+    sanity = _command(commands, "cascade", _cascade, "randomise layer by layer; print how the maps follow, and what theory predicted")
+    _asked(sanity)
+    sanity.add_argument("--seeds", type=int, default=5, help="draws for the fully randomised network (default 5)")
+    listing = _command(commands, "models", _models, "the networks, and which need a download")
+    listing.add_argument("--fetch", nargs="+", metavar="MODEL", help="download the weights of these now, for working offline later")
+    bench = _command(commands, "bench", _bench, "speed, as ratios within one run")
+    bench.add_argument("--models", nargs="+", metavar="MODEL", help="networks (random:NAME needs no weights)")
+    bench.add_argument("--repeats", type=int, default=10)
+    bench.add_argument("--threads", type=int, default=2)
+    bench.add_argument("--methods", action="store_true", help="the time of every method instead")
+    return parser
+
+
+def _command(commands: Any, name: str, run: Any, help: str) -> argparse.ArgumentParser:
+    command: argparse.ArgumentParser = commands.add_parser(name, help=help, description=help)
+    command.set_defaults(run=run)
+    return command
+
+
+def _asked(command: argparse.ArgumentParser) -> None:
+    command.add_argument("picture", metavar="PICTURE")
+    command.add_argument("--model", default="efficientnet_lite0", help="a network of `models` (default efficientnet_lite0)")
+    command.add_argument("--class", dest="wanted", default=None, metavar="K|NAME", help="the class to explain (default: the best)")
+    command.add_argument("--out", type=Path, default=Path("out"), help="folder to write to (default out)")
+
+
+def _question(arguments: argparse.Namespace) -> Any:
+    from . import images
+    from .explorer import Explorer
+    from .memory import keep_freed_memory
+
+    keep_freed_memory()
+    explorer = Explorer()
+    question = explorer.ask(images.read(arguments.picture), arguments.model)
+    return explorer, question, explorer.find_class(question, arguments.wanted)
+
+
+def _explain(arguments: argparse.Namespace) -> None:
+    explorer, question, k = _question(arguments)
+    e = explorer.explanation(question, k)
+    maps = {"raw": e.raw(k), "tr_gbp": e.attribution(k), "tr_gbp_conserving": e.attribution(k, "conserving")}
+    if arguments.layer is not None:
+        maps[f"layer{arguments.layer}_raw"] = e.layer_raw(arguments.layer, k)
+        maps[f"layer{arguments.layer}_tr_gbp"] = e.layer_attribution(arguments.layer, k)
+    for name, map in maps.items():
+        _write(arguments.out, name, question.picture, map)
+    for i in e.top5:
+        print(f"{float(e.probabilities[0, i]):7.2%}  {i:4d}  {question.zoo.labels[i]}{'   <- explained' if i == k else ''}")
+    if k not in e.top5:
+        print(f"{float(e.probabilities[0, k]):7.2%}  {k:4d}  {question.zoo.labels[k]}   <- explained")
+    print(f"{len(maps)} maps in {arguments.out}")
+
+
+def _write(folder: Path, name: str, picture: Any, map: Any) -> None:
+    """NAME.png (coloured), NAME_overlay.png (over the picture) and NAME.npy (signed numbers, float32)."""
+    from .render import heat, overlay, to_array
+
+    folder.mkdir(parents=True, exist_ok=True)
+    heat(map, picture.size).save(folder / f"{name}.png")
+    overlay(picture, map).save(folder / f"{name}_overlay.png")
+    np.save(folder / f"{name}.npy", to_array(map))
+
+
+def _compare(arguments: argparse.Namespace) -> None:
+    from .baselines import METHODS
+    from .figures import comparison
+
+    explorer, question, k = _question(arguments)
+    keys = list(METHODS) if arguments.methods == "all" else [key.strip() for key in arguments.methods.split(",")]
+    unknown = [key for key in keys if key not in METHODS]
+    if unknown:
+        raise ValueError(f"There is no method {unknown[0]!r}; there are {', '.join(METHODS)}.")
+    panels = []
+    for panel in explorer.compare(question, k, keys):
+        panels.append(panel)
+        print(
+            f"{panel['title']:28s} {'' if panel['seconds'] is None else format(panel['seconds'], '8.2f') + ' s'} {panel['empty']}",
+            flush=True,
+        )
+    files = comparison(question.picture, panels, arguments.out, f"{question.zoo.title}: {question.zoo.labels[k]}")
+    print(f"figure: {', '.join(map(str, files))}")
+
+
+def _cascade(arguments: argparse.Namespace) -> None:
+    from .predictability import sanity_table
+
+    explorer, question, k = _question(arguments)
+    stages = list(explorer.cascade(question, k, "grad_cam"))
+    titles = {panel["id"]: panel["title"] for panel in stages[0]["panels"]}
+    print("| layers randomised | " + " | ".join(titles.values()) + " |\n|---:|" + "---:|" * len(titles))
+    for stage in stages:
+        if stage["index"] in (1, 5, 10) or stage["index"] % 10 == 0 or stage is stages[-1]:
+            print(f"| {stage['index']} | " + " | ".join(f"{stage['similarity'][key]['spearman']:.2f}" for key in titles) + " |")
+    print("(Spearman's rank correlation of |R| with the trained network's map)\n")
+    print(sanity_table(question.zoo.network, question.x, k, seeds=arguments.seeds))
+
+
+def _models(arguments: argparse.Namespace) -> None:
+    from .models import available_models, load_model
+
+    for name in arguments.fetch or ():
+        print(f"{load_model(name).name}: ready")
+    if not arguments.fetch:
+        print("| name | network | input | parameters | top-1 | weights | licence |\n|---|---|---:|---:|---:|---|---|")
+        for e in available_models():
+            where = "embedded" if e.embedded else "on this machine" if e.available else f"download, {e.download_size / 1e6:.0f} MB"
+            size, count = f"{e.input_size}×{e.input_size}", f"{e.parameters / 1e6:.1f} M"
+            print(f"| `{e.name}` | {e.title} | {size} | {count} | {e.accuracy:.1f} % | {where} | {e.licence} |")
+
+
+def _bench(arguments: argparse.Namespace) -> None:
+    from . import bench
+    from .memory import keep_freed_memory
+
+    keep_freed_memory()
+    if arguments.repeats < 1 or arguments.threads < 1:
+        raise ValueError("--repeats and --threads must be at least 1.")
+    names = arguments.models or bench.NETWORKS
+    if arguments.methods:
+        for name in arguments.models or [bench.NETWORKS[-1]]:
+            print(bench.bench_methods(name, threads=arguments.threads))
+        return
+    print(bench.bench(names, repeats=arguments.repeats, threads=arguments.threads))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

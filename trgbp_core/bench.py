@@ -1,0 +1,107 @@
+"""The benchmark command: every figure is a ratio within one run, beside the machine's own rate of arithmetic."""
+
+from __future__ import annotations
+
+import os
+import platform
+import statistics
+import time
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from . import models
+from .baselines import METHODS, NotApplicable
+from .recording import record
+from .trgbp import TRGBP, one_hot
+
+NETWORKS = ("random:resnet50", "random:vgg16", "efficientnet_lite0")
+CLASSES = 5
+
+
+def medians(work: dict[str, Callable[[], Any]], repeats: int, *, warm_up: int = 3) -> dict[str, float]:
+    """Seconds of each piece of work, the median of ``repeats`` rounds that take turns, so that a drift of the machine hits all alike."""
+    seconds: dict[str, list[float]] = {name: [] for name in work}
+    for round_ in range(repeats + warm_up):
+        for name, run in work.items():
+            start = time.perf_counter()
+            run()
+            if round_ >= warm_up:
+                seconds[name].append(time.perf_counter() - start)
+    return {name: statistics.median(values) for name, values in seconds.items()}
+
+
+def gemm_rate(repeats: int = 5) -> float:
+    """Arithmetic rate of a 2048³ float32 matrix product, GFLOP/s."""
+    a, b = torch.randn(2048, 2048), torch.randn(2048, 2048)
+    return 2 * 2048**3 / medians({"gemm": lambda: a @ b}, repeats)["gemm"] / 1e9
+
+
+def bench_network(name: str, repeats: int) -> dict[str, float]:
+    """Forward pass, explanation of 5 classes with all layers, and their guided gradients alone, for one network."""
+    zoo = models.load_model(name)
+    x = torch.randn(1, 3, zoo.input_size, zoo.input_size, generator=torch.Generator().manual_seed(0))
+    explainer, classes = TRGBP(zoo.network), torch.arange(CLASSES)[:, None]
+    top = explainer.record(x).top5
+
+    def guided_alone() -> None:
+        recording = record(zoo.network, x, layer_maps=False)
+        recording.backward(one_hot(classes, recording.logits))
+
+    work: dict[str, Callable[[], Any]] = {
+        "forward": lambda: _forward(zoo.network, x),
+        "explain": lambda: explainer.explain(x, top),
+        "guided": guided_alone,
+    }
+    seconds = medians(work, repeats)
+    with FlopCounterMode(display=False) as counter:
+        _forward(zoo.network, x)
+    return seconds | {"flops": float(counter.get_total_flops())}
+
+
+def _forward(network: nn.Module, x: Tensor) -> None:
+    with torch.no_grad():
+        network(x)
+
+
+def bench(networks: Iterable[str] = NETWORKS, *, repeats: int = 10, threads: int = 2) -> str:
+    """The table that ``python -m trgbp_core bench`` prints."""
+    torch.set_num_threads(threads)
+    rate = gemm_rate()
+    lines = [
+        f"{platform.machine()}, {os.cpu_count()} cores, {threads} threads, torch {torch.__version__}; GEMM {rate:.0f} GFLOP/s; "
+        f"medians of {repeats}; {CLASSES} classes",
+        "",
+        "| network | forward, ms | explain ÷ forward | guided alone ÷ forward | layer maps cost | explain, GFLOP/s (floor: 1+5 forwards) |",
+        "|---|---:|---:|---:|---:|---:|",
+    ]
+    for name in networks:
+        s = bench_network(name, repeats)
+        achieved = (1 + CLASSES) * s["flops"] / s["explain"] / 1e9
+        lines.append(
+            f"| {name} | {1e3 * s['forward']:.1f} | {s['explain'] / s['forward']:.2f} | {s['guided'] / s['forward']:.2f} "
+            f"| {s['explain'] / s['guided'] - 1:+.0%} | {achieved:.0f} ({achieved / rate:.0%} of GEMM) |"
+        )
+    return "\n".join(lines)
+
+
+def bench_methods(name: str = "efficientnet_lite0", *, repeats: int = 3, threads: int = 2) -> str:
+    """The table of ``bench --methods``: every method's time for one map, in forward passes of the same network in the same run."""
+    torch.set_num_threads(threads)
+    zoo = models.load_model(name)
+    x = torch.randn(1, 3, zoo.input_size, zoo.input_size, generator=torch.Generator().manual_seed(0))
+    lines = [f"{name}, {threads} threads, medians of {repeats}", "", "| method | ÷ one forward pass |", "|---|---:|"]
+    for key, method in METHODS.items():
+        try:
+            s = medians(
+                {"forward": lambda: _forward(zoo.network, x), "method": lambda m=method: m.attribute(zoo.network, x, 0)},  # type: ignore[misc]
+                repeats,
+                warm_up=1,
+            )
+            lines.append(f"| `{key}` | {s['method'] / s['forward']:.1f} |")
+        except NotApplicable as error:
+            lines.append(f"| `{key}` | does not apply: {error} |")
+    return "\n".join(lines)
