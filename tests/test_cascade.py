@@ -61,7 +61,7 @@ def test_gaussian_weights_keep_each_tensors_root_mean_square() -> None:
         network[3].weight.mul_(0.3).add_(0.1)
     (*_, last) = cascade(network)
     for name in ("0.weight", "3.weight"):
-        old, new = network.get_parameter(name), last.network.get_parameter(name)
+        old, new = network.get_parameter(name).detach(), last.network.get_parameter(name)
         # 9,408 and 64,000 draws: the standard error of a root mean square is r/√(2n), under 1 %; four of them
         assert float(new.square().mean().sqrt() / old.square().mean().sqrt()) == pytest.approx(1, abs=0.03)
         assert abs(float(new.mean())) < 0.05 * float(new.std())

@@ -101,6 +101,7 @@ class Tape(TorchFunctionMode):
         # A rectifier in place changes its input's values at once; whoever uses that input afterwards means the rectified tensor.
         self._successors: Any = WeakTensorKeyDictionary()
         self._parameter_names = {id(p): name for name, p in self.network.named_parameters()}
+        self._own = {id(t) for t in (*self.network.parameters(), *self.network.buffers())}
         self._module_names = {id(m): name for name, m in self.network.named_modules()}
 
     __hash__ = object.__hash__
@@ -128,6 +129,9 @@ class Tape(TorchFunctionMode):
     def _ordinary(self, func: Any, args: Any, kwargs: Any) -> Any:
         name = getattr(func, "__name__", str(func))
         inputs = [a for a in tensors(args, kwargs) if depends(a)]
+        if not inputs and name.endswith("_") and args and id(args[0]) in self._own:
+            # A batch norm in training mode counts its batches: what belongs to the network is not written to.
+            return args[0]
         if inputs and name in DROPOUTS:
             return inputs[0]
         if inputs and name == "view" and not isinstance(args[1], torch.dtype):

@@ -217,8 +217,8 @@ def per_picture(target: Target, logits: Tensor) -> Tensor:
     """
     if target is None:
         return logits.argmax(1)
-    values = target.reshape(-1).tolist() if isinstance(target, Tensor) else [target] if isinstance(target, int) else list(target)
-    values = [_class_index(k, logits.shape[1]) for k in values]
+    given = target.tolist() if isinstance(target, Tensor) else target
+    values = [_class_index(k, logits.shape[1]) for k in (given if isinstance(given, (list, tuple, range)) else [given])]
     if len(values) not in (1, len(logits)):
         raise ValueError(f"{len(values)} targets for {len(logits)} pictures: give one for all, or one for each.")
     return torch.tensor(values * (len(logits) if len(values) == 1 else 1), device=logits.device)
