@@ -250,7 +250,7 @@ def _timm(name: str) -> Entry:
         )
     config = timm.get_pretrained_cfg(plain, allow_unregistered=False)
     size = config.input_size[-1]
-    resize = None if config.crop_pct is None or config.crop_mode == "squash" else round(size / config.crop_pct)
+    resize = None if config.crop_mode == "squash" else int(size / config.crop_pct)
     return Entry(
         name=name,
         title=f"{plain} (timm)",

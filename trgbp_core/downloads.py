@@ -28,6 +28,8 @@ TIMEOUT_SECONDS = 20.0
 RETRIES = 2
 PAUSE_SECONDS = 0.5
 CHUNK_BYTES = 2**18
+SLACK_BYTES = 2**20
+"""Published sizes are rounded to a thousandth of a megabyte; whoever sends much more sends something else."""
 
 _flights: Flights[Path] = Flights()
 
@@ -109,7 +111,7 @@ class _Download:
 
     def __init__(self, flight: Flight[Path], url: str, target: Path, name: str, size: int, timeout: float) -> None:
         self.flight, self.url, self.target, self.name, self.timeout = flight, url, target, name, timeout
-        self.limit = size * 1.1 + 2**20 if size else float("inf")
+        self.limit = size + SLACK_BYTES if size else float("inf")
         self.resumed = False
 
     def run(self) -> Path:
@@ -149,7 +151,7 @@ class _Download:
 
     def _gather(self, file: BinaryIO) -> None:
         """Until all bytes are here; again after a failure, as long as the attempts bring something."""
-        furthest, failures = _length(file), 0
+        furthest, failures, stalls = _length(file), 0, 0
         while True:
             try:
                 return self._transfer(file)
@@ -157,7 +159,9 @@ class _Download:
                 file.flush()
                 failures = 0 if _length(file) > furthest else failures + 1
                 furthest = max(furthest, _length(file))
-                if failures > RETRIES or (failures and _is_final(error)):
+                # A silence costs the whole timeout each time, so silences are counted even if some bytes came between them.
+                stalls += isinstance(_reason(error), TimeoutError)
+                if max(failures, stalls) > RETRIES or (failures and _is_final(error)):
                     raise WeightsError(_sentence(error, self.name)) from error
             self.flight.abandoned.wait(PAUSE_SECONDS)
             self.flight.report(*self.flight.progress)
@@ -238,15 +242,20 @@ def _open_partial(target: Path) -> tuple[BinaryIO, Path]:
     return path.open("xb"), path
 
 
+def _reason(error: Exception) -> object:
+    """urllib wraps what went wrong while connecting, and not what went wrong later."""
+    return getattr(error, "reason", error)
+
+
 def _is_final(error: Exception) -> bool:
     """Not worth another try: the server has said no, or has kept silent for as long as one is willing to wait."""
-    reason = getattr(error, "reason", error)
+    reason = _reason(error)
     refused = isinstance(error, urllib.error.HTTPError) and error.code < 500
     return refused or isinstance(reason, (TimeoutError, socket.gaierror))
 
 
 def _sentence(error: Exception, name: str) -> str:
-    reason = getattr(error, "reason", error)
+    reason = _reason(error)
     if isinstance(error, urllib.error.HTTPError):
         what = f"the server answers {error.code}"
     elif isinstance(reason, TimeoutError):
@@ -259,6 +268,6 @@ def _sentence(error: Exception, name: str) -> str:
 
 
 def _no_room(error: OSError, name: str) -> WeightsError:
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", None)):
         return WeightsError(f"There is no room on the disk for the weights of {name}. Make room, or move torch's cache with TORCH_HOME.")
     return WeightsError(f"The weights of {name} cannot be saved: torch's cache cannot be written. Move it with TORCH_HOME.")

@@ -140,8 +140,6 @@ def _rgb(image: Image.Image) -> Image.Image:
     _check_size(*image.size)
     try:
         image.load()
-        # A lazily decoded frame may turn out larger than its header said.
-        _check_size(*image.size)
         picture = _flattened(_upright(image))
     except ImageError:
         raise

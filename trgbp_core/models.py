@@ -117,18 +117,20 @@ def load_model(
         >>> zoo = load_model("efficientnet_lite0")
         >>> x = zoo.preprocess("dog.jpg")       # (1, 3, 224, 224)
     """
-    plain = name.removeprefix(RANDOM + ":") if isinstance(name, str) else name
-    chosen = catalogue.entry(plain)
-    if weights == RANDOM or plain != name:
-        return _random(chosen)
-    if weights is None and chosen.load is not None:
-        return _load_foreign(chosen, progress, cancel)
-    path = fetch(name, progress=progress, cancel=cancel) if weights is None else Path(weights)
-    network = random_weights.uninitialised(chosen.build)
-    adopt(network, read(path), path.name)
-    if weights is not None:
-        chosen = replace(chosen, source=f"file {path.name}", accuracy=None, embedded=False)
-    return _zoo(chosen, network)
+    # Parameters made under the caller's inference mode could never be explained.
+    with torch.inference_mode(False):
+        plain = name.removeprefix(RANDOM + ":") if isinstance(name, str) else name
+        chosen = catalogue.entry(plain)
+        if weights == RANDOM or plain != name:
+            return _random(chosen)
+        if weights is None and chosen.load is not None:
+            return _load_foreign(chosen, progress, cancel)
+        path = fetch(name, progress=progress, cancel=cancel) if weights is None else Path(weights)
+        network = random_weights.uninitialised(chosen.build)
+        adopt(network, read(path), path.name)
+        if weights is not None:
+            chosen = replace(chosen, source=f"file {path.name}", accuracy=None, embedded=False)
+        return _zoo(chosen, network)
 
 
 def fetch(name: str, *, progress: Progress | None = None, cancel: Cancel | None = None) -> Path:
@@ -156,8 +158,9 @@ def _installed(chosen: Entry) -> Path:
 
 
 def _random(chosen: Entry) -> Zoo:
-    network = random_weights.uninitialised(chosen.build)
-    random_weights.randomise(network)
+    network = random_weights.uninitialised(chosen.build, clear=True)
+    # timm's networks may insist on their own size.
+    random_weights.randomise(network, size=random_weights.CALIBRATION_SIZE if chosen.load is None else chosen.input_size)
     noise = replace(
         chosen,
         name=f"{RANDOM}:{chosen.name}",

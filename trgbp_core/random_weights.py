@@ -8,10 +8,12 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.conv import _ConvNd
 from torch.overrides import TorchFunctionMode
 
-CALIBRATION_SHAPE = (4, 3, 112, 112)
-"""Big enough for every network of the zoo to have more than one value a channel at its end, small enough to take little time."""
+CALIBRATION_SIZE = 128
+"""Big enough for every network of torchvision to have more than one value a channel at its end, small enough to take little time."""
 
 
 class _NoInitialisation(TorchFunctionMode):
@@ -20,41 +22,51 @@ class _NoInitialisation(TorchFunctionMode):
     INITS = (nn.init.uniform_, nn.init.normal_, nn.init.kaiming_uniform_, nn.init.trunc_normal_)
     SKIPPED = frozenset((*INITS, Tensor.uniform_, Tensor.normal_, Tensor.random_, Tensor.erfinv_))
 
+    def __init__(self, clear: bool) -> None:
+        super().__init__()
+        self.clear = clear
+
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         if func in self.SKIPPED:
-            return args[0] if args else kwargs["tensor"]
+            tensor = args[0] if args else kwargs["tensor"]
+            if self.clear:
+                tensor.detach().zero_()
+            return tensor
         return func(*args, **kwargs)
 
 
-def uninitialised(build: Callable[[], nn.Module]) -> nn.Module:
-    """``build()`` without random initialisation; the weights are whatever memory held."""
-    with _NoInitialisation():
+def uninitialised(build: Callable[[], nn.Module], *, clear: bool = False) -> nn.Module:
+    """``build()`` without random initialisation; the weights are whatever memory held, or 0 with ``clear``."""
+    with _NoInitialisation(clear):
         return build()
 
 
-def randomise(network: nn.Module, seed: int = 0) -> None:
+def randomise(network: nn.Module, *, seed: int = 0, size: int = CALIBRATION_SIZE) -> None:
     """Fill a freshly built network with seeded noise, on scales at which all of it is alive.
 
     Convolution and linear weights are N(0, 2/fan-in) (He et al. 2015), biases N(0, 0.1²), batch norms' γ N(1, 0.1²) and β N(0, 0.1²), so
     that every bias speaks. Batch norms' statistics are those of one batch of noise, without which deep networks would drown or explode.
+
+    Args:
+        network: changed in place. seed: of the noise. size: side of the noise pictures.
     """
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for module in network.modules():
-            if isinstance(module, (nn.Conv2d, nn.Linear)):
+            if isinstance(module, (_ConvNd, nn.Linear)):
                 module.weight.normal_(0, math.sqrt(2 / module.weight[0].numel()), generator=generator)
-            elif isinstance(module, nn.BatchNorm2d):
+            elif isinstance(module, _BatchNorm):
                 module.weight.normal_(1, 0.1, generator=generator)
                 module.reset_running_stats()
-            if isinstance(module, (nn.Conv2d, nn.Linear, nn.BatchNorm2d)) and module.bias is not None:
+            if isinstance(module, (_ConvNd, nn.Linear, _BatchNorm)) and module.bias is not None:
                 module.bias.normal_(0, 0.1, generator=generator)
-        _calibrate(network, torch.randn(CALIBRATION_SHAPE, generator=generator))
+        _calibrate(network, torch.randn(3, 3, size, size, generator=generator))
 
 
 def _calibrate(network: nn.Module, x: Tensor) -> None:
     """Set every batch norm's running statistics to those of ``x``. Only batch norms train: dropout would draw random numbers."""
-    norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
+    norms = [module for module in network.modules() if isinstance(module, _BatchNorm)]
     network.eval()
     momenta = [norm.momentum for norm in norms]
     for norm in norms:

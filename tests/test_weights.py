@@ -1,0 +1,187 @@
+"""Weights files: found, checked, read without executing anything, and fitted into a network as a whole or not at all."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import pickle
+import sys
+from collections import OrderedDict
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+from trgbp_core import weights
+from trgbp_core.weights import WeightsError, adopt, find, hash_prefix, is_sound, read
+
+
+def network() -> nn.Sequential:
+    return nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Linear(4, 2))
+
+
+def saved(state: object, tmp_path, name: str = "tiny.pth"):
+    torch.save(state, tmp_path / name)
+    return tmp_path / name
+
+
+def refused(path) -> str:
+    with pytest.raises(WeightsError) as caught:
+        read(path)
+    print(caught.value)
+    assert str(path.parent) not in str(caught.value)
+    return str(caught.value)
+
+
+def test_the_hash_is_read_from_torchs_file_names():
+    assert hash_prefix("resnet50-0676ba61.pth") == "0676ba61"
+    assert hash_prefix("https://example.org/mnasnet0.5_top1_67.823-3ffadce67e.pth") == "3ffadce67e"
+    assert hash_prefix("resnet50.pth") == ""
+    assert hash_prefix("my-network.pth") == ""
+
+
+def test_a_file_is_sound_only_with_its_hash(tmp_path):
+    path = tmp_path / "file"
+    path.write_bytes(b"content")
+    digest = hashlib.sha256(b"content").hexdigest()
+    assert is_sound(path, digest)
+    assert is_sound(path, digest[:8])
+    assert is_sound(path, "")
+    assert not is_sound(path, "0" * 8)
+
+
+def test_offline_weights_are_looked_at_before_torchs_cache(tmp_path, monkeypatch):
+    offline, cache = tmp_path / "offline", tmp_path / "home" / "hub" / "checkpoints"
+    for folder in (offline, cache):
+        folder.mkdir(parents=True)
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("TRGBP_MODEL_DIR", raising=False)
+    assert find("a.pth", "a") is None
+    (cache / "a.pth").touch()
+    assert find("a.pth", "a") == cache / "a.pth"
+    monkeypatch.setenv("TRGBP_MODEL_DIR", str(offline))
+    assert find("a.pth", "a") == cache / "a.pth"
+    (offline / "b.safetensors").touch()
+    assert find("a-01234567.pth", "b") == offline / "b.safetensors"
+    (offline / "a.pth").touch()
+    assert find("a.pth", "a") == offline / "a.pth"
+
+
+@pytest.mark.parametrize("wrapper", [None, "state_dict", "model", "module."])
+def test_a_checkpoint_is_read_however_it_is_wrapped(wrapper, tmp_path):
+    state = network().state_dict()
+    if wrapper == "module.":
+        given = {"module." + key: value for key, value in state.items()}
+    else:
+        given = {wrapper: state, "epoch": 3} if wrapper else state
+    result = read(saved(given, tmp_path))
+    assert list(result) == list(state)
+    assert all(torch.equal(result[key], state[key]) for key in state)
+
+
+def test_half_precision_becomes_float32_and_counters_stay_integers(tmp_path):
+    result = read(saved(network().half().state_dict(), tmp_path))
+    assert result["0.weight"].dtype == torch.float32
+    assert result["1.num_batches_tracked"].dtype == torch.int64
+
+
+def test_nothing_in_a_checkpoint_is_executed(tmp_path):
+    class Trap:
+        def __reduce__(self):
+            return os.mkdir, (str(tmp_path / "executed"),)
+
+    path = tmp_path / "trap.pth"
+    path.write_bytes(pickle.dumps({"weight": Trap()}, protocol=2))
+    assert "plain tensors" in refused(path)
+    assert "plain tensors" in refused(saved({"weight": Trap()}, tmp_path))
+    assert not (tmp_path / "executed").exists()
+
+
+@pytest.mark.parametrize("state", [[1, 2], {}, {"a": 3}, {"a": "text"}, torch.zeros(3)])
+def test_a_file_without_named_tensors_is_refused(state, tmp_path):
+    assert "named tensors" in refused(saved(state, tmp_path))
+
+
+def test_a_damaged_or_missing_file_is_refused(tmp_path):
+    path = saved(network().state_dict(), tmp_path)
+    path.write_bytes(path.read_bytes()[:-200])
+    assert "damaged" in refused(path)
+    path.write_bytes(b"<html>log in to this network</html>")
+    assert "damaged" in refused(path)
+    path.write_bytes(b"")
+    assert "damaged" in refused(path)
+    assert "no weights file" in refused(tmp_path / "nothing.pth")
+
+
+def test_weights_that_are_not_finite_are_refused(tmp_path):
+    state = network().state_dict()
+    state["0.weight"][0, 0, 0, 0] = float("nan")
+    assert "0.weight" in refused(saved(state, tmp_path))
+
+
+def test_safetensors_are_read_or_the_missing_package_is_named(tmp_path, monkeypatch):
+    state = network().state_dict()
+    path = tmp_path / "tiny.safetensors"
+    save_file(state, path)
+    assert all(torch.equal(value, state[key]) for key, value in read(path).items())
+    path.write_bytes(path.read_bytes()[:-100])
+    assert "damaged" in refused(path)
+    monkeypatch.setitem(sys.modules, "safetensors.torch", None)
+    assert "pip install safetensors" in refused(path)
+
+
+def test_a_network_takes_all_weights_or_none():
+    state = network().state_dict()
+    target = network()
+    adopt(target, state, "tiny.pth")
+    assert all(torch.equal(value, state[key]) for key, value in target.state_dict().items())
+
+    broken = {
+        "lacks 0.bias": {key: value for key, value in state.items() if key != "0.bias"},
+        "also has extra": {**state, "extra": torch.zeros(1)},
+        "another shape 4.weight": {**state, "4.weight": torch.zeros(3, 4)},
+    }
+    for words, wrong in broken.items():
+        target = network()
+        before = {key: value.clone() for key, value in target.state_dict().items()}
+        with pytest.raises(WeightsError, match=words.split()[-1]) as caught:
+            adopt(target, wrong, "tiny.pth")
+        print(caught.value)
+        assert all(torch.equal(value, before[key]) for key, value in target.state_dict().items())
+
+
+def test_old_files_without_batch_counters_fit():
+    state = OrderedDict((key, value) for key, value in network().state_dict().items() if "num_batches" not in key)
+    target = network()
+    adopt(target, state, "old.pth")
+    assert torch.equal(target[1].weight, state["1.weight"])
+
+
+def test_densenets_old_names_are_read_as_todays():
+    class Layer(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.norm1, self.conv2 = nn.BatchNorm2d(2), nn.Conv2d(2, 2, 1)
+
+    target = nn.ModuleDict({"denselayer1": Layer(), "norm5": nn.BatchNorm2d(2)})
+    state = target.state_dict()
+    old = {key.replace("norm1", "norm.1").replace("conv2", "conv.2"): value + 1 for key, value in state.items()}
+    assert set(old) != set(state)
+    adopt(target, old, "densenet.pth")
+    assert torch.equal(target["denselayer1"].conv2.weight, old["denselayer1.conv.2.weight"])
+
+
+def test_auxiliary_heads_are_left_out():
+    state = network().state_dict() | {"aux1.conv.weight": torch.zeros(1), "AuxLogits.fc.bias": torch.zeros(1)}
+    target = network()
+    adopt(target, state, "googlenet.pth")
+    assert torch.equal(target[0].weight, state["0.weight"])
+
+
+def test_what_was_read_is_not_changed_by_fitting_it(tmp_path):
+    state = read(saved(network().state_dict(), tmp_path))
+    keys = list(state)
+    adopt(network(), state, "tiny.pth")
+    assert list(state) == keys
+    assert weights.SUFFIXES[0] == ".safetensors"
