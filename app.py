@@ -53,8 +53,8 @@ def build(explorer: Explorer, model: str = DEFAULT_MODEL) -> gr.Blocks:
                 with gr.Tabs(overflow_behavior="wrap"):
                     controls = _tabs()
         data = {name: _data(name) for name in ("explain", "compare", "cascade")}
+        endpoints.add(explorer)  # before the page's own events, which would take the names
         _wire(demo, explorer, (picture, network, wanted), status, gr.State("explain"), controls, data)
-        endpoints.add(explorer)
     return demo
 
 
@@ -147,11 +147,16 @@ def _wire(
     quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
     heavy: dict[str, Any] = {"concurrency_limit": 2, "concurrency_id": "compute", **quiet}
 
-    def new_picture(image: Any, model: str) -> tuple[Any, Any, Any]:
+    def new_picture(image: Any, model: str) -> Iterator[tuple[Any, Any, Any]]:
+        try:
+            for sentence in page.download(explorer, model):
+                yield gr.skip(), sentence, gr.skip()
+        except ValueError as error:
+            yield gr.skip(), f"**{error}**", gr.skip()
+            return
         answer = page.explain(explorer, image, model)
-        if answer.payload is None:
-            return gr.skip(), answer.status, gr.skip()
-        return answer.payload, answer.status, gr.update(choices=answer.choices, value=answer.value)
+        chosen = gr.update(choices=answer.choices, value=answer.value) if answer.payload else gr.skip()
+        yield answer.payload or gr.skip(), answer.status, chosen
 
     def new_class(image: Any, model: str, k: Any) -> tuple[Any, Any]:
         answer = page.explain(explorer, image, model, k)

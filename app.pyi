@@ -37,11 +37,8 @@ class PictureInput(gr.Image):
             return images.read(payload.path)
         except images.ImageError as error:
             return error
-    from collections.abc import Callable, Sequence
-    from typing import TYPE_CHECKING, Any, Literal
-
+    from typing import Callable, Literal, Sequence, Any, TYPE_CHECKING
     from gradio.blocks import Block
-
     if TYPE_CHECKING:
         from gradio.components import Timer
         from gradio.components.base import Component

@@ -133,16 +133,21 @@ def _cascade(arguments: argparse.Namespace) -> None:
 
 
 def _models(arguments: argparse.Namespace) -> None:
-    from .models import available_models, load_model
+    from .models import available_models, fetch
 
     for name in arguments.fetch or ():
-        print(f"{load_model(name).name}: ready")
+        fetch(name)
+        print(f"{name}: ready", flush=True)
     if not arguments.fetch:
         print("| name | network | input | parameters | top-1 | weights | licence |\n|---|---|---:|---:|---:|---|---|")
         for e in available_models():
             where = "embedded" if e.embedded else "on this machine" if e.available else f"download, {e.download_size / 1e6:.0f} MB"
             size, count = f"{e.input_size}×{e.input_size}", f"{e.parameters / 1e6:.1f} M"
-            print(f"| `{e.name}` | {e.title} | {size} | {count} | {e.accuracy:.1f} % | {where} | {e.licence} |")
+            print(f"| `{e.name}` | {e.title} | {size} | {count} | {_per_cent(e.accuracy)} | {where} | {e.licence} |")
+
+
+def _per_cent(accuracy: float | None) -> str:
+    return "–" if accuracy is None else f"{accuracy:.1f} %"
 
 
 def _bench(arguments: argparse.Namespace) -> None:

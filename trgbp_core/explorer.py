@@ -18,6 +18,7 @@ from . import models
 from .baselines import METHODS, NotApplicable
 from .cache import Cache
 from .cascade import Mode, Stage, cascade, layer_groups
+from .flights import Cancel, Progress
 from .labels import find_class
 from .render import data_uri, describe, tile
 from .similarity import spearman, ssim
@@ -40,28 +41,22 @@ class Question:
     x: Tensor
 
 
-def network_bytes(zoo: models.Zoo) -> int:
-    """What a loaded network takes in memory."""
-    return sum(t.numel() * t.element_size() for t in [*zoo.network.parameters(), *zoo.network.buffers()])
-
-
 class Explorer:
     """Answers the page's questions. One object serves everybody: its caches are keyed by content, and hold nothing of a session."""
 
-    def __init__(self, load: Callable[[str], models.Zoo] = models.load_model) -> None:
-        self._load = load
-        self._networks: Cache[models.Zoo] = Cache(NETWORK_BYTES, network_bytes)
+    def __init__(self, networks: models.ModelCache | None = None) -> None:
+        self._networks = networks or models.ModelCache(NETWORK_BYTES)
         self._recordings: Cache[tuple[RecordedPicture, threading.Lock]] = Cache(RECORDING_BYTES, lambda r: r[0].nbytes)
         self._payloads: Cache[Payload] = Cache(PAYLOAD_BYTES, _payload_bytes)
         self._seconds: dict[tuple[str, str], float] = {}
 
-    def network(self, name: str) -> models.Zoo:
-        """A network of the zoo, loaded once. Raises :class:`models.ModelError` or :class:`weights.WeightsError`."""
-        return self._networks.get(name, lambda: self._load(name))
+    def network(self, name: str, *, progress: Progress | None = None, cancel: Cancel | None = None) -> models.Zoo:
+        """A network of the zoo, downloaded and loaded once for all. Raises what :func:`models.load_model` raises."""
+        return self._networks.get(name, progress=progress, cancel=cancel)
 
-    def ask(self, picture: Image.Image, model: str) -> Question:
+    def ask(self, picture: Image.Image, model: str, *, progress: Progress | None = None, cancel: Cancel | None = None) -> Question:
         """Put an RGB picture to a network."""
-        zoo = self.network(model)
+        zoo = self.network(model, progress=progress, cancel=cancel)
         seen = zoo.picture(picture)
         digest = hashlib.sha256(seen.tobytes()).hexdigest()[:20]
         return Question(f"{model}:{digest}", zoo, seen, zoo.normalise(seen))

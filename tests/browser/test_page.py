@@ -1,0 +1,145 @@
+"""The page in a real Chromium: upload, pick a class, move each slider, see the picture change; no error in the console."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+EXAMPLES = Path(__file__).parents[2] / "assets" / "examples"
+pytestmark = pytest.mark.browser
+WAIT = 90_000  # milliseconds; a limit for a busy machine, no measurement
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    path = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
+    assert path, "the browser tests need Chromium: apt-get install chromium, or CHROMIUM=/path/to/it"
+    with sync_playwright() as playwright:
+        options = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+        browser = playwright.chromium.launch(executable_path=path, args=options)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(params=[1280, 390])
+def page(request: pytest.FixtureRequest, browser: Browser, page_url: str) -> Iterator[Page]:
+    page = browser.new_page(viewport={"width": request.param, "height": 800})
+    page.set_default_timeout(WAIT)
+    errors: list[str] = []
+    page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.goto(page_url)
+    page.wait_for_function("document.body.dataset.trgbpExplain")
+    yield page
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), "the page scrolls sideways"
+    page.close()
+    assert not errors, errors
+
+
+def pixels(page: Page, selector: str) -> str:
+    """What a canvas shows, once it has been painted."""
+    return str(page.locator(selector).first.evaluate("canvas => canvas.toDataURL()"))
+
+
+def changes(page: Page, selector: str, before: str) -> None:
+    page.wait_for_function(
+        "([selector, before]) => document.querySelector(selector).toDataURL() !== before", arg=[selector, before], timeout=WAIT
+    )
+
+
+def move(page: Page, control: str, value: int) -> None:
+    page.locator(f'input[data-control="{control}"]').evaluate(
+        "(input, value) => { input.value = value; input.dispatchEvent(new Event('input', {bubbles: true})); }", value
+    )
+
+
+def explained(page: Page) -> str:
+    return str(page.evaluate("document.body.dataset.trgbpExplain"))
+
+
+MAP = "#tg-explain .tg-four canvas"
+LAYER = "#tg-explain .tg-layer canvas"
+
+
+def test_it_opens_with_an_example_explained_and_every_control_is_labelled(page: Page) -> None:
+    expect(page.locator("#tg-status")).to_contain_text("lion")
+    assert len(page.locator("#tg-explain canvas[role=img]").all()) == 5
+    for canvas in page.locator("#tg-explain canvas[role=img]").all():
+        assert "peak" in (canvas.get_attribute("aria-label") or "") or "empty" in (canvas.get_attribute("aria-label") or "")
+    for image in page.locator("img:visible").all():
+        assert image.get_attribute("alt") is not None
+    for control in page.locator("input[type=range]:visible, select:visible").all():
+        assert page.locator(f"label[for='{control.get_attribute('id')}']").count() == 1
+
+
+def test_an_upload_and_another_class_redraw_everything(page: Page) -> None:
+    first, before = explained(page), pixels(page, MAP)
+    page.locator("#tg-input input[type=file]").set_input_files(str(EXAMPLES / "chelsea.jpg"))
+    page.wait_for_function("first => document.body.dataset.trgbpExplain !== first", arg=first)
+    expect(page.locator("#tg-status")).to_contain_text("Egyptian cat")
+    changes(page, MAP, before)
+    second, before, layer = explained(page), pixels(page, MAP), pixels(page, LAYER)
+    picker = page.locator("#tg-class input")
+    picker.click()
+    picker.fill("espresso ·")
+    page.get_by_role("option", name="espresso · 967").click()
+    page.wait_for_function("second => document.body.dataset.trgbpExplain !== second", arg=second)
+    assert explained(page).endswith(":967")
+    changes(page, MAP, before)
+    changes(page, LAYER, layer)
+
+
+def test_sliders_and_colours_repaint_in_the_browser_without_asking_the_server(page: Page) -> None:
+    requests: list[str] = []
+    page.on("request", lambda request: requests.append(request.url) if "/queue/" in request.url or "/run/" in request.url else None)
+    for control, value, where in (("layer", 3, LAYER), ("layer", 49, LAYER), ("opacity", 100, MAP)):
+        before = pixels(page, where)
+        move(page, control, value)
+        changes(page, where, before)
+    before = pixels(page, MAP)
+    page.locator('select[data-control="colours"]').select_option("jet")
+    changes(page, MAP, before)
+    expect(page.locator("#tg-explain .tg-facts")).to_contain_text("_conv_head")
+    page.locator('input[data-control="layer"]').focus()
+    before = pixels(page, LAYER)
+    page.keyboard.press("ArrowLeft")
+    changes(page, LAYER, before)
+    assert not requests
+
+
+def test_the_classes_tab_shows_five_and_compare_shows_its_methods(page: Page) -> None:
+    page.get_by_role("tab", name="Classes").click()
+    expect(page.locator("#tg-classes .tg-class")).to_have_count(5)
+    page.get_by_role("tab", name="Compare").click()
+    page.wait_for_function("document.body.dataset.trgbpCompare === '5'", timeout=WAIT)
+    expect(page.locator("#tg-compare figure")).to_have_count(5)
+    assert all(" s" in text for text in page.locator("#tg-compare .tg-time").all_text_contents())
+
+
+def test_the_cascade_streams_in_and_its_slider_works_meanwhile(page: Page) -> None:
+    page.get_by_role("tab", name="Sanity check").click()
+    page.locator("#tg-cascade-run").click()
+    page.wait_for_function("Number(document.body.dataset.trgbpCascade) >= 4", timeout=WAIT)
+    move(page, "stage", 0)
+    where = "#tg-cascade canvas"
+    page.wait_for_timeout(300)
+    trained = pixels(page, where)
+    move(page, "stage", 3)
+    changes(page, where, trained)
+    page.locator("#tg-cascade-stop").click()
+    expect(page.locator("#tg-cascade svg")).to_have_count(2)
+
+
+def test_a_file_that_is_no_picture_is_told_and_nothing_is_lost(page: Page, tmp_path: Path) -> None:
+    first, before = explained(page), pixels(page, MAP)
+    broken = tmp_path / "broken.png"
+    broken.write_bytes((EXAMPLES / "lion.jpg").read_bytes()[:2000])
+    page.locator("#tg-input input[type=file]").set_input_files(str(broken))
+    expect(page.locator("#tg-status")).to_contain_text("damaged or incomplete", timeout=WAIT)
+    assert explained(page) == first
+    assert pixels(page, MAP) == before
