@@ -26,18 +26,14 @@ DEFAULT_METHODS = ["tr_gbp_conserving", "tr_gbp", "guided_backprop", "saliency",
 TABS = ("explain", "classes", "compare", "cascade")
 
 
-class PictureInput(gr.Image):
-    """Gradio's picture input, read by :mod:`trgbp_core.images`: what cannot be read arrives as the error that says why."""
-
-    is_template = True
-
-    def preprocess(self, payload: Any) -> Any:
-        if payload is None:
-            return None
-        try:
-            return images.read(payload.path)
-        except images.ImageError as error:
-            return error
+def read_upload(payload: Any) -> Any:
+    """What a visitor put in, as an RGB picture; what cannot be read arrives as the error that says why."""
+    if payload is None:
+        return None
+    try:
+        return images.read(payload.path)
+    except images.ImageError as error:
+        return error
 
 
 def build(explorer: Explorer, model: str = DEFAULT_MODEL) -> gr.Blocks:
@@ -60,9 +56,10 @@ def build(explorer: Explorer, model: str = DEFAULT_MODEL) -> gr.Blocks:
 
 def _side(model: str) -> tuple[gr.Image, gr.Dropdown, gr.Dropdown]:
     first = next((str(path) for path in EXAMPLES if path.name == FIRST), None)
-    picture = PictureInput(
+    picture = gr.Image(
         first, label="Picture", sources=["upload", "clipboard", "webcam"], height=210, elem_id="tg-input", buttons=[], type="filepath"
     )
+    picture.preprocess = read_upload  # type: ignore[method-assign] # instead of Gradio's own reading, which knows fewer sentences
     wanted = gr.Dropdown(
         [],
         label="Class to explain",
