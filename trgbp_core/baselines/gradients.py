@@ -1,12 +1,16 @@
-"""Methods that are one backward pass: Saliency, Guided backpropagation."""
+"""Methods that are one backward pass: Saliency, Input × gradient, Deconvnet, Guided backpropagation, Guided Grad-CAM."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor, nn
+from torch.autograd import Function
 
 from ..recording import record
+from ..tape import Tape
 from ..trgbp import Target, one_hot, per_picture
 from .registry import Progress, register
 
@@ -16,6 +20,32 @@ def input_gradient(network: nn.Module, x: Tensor, target: Target = None, *, guid
     recording = record(network, x, guided=guided, layer_maps=False, **options)
     classes = per_picture(target, recording.logits)
     return recording.backward(one_hot(classes[None], recording.logits))[0][0]
+
+
+class _ReverseRectify(Function):
+    """A rectifier whose backward pass is a rectifier too: relu(g), whatever the forward pass let through."""
+
+    @staticmethod
+    def forward(ctx: Any, z: Tensor, value: Callable[[], Tensor]) -> Tensor:
+        return value()
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> Any:
+        return grads[0].clamp_min(0), None
+
+
+@dataclass
+class _DeconvolutionTape(Tape):
+    """Deconvnet's rule at every rectifier, ReLU6 included; everything else keeps its ordinary gradient."""
+
+    __hash__ = object.__hash__
+
+    def rectify(self, z: Tensor, ceiling: float, inplace: bool) -> Tensor:
+        plain = z.detach()
+        result = _ReverseRectify.apply(z, lambda: plain.clamp_(0, ceiling) if inplace else plain.clamp(0, ceiling))
+        if inplace:
+            self._successors[z] = result
+        return result
 
 
 @register(
@@ -33,6 +63,42 @@ def saliency(network: nn.Module, x: Tensor, target: Target = None, *, progress: 
 
 
 @register(
+    "input_x_gradient",
+    title="Input × gradient",
+    family="gradients",
+    citation="Shrikumar et al. 2016",
+    what="The gradient times the pixel's own value, summed over the colours.",
+    promise="Shares the score out among the pixels; exact where the network has no biases.",
+    failure="Leaves the biases' part out, gives grey pixels nothing, and is as noisy as the gradient.",
+    signed=True,
+    cost=4,
+)
+def input_x_gradient(network: nn.Module, x: Tensor, target: Target = None, *, progress: Progress | None = None) -> Tensor:
+    """Σ_c x_c · ∂f_k/∂x_c (Shrikumar et al. 2016), (N, 1, H, W), signed; x as the network sees it, normalised."""
+    return (x.detach() * input_gradient(network, x, target, strict=False)).sum(1, keepdim=True)
+
+
+@register(
+    "deconvnet",
+    title="Deconvnet",
+    family="gradients",
+    citation="Zeiler & Fergus 2014",
+    what="The gradient, with rectifiers turned round: they cut negative signals going back, whatever they cut going forward.",
+    promise="Projects the class back to the patterns that excite it.",
+    failure="Ignores which units were active: apart from max-pooling's switches it does not see the picture.",
+    cost=4,
+)
+def deconvnet(network: nn.Module, x: Tensor, target: Target = None, *, progress: Progress | None = None) -> Tensor:
+    """The backward pass with relu(g) at rectifiers (Zeiler & Fergus 2014, Section 2.1), summed over the colours, (N, 1, H, W), signed.
+
+    Raises:
+        UnsupportedOperation: the network holds an operation that is neither a rectifier nor linear.
+    """
+    tape = _DeconvolutionTape(network, layer_maps=False)
+    return input_gradient(network, x, target, tape=tape).sum(1, keepdim=True)
+
+
+@register(
     "guided_backprop",
     title="Guided backprop",
     family="gradients",
@@ -44,3 +110,23 @@ def saliency(network: nn.Module, x: Tensor, target: Target = None, *, progress: 
 def guided_backprop(network: nn.Module, x: Tensor, target: Target = None, *, progress: Progress | None = None) -> Tensor:
     """The guided gradient (Eq. 4) summed over the colours: R̃^0_k, (N, 1, H, W), signed."""
     return input_gradient(network, x, target, guided=True).sum(1, keepdim=True)
+
+
+@register(
+    "guided_grad_cam",
+    title="Guided Grad-CAM",
+    family="gradients",
+    citation="Selvaraju et al. 2017",
+    what="Guided backprop, weighed pixel by pixel with the upsampled Grad-CAM.",
+    promise="As sharp as guided backprop, as class-specific as Grad-CAM.",
+    failure="Only its coarse window depends on the class; the strokes inside are guided backprop's.",
+    cost=7,
+)
+def guided_grad_cam(network: nn.Module, x: Tensor, target: Target = None, *, progress: Progress | None = None) -> Tensor:
+    """The guided gradient, summed over the colours, times Grad-CAM (Selvaraju et al. 2017, Section 3.2), (N, 1, H, W), signed.
+
+    Grad-CAM is upsampled bilinearly, as its authors do. Raises what either of the two raises.
+    """
+    from .cam import grad_cam  # here, because the order in which families are imported is the order of the page
+
+    return guided_backprop(network, x, target) * grad_cam(network, x, target)
