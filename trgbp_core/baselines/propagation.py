@@ -232,16 +232,17 @@ def lrp_alpha_beta(
     family="propagation",
     citation="Montavon et al. 2017",
     what="The class score handed down through positive contributions only, measured at the pixels against black and white.",
-    promise="Nothing is lost on the way, and every pixel's share has the sign of the score.",
-    failure="Almost the same for every class.",
+    promise="Shares add up to the score where every unit has a positive contribution, and all have the score's sign.",
+    failure="Almost the same for every class; what a unit owes to its bias alone is lost, much in depthwise networks.",
 )
 def deep_taylor(
     network: nn.Module, x: Tensor, target: Target = None, *, bounds: Bounds | None = None, progress: Progress | None = None
 ) -> Tensor:
     """Deep Taylor decomposition: the z⁺-rule, at the picture z^B (Montavon et al. 2017, Eqs. 15, 17), from R = f_k: (N, 1, H, W).
 
-    The theory asks for biases that are not positive and for f_k > 0. Biases take no part here, so that Σ R = f_k holds all the same
-    (but for units without any positive contribution, whose relevance nobody caused); a negative f_k makes a map of its own sign.
+    The theory asks for biases that are not positive and for f_k > 0. Biases take no part here, so that Σ R = f_k holds all the same, but
+    for units without any positive contribution, active by their bias alone: their relevance ends there. They are rare behind full
+    convolutions and frequent behind depthwise ones (EfficientNet-Lite0 keeps 4 % on one picture). A negative f_k makes a negative map.
 
     Args:
         bounds: (l, h), the smallest and largest value a pixel can take after normalisation, broadcast to (N, C, H, W), say two
@@ -263,15 +264,15 @@ def deep_taylor(
     family="propagation",
     citation="Zhang et al. 2018",
     what="The probability that a walk from the class unit down along excitatory connections ends at a pixel.",
-    promise="A probability distribution over the picture.",
-    failure="Almost the same for every class; weights that hinder are not heard at all.",
+    promise="A probability distribution over the picture, where every unit is excited by another.",
+    failure="Almost the same for every class, deaf to weights that hinder; walks end at units active by their bias alone.",
 )
 def excitation_backprop(network: nn.Module, x: Tensor, target: Target = None, *, progress: Progress | None = None) -> Tensor:
     """The marginal winning probability (Zhang et al. 2018, Eqs. 1-3) of every pixel, P = 1 at the class unit: (N, 1, H, W).
 
     ``P(a_i) = Σ_j a_i w_ij⁺ / Σ_i' a_i' w_i'j⁺ · P(a_j)``. The authors read it off at a hidden layer, where a ≥ 0; at the picture, whose
     normalised pixels have either sign, contributions a_i w_ij that are positive count (zennit's ``ExcitationBackprop``). Biases take no
-    part, and the map adds up to 1, but for units without excitation.
+    part, and the map adds up to 1, but for units without excitation (see :func:`deep_taylor`), where the walk ends.
 
     Raises:
         NotApplicable: the network holds something that is neither linear nor a rectifier.
