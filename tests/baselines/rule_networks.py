@@ -97,6 +97,7 @@ class Functional(nn.Module):
         self.three = nn.Conv2d(16, 12, 1)
         self.relu = nn.ReLU(inplace=True)
         self.head = nn.Linear(12, 5)
+        self.ceiling = 6.0
 
     def forward(self, x: Tensor) -> Tensor:
         x = (x - 0.1) / 0.8
@@ -107,7 +108,7 @@ class Functional(nn.Module):
         x = torch.relu_(self.lone(x))
         y = self.three(x)
         y += self.three(x.flip(3)) * 0.5
-        y = F.relu6(y.clamp_(min=0))
+        y = F.hardtanh(y.clamp_(min=0), 0, self.ceiling)
         return self.head(y.mean((2, 3)))
 
 

@@ -121,8 +121,29 @@ def test_contributions_add_up_through_maxima_of_every_kind() -> None:
     assert report("DeepLIFT, maxima: Σ = f(x) − f(x0)", deep_lift(network, x, TARGETS).sum((1, 2, 3)), change) < EXACT
 
 
+class KeptName(nn.Module):
+    """Rectified in place twice, and used under its first name."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.one, self.head = nn.Conv2d(3, 6, 3), nn.Linear(6, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        kept = self.one(x)
+        once = kept.relu_()
+        once.clamp_(0, 0.5)
+        return self.head(kept.mean((2, 3)))
+
+
+def test_a_tensor_changed_in_place_twice_is_followed_under_every_name() -> None:
+    network, x = settled(KeptName()), pictures()
+    with torch.no_grad():
+        change = (network(x) - network(torch.zeros_like(x)))[range(2), TARGETS]
+    assert report("in place twice", deep_lift(network, x, TARGETS).sum((1, 2, 3)), change) < EXACT
+
+
 def test_a_share_is_found_where_the_gradient_is_zero() -> None:
-    """Shrikumar et al.'s Section 2.1: y = relu(x) saturates (here min(x, 6)): no gradient at 9, yet all of the change is x's."""
+    """Shrikumar et al.'s Figure 1: y = relu(x) saturates (here min(x, 6)): no gradient at 9, yet all of the change is x's."""
     network = nn.Sequential(nn.ReLU6(), nn.Flatten(), nn.Linear(3, 1, bias=False)).double()
     nn.init.ones_(network[2].weight)
     x = torch.full((1, 3, 1, 1), 9.0, dtype=torch.float64)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import copy
+import math
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
-from captum.attr import LRP, InputXGradient
+import torch.nn.functional as F
+from captum.attr import LRP
 from captum.attr._utils.lrp_rules import EpsilonRule
-from rule_networks import functional, mobile, pictures, plain, report, residual, saturating
+from rule_networks import functional, mobile, pictures, plain, report, residual, saturating, settled
 from torch import Tensor, nn
 from zennit.attribution import Gradient
 from zennit.canonizers import SequentialMergeBatchNorm
@@ -20,12 +23,22 @@ from zennit.torchvision import ResNetCanonizer
 from zennit.types import Activation, AvgPool, BatchNorm, Convolution, Linear
 
 from trgbp_core import METHODS, NotApplicable
+from trgbp_core.baselines.patterns import fit_patterns
 
 # float64, a few layers, denominators that may come close to zero: rounding is magnified, but far below anything a wrong rule does.
 EXACT = 1e-9
 NETWORKS = {"plain": plain, "residual": residual, "saturating": saturating}
 ALL = {**NETWORKS, "mobile": mobile, "functional": functional}
 TARGETS = [1, 3]
+
+
+def without_ceilings(network: nn.Module) -> nn.Module:
+    for module in network.modules():
+        module.ceiling = math.inf
+        for name, child in module.named_children():
+            if isinstance(child, nn.ReLU6):
+                setattr(module, name, nn.ReLU(inplace=child.inplace))
+    return network
 
 
 def one_hot(network: nn.Module, x: Tensor, *, score: bool) -> Tensor:
@@ -128,11 +141,15 @@ def test_lrp_epsilon_equals_captum(name: str) -> None:
     assert report(f"LRP-ε against captum {name}", ours, theirs) < 1e-4
 
 
-def test_lrp_with_a_small_epsilon_is_input_times_gradient_in_a_rectifier_network() -> None:
-    network, x = plain(), pictures()
-    theirs = InputXGradient(network).attribute(x.clone().requires_grad_(), target=torch.tensor(TARGETS)).detach().sum(1, keepdim=True)
-    ours = METHODS["lrp_epsilon"].attribute(network, x, TARGETS, epsilon=1e-12)
-    assert report("LRP-ε against input × gradient", ours, theirs) < 1e-7  # ε over the smallest denominators
+@pytest.mark.parametrize("name", ALL)
+def test_lrp_with_a_small_epsilon_is_input_times_gradient(name: str) -> None:
+    """Where rectifiers do not saturate, whose gradient is zero and whose relevance is not: ReLU6 becomes ReLU."""
+    network, x = without_ceilings(ALL[name]()), pictures()
+    leaf = x.clone().requires_grad_()
+    (gradient,) = torch.autograd.grad(network(leaf)[range(2), TARGETS].sum(), leaf)
+    ours = METHODS["lrp_epsilon"].attribute(network, x, TARGETS, epsilon=1e-13)
+    # The ε of additions, averages and batch norms alone, 1e-6, over the smallest denominators.
+    assert report(f"LRP-ε against input × gradient {name}", ours, (x * gradient).sum(1, keepdim=True)) < 1e-3
 
 
 @pytest.mark.parametrize("options", [{}, {"alpha": 1.0, "beta": 0.0}])
@@ -187,7 +204,7 @@ class Same(nn.Module):
         if not self.by_hand:
             x = self.first(self.one(self.norm(x)))
             x = self.second(torch.add(x, self.two(x)))
-            return self.three(torch.nn.functional.adaptive_avg_pool2d(x, 1).flatten(1))
+            return self.three(F.adaptive_avg_pool2d(x, 1).flatten(1))
         x = self.reused(self.one(self.norm(x)))
         y = self.two(x)
         y += x
@@ -205,7 +222,7 @@ def test_functional_reused_and_in_place_operations_are_the_same_as_modules(key: 
     assert report(f"{key}: by hand against modules", ours, theirs) < EXACT
 
 
-@pytest.mark.parametrize("key", ["lrp_epsilon", "lrp_alpha_beta", "deep_taylor", "excitation_backprop"])
+@pytest.mark.parametrize("key", ["lrp_alpha_beta", "deep_taylor", "excitation_backprop"])
 def test_lone_batch_norms_constants_and_scalings_hand_on_what_they_get(key: str) -> None:
     """A normalisation inside the network is a change of units: the map is that of the bare network on the normalised picture."""
     network, x = plain(), pictures()
@@ -226,6 +243,39 @@ def test_lone_batch_norms_constants_and_scalings_hand_on_what_they_get(key: str)
     assert report(f"{key}: normalisation inside", ours, theirs) < EXACT
 
 
+class PreActivated(nn.Module):
+    """DenseNet's order: a batch norm of its own, a rectifier, a convolution, and the result beside what came in."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Sequential(nn.Conv2d(3, 6, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2))
+        self.norms = nn.ModuleList([nn.BatchNorm2d(6 + 4 * i) for i in range(3)])
+        self.relus = nn.ModuleList([nn.ReLU() for _ in range(3)])
+        self.layers = nn.ModuleList([nn.Conv2d(6 + 4 * i, 4, 3, padding=1) for i in range(3)])
+        self.pool, self.head = nn.AdaptiveAvgPool2d(1), nn.Linear(18, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.stem(x)
+        for norm, relu, layer in zip(self.norms, self.relus, self.layers, strict=True):
+            x = torch.cat([x, layer(relu(norm(x)))], 1)
+        return self.head(self.pool(x).flatten(1))
+
+
+def test_lone_batch_norms_share_with_their_bias_under_the_epsilon_rule() -> None:
+    """As zennit's Norm does, given to batch norms; its default, Pass, makes the relevance of this network explode."""
+    network, x = settled(PreActivated()), pictures()
+    start = one_hot(network, x, score=True)
+    relevance = {}
+    for norm in (Norm(), Pass()):
+        layers = [(Activation, Pass()), (AvgPool, Norm()), (BatchNorm, norm), (Linear, Epsilon(1e-6))]
+        with Gradient(copy.deepcopy(network), LayerMapComposite(layers)) as attributor:
+            relevance[type(norm)] = attributor(x.clone().requires_grad_(), start)[1].sum(1, keepdim=True)
+    ours = METHODS["lrp_epsilon"].attribute(network, x, TARGETS)
+    assert report("LRP-ε, pre-activated", ours, relevance[Norm]) < EXACT
+    print(f"largest relevance: {float(ours.abs().max()):.3g}, with Pass {float(relevance[Pass].abs().max()):.3g}")
+    assert float(relevance[Pass].abs().max()) > 10 * float(ours.abs().max())  # three layers; 10⁹ in DenseNet-121
+
+
 def test_a_class_of_its_own_for_each_picture_is_the_same_as_one_by_one() -> None:
     network, x = residual(), pictures()
     for key in ("lrp_epsilon", "lrp_alpha_beta", "deep_taylor", "excitation_backprop"):
@@ -235,24 +285,34 @@ def test_a_class_of_its_own_for_each_picture_is_the_same_as_one_by_one() -> None
         assert report(f"{key}: batch against one by one", both, alone) < EXACT
 
 
-def test_a_padding_before_the_first_layer_lies_outside_the_box() -> None:
-    """Padded zeros are no pixels: explicit padding, and torch's lopsided 'same', must equal the convolution's own."""
+class Padded(nn.Module):
+    """A first layer with room around the picture: made by the convolution (``padding`` is its own) or before it (a tuple for ``F.pad``)."""
 
-    class Padded(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.inner = plain()
+    def __init__(self, kernel: int, padding: object) -> None:
+        super().__init__()
+        self.padding = padding
+        self.first = nn.Conv2d(3, 6, kernel, padding=0 if isinstance(padding, tuple) else padding)
+        self.head = nn.Linear(6, 5)
 
-        def forward(self, x: Tensor) -> Tensor:
-            first = self.inner[0]
-            x = torch.nn.functional.conv2d(torch.nn.functional.pad(x, (1, 1, 1, 1)), first.weight, first.bias)
-            return self.inner[1:](x)
+    def forward(self, x: Tensor) -> Tensor:
+        if isinstance(self.padding, tuple):
+            x = F.pad(x, self.padding)
+        return self.head(F.relu(self.first(x)).mean((2, 3)))
 
-    x = pictures()
-    options = {"bounds": (-5.0, 5.0)}
-    ours = METHODS["deep_taylor"].attribute(Padded().eval(), x, TARGETS, **options)
-    theirs = METHODS["deep_taylor"].attribute(plain(), x, TARGETS, **options)
-    assert report("explicit padding", ours, theirs) < EXACT
+
+@pytest.mark.filterwarnings("ignore:Using padding='same'")
+@pytest.mark.parametrize(("kernel", "own", "before"), [(3, 1, (1, 1, 1, 1)), (4, "same", (1, 2, 1, 2))])
+def test_padding_is_no_pixel_however_it_is_made(kernel: int, own: object, before: tuple[int, ...]) -> None:
+    """Padded zeros lie outside the box of the z^B-rule: explicit padding, the convolution's own, torch's lopsided 'same'."""
+    x, options = pictures(), {"bounds": (-5.0, 5.0)}
+    ours = METHODS["deep_taylor"].attribute(settled(Padded(kernel, before)), x, TARGETS, **options)
+    theirs = METHODS["deep_taylor"].attribute(settled(Padded(kernel, own)), x, TARGETS, **options)
+    assert report(f"padding {before} against {own}", ours, theirs) < EXACT
+    if own == 1:
+        first, rule = ZBox(-5.0, 5.0), ZPlus(zero_params="bias")
+        network = nn.Sequential(settled(Padded(kernel, own)).first, nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+        network.append(settled(Padded(kernel, own)).head)
+        assert report("padding against zennit", ours, zennit_relevance(network, x, rule, first=first)) < EXACT
 
 
 @pytest.mark.parametrize("key", ["lrp_epsilon", "lrp_alpha_beta", "deep_taylor", "excitation_backprop"])
@@ -282,3 +342,27 @@ def test_nothing_given_is_changed(key: str) -> None:
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
     assert all(p.requires_grad and p.grad is None for p in network.parameters())
     assert not any(m._forward_hooks or m._backward_hooks for m in network.modules())
+
+
+def test_many_threads_share_a_network() -> None:
+    network, x = residual(), pictures(4)
+    keys = ["lrp_epsilon", "deep_taylor", "excitation_backprop", "deep_lift"]
+    jobs = [(key, x[i : i + 1]) for i in range(4) for key in keys]
+    alone = [METHODS[key].attribute(network, picture) for key, picture in jobs]
+    with ThreadPoolExecutor(4) as threads:
+        together = list(threads.map(lambda job: METHODS[job[0]].attribute(network, job[1]), jobs))
+    assert report("threads against one by one", torch.stack(together), torch.stack(alone)) < EXACT
+
+
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
+def test_the_callers_gradient_mode_does_not_matter(mode) -> None:
+    network, x = residual(), pictures()
+    patterns = fit_patterns(network, [x])
+    keys = ["lrp_epsilon", "lrp_alpha_beta", "deep_taylor", "excitation_backprop", "deep_lift", "pattern_net", "pattern_attribution"]
+    for key in keys:
+        options = {"patterns": patterns} if key.startswith("pattern") else {}
+        plainly = METHODS[key].attribute(network, x, TARGETS, **options)
+        with mode():
+            within = METHODS[key].attribute(network, x.clone(), TARGETS, **options)
+        assert not plainly.requires_grad
+        assert report(f"{key} under {mode.__name__}", within, plainly) < EXACT

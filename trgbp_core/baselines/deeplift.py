@@ -37,7 +37,7 @@ class _MultiplierTape(RuleTape):
         return lambda multiplier: (affine.input_gradient(multiplier),)
 
     def rectifier_back(self, z: Tensor, out: Tensor, ceiling: float) -> Back:
-        """The rescale rule (Eq. 13): Δout / Δz, the ordinary gradient where Δz = 0."""
+        """The rescale rule (Section 3.5.2): Δout / Δz, the ordinary gradient where Δz = 0."""
         change, effect = _difference(z), _difference(out)
         here = z[: len(change)]
         slope = torch.where(change == 0, ((here > 0) & (here < ceiling)).to(z), effect / torch.where(change == 0, 1.0, change))
@@ -100,12 +100,15 @@ def _per_change(owed: Tensor, x: Tensor) -> Tensor:
     promise="The shares add up to the change of the score, even where the gradient is zero.",
     failure="What equals the reference can have no share; another reference, another map.",
     signed=True,
-    cost=4,
+    cost=10,
 )
+@torch.inference_mode(False)
 def deep_lift(
     network: nn.Module, x: Tensor, target: Target = None, *, reference: Tensor | None = None, progress: Progress | None = None
 ) -> Tensor:
-    """DeepLIFT with the rescale rule (Shrikumar et al. 2017, Eq. 13), contributions m_i Δx_i summed over the colours: (N, 1, H, W), signed.
+    """DeepLIFT with the rescale rule (Shrikumar et al. 2017, Section 3.5.2): contributions m_i Δx_i, summed over the colours.
+
+    (N, 1, H, W), signed.
 
     ``Σ m_i Δx_i = f_k(x) − f_k(x0)`` exactly: also with functional, reused and in-place rectifiers, with ReLU6, and with max-pooling,
     overlapping or not. There a maximum's change from o0 to o is shared as in captum: the rise ``max(o, o0) − o0`` is owed to the winner

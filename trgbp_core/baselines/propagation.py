@@ -3,8 +3,11 @@
 One tape for all four; a method is a choice of rules (:mod:`.rules`) and of what it starts from. How each operation is treated:
 
 - convolution, linear layer: the method's rule, the batch norm behind it folded in (zennit needs its ``SequentialMergeBatchNorm``);
-- a batch norm or a constant alone, a scaling, a change of sign: relevance passes unchanged, each unit having one input only
-  (zennit: ``Pass``; captum: ``IdentityRule``);
+- a batch norm that follows no such layer (DenseNet), a constant that is added: under the ε-rule a 1×1 layer whose bias keeps its share,
+  so that LRP-ε is input × gradient for small ε, whatever the network; under the other rules relevance passes unchanged, each unit having
+  one input only (zennit: ``Pass``; captum: ``IdentityRule``). With Pass the ε-rule explodes there, 10⁹ times the score in a DenseNet:
+  relevance in proportion to the norm's output meets the layer below, which divides by the norm's input;
+- a scaling, a change of sign: relevance passes unchanged;
 - rectifier: relevance passes unchanged (zennit: ``Pass``);
 - max-pooling: the winner takes all; concatenation, slicing, flattening: relevance goes where the value came from;
 - additions (residual connections), averages, average pooling, interpolation: LRP shares in proportion to the summands, the ε-rule
@@ -17,7 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -71,12 +74,14 @@ class RelevanceTape(RuleTape):
     Attributes:
         layer_rule: the rule of convolutions and linear layers.
         sum_rule: the rule of sums and averages with positive weights; other linear mixtures always share in proportion.
+        shift_rule: the rule of lone batch norms and added constants; by default relevance passes them unchanged.
         first_rule: the rule of the layers that look at the picture itself, from the picture's bounds (l, h); by default ``layer_rule``.
         bounds: (l, h), broadcast to the picture; by default each picture's own range, channel by channel.
     """
 
     layer_rule: Rule = field(default_factory=epsilon_rule)
     sum_rule: Rule = field(default_factory=epsilon_rule)
+    shift_rule: Rule | None = None
     first_rule: Callable[[Tensor, Tensor], Rule] | None = None
     bounds: Bounds | None = None
 
@@ -87,12 +92,14 @@ class RelevanceTape(RuleTape):
         self._boxes: Any = WeakTensorKeyDictionary()
 
     def layer_back(self, x: Tensor, index: int, record: LayerRecord) -> Back:
-        if record.affine.weight is None:
-            return unchanged
         box = self._box(x)
-        rule = self.layer_rule if box is None or self.first_rule is None else self.first_rule(*box)
-        operation, kept = AffineOperation(record.affine), x.detach().clone()
-        return lambda relevance: redistribute(rule, operation, [kept], relevance)
+        rule: Rule | None = self.layer_rule if box is None or self.first_rule is None else self.first_rule(*box)
+        if record.affine.weight is None:
+            rule = self.shift_rule
+        if rule is None:
+            return unchanged
+        chosen, operation, kept = rule, AffineOperation(record.affine), x.detach().clone()
+        return lambda relevance: redistribute(chosen, operation, [kept], relevance)
 
     def rectifier_back(self, z: Tensor, out: Tensor, ceiling: float) -> Back:
         return unchanged
@@ -108,25 +115,33 @@ class RelevanceTape(RuleTape):
     def _ordinary(self, func: Any, args: Any, kwargs: Any) -> Any:
         inputs = dependent(args, kwargs)
         name = getattr(func, "__name__", str(func))
-        back = self._back(name, func, args, kwargs, inputs) if inputs else None
+        rule = self._rule(name, args, kwargs) if inputs else None
         boxes = [self._box(t) for t in inputs]
-        result = self._replace(name, func, args, kwargs, inputs, back) if back else super()._ordinary(func, args, kwargs)
+        if rule is None:
+            result = super()._ordinary(func, args, kwargs)
+        else:
+            result = self._replace(name, func, args, kwargs, inputs, self._back(func, args, kwargs, inputs, rule))
         if isinstance(result, Tensor) and depends(result) and boxes and None not in boxes:
             with torch.no_grad():
                 ends = [call(func, args, kwargs, inputs, [box[end].clone() for box in boxes if box]) for end in (0, 1)]
             self._note_box(result, ends)
         return result
 
-    def _back(self, name: str, func: Any, args: Any, kwargs: Any, inputs: list[Tensor]) -> Back | None:
-        """The relevance rule of an operation, or None where its ordinary gradient moves relevance to where the value came from."""
+    def _rule(self, name: str, args: Any, kwargs: Any) -> Rule | Literal["unchanged"] | None:
+        """The rule of an operation, or None where its ordinary gradient moves relevance to where the value came from."""
         uses = sum(depends(t) for t in tensors(args, kwargs))
-        alone = uses == 1 and name in (ADDITIVE - JOINING) | (MULTIPLICATIVE - MATRIX) and divides_by_constant(name, args)
-        if alone or name in NEGATION:
+        if name in NEGATION or (uses == 1 and name in MULTIPLICATIVE - MATRIX and divides_by_constant(name, args)):
+            return "unchanged"
+        if uses == 1 and name in ADDITIVE - JOINING:
+            return self.shift_rule or "unchanged"
+        if name in AVERAGING:
+            return self.sum_rule
+        return PROPORTIONAL if name in MIXING and (uses == 1 or name not in MATRIX) else None
+
+    def _back(self, func: Any, args: Any, kwargs: Any, inputs: list[Tensor], rule: Rule | Literal["unchanged"]) -> Back:
+        if isinstance(rule, str):
             shape = inputs[0].shape
             return lambda relevance: (relevance.sum_to_size(shape),)
-        if name not in MIXING or (name in MATRIX and uses > 1):
-            return None
-        rule = self.sum_rule if name in AVERAGING else PROPORTIONAL
         kept = [t.detach().clone() for t in inputs]
         by = dict(zip(map(id, inputs), kept, strict=True))
         operation = FunctionOperation(func, replaced(args, by), {k: replaced(v, by) for k, v in kwargs.items()}, kept)
@@ -176,6 +191,7 @@ def _relevance(tape: RelevanceTape, x: Tensor, target: Target, *, score: bool) -
     promise="What arrives at the pixels and at the biases adds up to the class score.",
     failure="With a small ε and rectifiers almost input × gradient, with all its noise.",
     signed=True,
+    cost=9,
 )
 def lrp_epsilon(
     network: nn.Module, x: Tensor, target: Target = None, *, epsilon: float = STABILISER, progress: Progress | None = None
@@ -192,7 +208,7 @@ def lrp_epsilon(
     if not epsilon > 0:
         raise ValueError(f"ε must be positive, not {epsilon:g}.")
     rule = epsilon_rule(epsilon)
-    return _relevance(RelevanceTape(network, method="LRP", layer_rule=rule), x, target, score=True)
+    return _relevance(RelevanceTape(network, method="LRP", layer_rule=rule, shift_rule=epsilon_rule()), x, target, score=True)
 
 
 @register(
@@ -204,6 +220,7 @@ def lrp_epsilon(
     promise="Shows evidence for and against; each layer's shares are stable where contributions cancel.",
     failure="Depends little on the class: upper layers hardly change what arrives below.",
     signed=True,
+    cost=30,
 )
 def lrp_alpha_beta(
     network: nn.Module,
@@ -231,14 +248,15 @@ def lrp_alpha_beta(
     title="Deep Taylor",
     family="propagation",
     citation="Montavon et al. 2017",
-    what="The class score handed down through positive contributions only, measured at the pixels against black and white.",
+    what="The class score handed down through positive contributions only, measured at the pixels against the darkest and brightest.",
     promise="Shares add up to the score where every unit has a positive contribution, and all have the score's sign.",
     failure="Almost the same for every class; what a unit owes to its bias alone is lost, much in depthwise networks.",
+    cost=12,
 )
 def deep_taylor(
     network: nn.Module, x: Tensor, target: Target = None, *, bounds: Bounds | None = None, progress: Progress | None = None
 ) -> Tensor:
-    """Deep Taylor decomposition: the z⁺-rule, at the picture z^B (Montavon et al. 2017, Eqs. 15, 17), from R = f_k: (N, 1, H, W).
+    """Deep Taylor decomposition: the z⁺-rule, at the picture z^B (Montavon et al. 2017), from R = f_k: (N, 1, H, W).
 
     The theory asks for biases that are not positive and for f_k > 0. Biases take no part here, so that Σ R = f_k holds all the same, but
     for units without any positive contribution, active by their bias alone: their relevance ends there. They are rare behind full
@@ -266,9 +284,10 @@ def deep_taylor(
     what="The probability that a walk from the class unit down along excitatory connections ends at a pixel.",
     promise="A probability distribution over the picture, where every unit is excited by another.",
     failure="Almost the same for every class, deaf to weights that hinder; walks end at units active by their bias alone.",
+    cost=12,
 )
 def excitation_backprop(network: nn.Module, x: Tensor, target: Target = None, *, progress: Progress | None = None) -> Tensor:
-    """The marginal winning probability (Zhang et al. 2018, Eqs. 1-3) of every pixel, P = 1 at the class unit: (N, 1, H, W).
+    """The marginal winning probability (Zhang et al. 2018, Section 3) of every pixel, P = 1 at the class unit: (N, 1, H, W).
 
     ``P(a_i) = Σ_j a_i w_ij⁺ / Σ_i' a_i' w_i'j⁺ · P(a_j)``. The authors read it off at a hidden layer, where a ≥ 0; at the picture, whose
     normalised pixels have either sign, contributions a_i w_ij that are positive count (zennit's ``ExcitationBackprop``). Biases take no

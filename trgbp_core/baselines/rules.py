@@ -20,7 +20,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..backward import Affine
+from ..backward import Affine, per_channel
 from .substitution import call
 
 Modifier = Callable[[Tensor], Tensor]
@@ -91,7 +91,7 @@ def alpha_beta_rule(alpha: float, beta: float) -> Rule:
 
 
 def z_plus_rule() -> Rule:
-    """R_i = Σ_j (a_i w_ij)⁺ / Σ_i' (a_i' w_i'j)⁺ R_j: the z⁺-rule (Montavon et al. 2017, Eq. 15), also Zhang et al. 2018, Eq. 3.
+    """R_i = Σ_j (a_i w_ij)⁺ / Σ_i' (a_i' w_i'j)⁺ R_j: the z⁺-rule (Montavon et al. 2017; Zhang et al. 2018).
 
     No bias takes part, so that relevance is conserved. The sources know inputs a ≥ 0 only; for others the product counts.
     """
@@ -100,7 +100,7 @@ def z_plus_rule() -> Rule:
 
 
 def z_box_rule(low: Tensor, high: Tensor) -> Rule:
-    """R_i = Σ_j (x_i w_ij − l_i w_ij⁺ − h_i w_ij⁻) / Σ_i' (…) R_j: the z^B-rule (Montavon et al. 2017, Eq. 17) for l ≤ x ≤ h."""
+    """R_i = Σ_j (x_i w_ij − l_i w_ij⁺ − h_i w_ij⁻) / Σ_i' (…) R_j: the z^B-rule of Montavon et al. 2017, for l ≤ x ≤ h."""
     terms = Term(keep, keep, nothing), Term(lambda _: low, positive, nothing), Term(lambda _: high, negative, nothing)
     return Rule(terms, lambda r, z: [r / stabilised(z[0] - z[1] - z[2])] * 3, (1.0, -1.0, -1.0))
 
@@ -130,22 +130,26 @@ class Operation(Protocol):
 
 @dataclass(frozen=True)
 class AffineOperation:
-    """A convolution or linear layer with its batch norm folded in."""
+    """A convolution or linear layer with its batch norm folded in, or a batch norm alone, which has a scale and no weight to modify."""
 
     affine: Affine
 
     def value(self, inputs: Sequence[Tensor], term: Term, like: Tensor) -> Tensor:
         (x,), affine = inputs, self.affine
         bias = None if affine.bias is None else term.bias(affine.bias)
+        shift = 0.0 if bias is None else per_channel(bias, x) if x.dim() == 4 else bias
+        if affine.weight is None:
+            return (x if affine.scale is None else x * per_channel(affine.scale, x)) + shift
         if not bool(x.any()):  # the negative part of a rectified input: spare the convolution
-            out = torch.zeros_like(like)
-            return out if bias is None else out + bias.reshape(-1, *[1] * (like.dim() - 2 if like.dim() == 4 else 0))
+            return torch.zeros_like(like) + shift
         weight = term.weight(folded_weight(affine))
         if weight.dim() == 2:
             return F.linear(x, weight, bias)
         return F.conv2d(x, weight, bias, affine.stride, affine.padding, affine.dilation, affine.groups)
 
     def transposed(self, inputs: Sequence[Tensor], term: Term, c: Tensor) -> Sequence[Tensor]:
+        if self.affine.weight is None:
+            return [self.affine.input_gradient(c)]
         if not bool(inputs[0].any()):
             return [torch.zeros_like(inputs[0])]
         return [replace(self.affine, weight=term.weight(folded_weight(self.affine)), scale=None).input_gradient(c)]

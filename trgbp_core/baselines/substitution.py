@@ -97,9 +97,10 @@ def is_inplace(name: str) -> bool:
     return name.startswith("__i") or (name.endswith("_") and not name.endswith("__"))
 
 
-def carried_back(recording: Recording, target: Target = None, *, score: bool = False) -> Tensor:
-    """What the tape's rules bring to the picture, (N, C, H, W), from a one at each picture's class, or from its ``score`` f_k."""
+@torch.inference_mode(False)
+def carried_back(recording: Recording, target: Target = None, *, score: bool = False, factor: float = 1.0) -> Tensor:
+    """What the tape's rules bring to the picture, (N, C, H, W), from ``factor`` at each picture's class, or from ``factor`` · f_k."""
     logits = recording.logits
-    start = one_hot(per_picture(target, logits)[None], logits)[0]
-    (result,) = torch.autograd.grad(recording.output, recording.input, start * logits if score else start)
+    start = factor * one_hot(per_picture(target, logits)[None], logits)[0]
+    (result,) = torch.autograd.grad(recording.output, recording.input, start * logits if score else start, retain_graph=True)
     return result
