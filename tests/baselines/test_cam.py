@@ -269,6 +269,24 @@ def test_score_cam_does_not_depend_on_the_batch_and_keeps_no_graph() -> None:
     assert one.std() > 0
 
 
+def test_dead_channels_take_their_share_of_the_softmax() -> None:
+    network, x = lively(Branches()), pictures(1)
+    with torch.no_grad():
+        network.left.bias.fill_(-1e6)  # channels 0 to 5 of 16
+    features = hooked(network, x, 2)[0][0]
+    increase = []
+    with torch.no_grad():
+        for channel in features:
+            mask = full_size(channel[None, None], x)
+            mask = min_max(mask) if channel.max() > channel.min() else torch.zeros_like(mask)
+            increase.append(float(network(x * mask)[0, 2]))
+    weights = torch.tensor(increase, dtype=torch.float64).softmax(0)
+    assert 0.01 < float(weights[:6].sum()) < 0.99
+    expected = full_size(torch.einsum("c,chw->hw", weights, features).relu()[None, None], x)
+    for batch in (5, 10, 16):  # the one picture for all dead channels alone in its batch, and not
+        assert largest_difference(score_cam(network, x, 2, batch=batch), expected, "Score-CAM with dead channels") < 1e-12
+
+
 def test_score_cam_takes_a_dead_network_calmly() -> None:
     network = lively(Branches())
     with torch.no_grad():
@@ -332,6 +350,32 @@ def test_a_last_map_that_the_scores_ignore_is_passed_over() -> None:
     network, x = lively(Auxiliary()), pictures()
     activation = record_activation(network, x).maps
     assert activation.shape[1] == 16
+
+
+def test_a_rectifier_in_place_whose_result_is_not_used_by_name_is_found() -> None:
+    class InPlace(Branches):
+        def forward(self, x: Tensor) -> Tensor:
+            x = self.right(self.stem(x))
+            F.relu_(x)
+            return self.fc(torch.cat([x, x[:, :6]], 1).mean((2, 3)))
+
+    network, x = lively(InPlace()), pictures()
+    last = network.right(network.stem(x)).relu()
+    activation = record_activation(network, x)
+    assert largest_difference(activation.maps, torch.cat([last, last[:, :6]], 1).detach(), "A") < 1e-12
+
+    class Pooled(InPlace):
+        def forward(self, x: Tensor) -> Tensor:
+            x = self.right(self.stem(x))
+            F.relu_(x)
+            return x.mean((2, 3))[:, :CLASSES]
+
+    network = lively(Pooled())
+    expected = torch.zeros_like(last)
+    expected[:, 4] = 1 / last[0, 0].numel()
+    activation, gradient = last_activation(network, x, 4)
+    assert largest_difference(activation, last.detach(), "A") < 1e-12
+    assert largest_difference(gradient, expected, "dA") < 1e-12
 
 
 def test_networks_without_a_map_are_refused_with_a_sentence() -> None:
