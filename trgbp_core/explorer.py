@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import math
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -21,7 +22,7 @@ from .cascade import Mode, Stage, cascade, layer_groups
 from .flights import Cancel, Progress
 from .labels import find_class
 from .render import data_uri, describe, tile
-from .similarity import spearman, ssim
+from .similarity import spearman, ssim, unit_range
 from .trgbp import TRGBP, Explanation, RecordedPicture
 
 Payload = dict[str, Any]
@@ -219,7 +220,11 @@ def _panel(map: Tensor, title: str, caption: str, of: str, *, specific: bool = F
 
 
 def _similarity(map: Tensor, trained: Tensor) -> dict[str, float]:
-    return {"spearman": spearman(map.abs(), trained.abs()), "ssim": ssim(map.relu(), trained.relu())}
+    """Spearman of |R| and SSIM of relu(R); 0 where a map is constant or no number, for then there is nothing to compare."""
+    if not bool(torch.isfinite(map).all() and torch.isfinite(trained).all()):
+        return {"spearman": 0.0, "ssim": 0.0}
+    rank = float(spearman(map.abs(), trained.abs()))
+    return {"spearman": 0.0 if math.isnan(rank) else rank, "ssim": float(ssim(unit_range(map.relu()), unit_range(trained.relu())))}
 
 
 def _payload_bytes(payload: Payload) -> int:

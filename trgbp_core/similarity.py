@@ -1,34 +1,141 @@
-"""How alike two maps are: Spearman's rank correlation and SSIM, as in Adebayo et al. 2018."""
+"""How alike two attribution maps are: Spearman, SSIM and HOG, as in the sanity checks of Adebayo et al. 2018.
+
+All functions take two batches of maps, (N, 1, H, W), compute in float64 and return one number a pair, (N,).
+"""
 
 from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+Sign = Literal["abs", "relu"]
 
-def spearman(a: Tensor, b: Tensor) -> float:
-    """Spearman's rank correlation of two maps of one shape; ties share their mean rank; 0 where a map is constant."""
-    x, y = _ranks(a), _ranks(b)
-    x, y = x - x.mean(), y - y.mean()
-    norm = x.norm() * y.norm()
-    return float((x @ y) / norm) if norm > 0 else 0.0
+SSIM_WINDOW = 7
+ORIENTATIONS, CELL, BLOCK = 9, 16, 3
 
 
-def _ranks(map: Tensor) -> Tensor:
-    _, inverse, counts = map.detach().flatten().double().unique(return_inverse=True, return_counts=True)
+@dataclass(frozen=True)
+class Similarity:
+    """Three similarities, each (N,), 1 for equal maps. NaN where a map is constant and a correlation does not exist."""
+
+    spearman: Tensor
+    ssim: Tensor
+    hog: Tensor
+
+
+def similarity(a: Tensor, b: Tensor, sign: Sign = "abs") -> Similarity:
+    """All three between |a| and |b| (``sign="abs"``) or relu(a) and relu(b) (``sign="relu"``), each map scaled to [0, 1].
+
+    Raises:
+        ValueError: the maps differ in shape, are smaller than 7×7, or hold NaN or infinite numbers.
+    """
+    _check(a, b)
+    if sign not in ("abs", "relu"):
+        raise ValueError(f'sign is "abs" or "relu", not {sign!r}.')
+    a, b = (unit_range(m.abs() if sign == "abs" else m.relu()) for m in (a, b))
+    return Similarity(spearman(a, b), ssim(a, b), hog_similarity(a, b, cell=min(CELL, min(a.shape[2:]) // BLOCK)))
+
+
+def unit_range(maps: Tensor) -> Tensor:
+    """Each map scaled to [0, 1] by its minimum and maximum, float64; a constant map becomes zero."""
+    maps = maps.double()
+    low, high = maps.amin((2, 3), keepdim=True), maps.amax((2, 3), keepdim=True)
+    return torch.where(high > low, (maps - low) / (high - low), 0)
+
+
+def ranks(values: Tensor) -> Tensor:
+    """Ranks 1 … n of a vector, float64; equal values share the mean of their ranks."""
+    _, inverse, counts = values.unique(return_inverse=True, return_counts=True)
     last = counts.cumsum(0).double()
-    return (last - (counts.double() - 1) / 2)[inverse]
+    return (last - (counts - 1) / 2)[inverse]
 
 
-def ssim(a: Tensor, b: Tensor, *, window: int = 7) -> float:
-    """Mean structural similarity (Wang et al. 2004) of two maps (..., H, W), each scaled to a maximum of 1; uniform window."""
-    x, y = (m.detach().double().reshape(1, 1, *m.shape[-2:]) for m in (a, b))
-    x, y = (m / m.abs().max().clamp_min(torch.finfo(torch.float64).tiny) for m in (x, y))
-    mean_x, mean_y = F.avg_pool2d(x, window, 1), F.avg_pool2d(y, window, 1)
-    unbiased = window**2 / (window**2 - 1)
-    var_x = unbiased * (F.avg_pool2d(x * x, window, 1) - mean_x**2)
-    var_y = unbiased * (F.avg_pool2d(y * y, window, 1) - mean_y**2)
-    cov = unbiased * (F.avg_pool2d(x * y, window, 1) - mean_x * mean_y)
-    c1, c2 = 0.01**2, 0.03**2
-    return float((((2 * mean_x * mean_y + c1) * (2 * cov + c2)) / ((mean_x**2 + mean_y**2 + c1) * (var_x + var_y + c2))).mean())
+def pearson(a: Tensor, b: Tensor) -> Tensor:
+    """Pearson's correlation along the last dimension; NaN where a side is constant."""
+    a, b = (v.double() - v.double().mean(-1, keepdim=True) for v in (a, b))
+    return (a * b).sum(-1) / (a.square().sum(-1).sqrt() * b.square().sum(-1).sqrt())
+
+
+def spearman(a: Tensor, b: Tensor) -> Tensor:
+    """Spearman's rank correlation over the pixels, (N,): Pearson's correlation of the ranks. NaN where a map is constant."""
+    _check(a, b)
+    rank = [torch.stack([ranks(m) for m in maps.flatten(1)]) for maps in (a, b)]
+    return pearson(*rank)
+
+
+def ssim(a: Tensor, b: Tensor, *, data_range: float = 1.0) -> Tensor:
+    """The structural similarity index (Wang et al. 2004, Eq. 13), (N,): the mean over all 7×7 windows that lie inside the map.
+
+    Uniform windows, sample covariances, K1 = 0.01, K2 = 0.03: scikit-image's defaults.
+
+    Args:
+        data_range: the largest difference that values may have, 1 for maps in [0, 1].
+
+    Raises:
+        ValueError: the maps are smaller than 7×7.
+    """
+    _check(a, b)
+    if min(a.shape[2:]) < SSIM_WINDOW:
+        raise ValueError(f"SSIM compares windows of {SSIM_WINDOW}×{SSIM_WINDOW} pixels; the maps have only {_size(a)}.")
+    a, b = a.double(), b.double()
+
+    def mean(m: Tensor) -> Tensor:
+        return F.avg_pool2d(m, SSIM_WINDOW, stride=1)
+
+    sample = SSIM_WINDOW**2 / (SSIM_WINDOW**2 - 1)
+    c1, c2 = (0.01 * data_range) ** 2, (0.03 * data_range) ** 2
+    mean_a, mean_b = mean(a), mean(b)
+    variance_a, variance_b = sample * (mean(a * a) - mean_a**2), sample * (mean(b * b) - mean_b**2)
+    covariance = sample * (mean(a * b) - mean_a * mean_b)
+    index = (2 * mean_a * mean_b + c1) * (2 * covariance + c2)
+    return (index / ((mean_a**2 + mean_b**2 + c1) * (variance_a + variance_b + c2))).mean((1, 2, 3))
+
+
+def hog(maps: Tensor, *, cell: int = CELL) -> Tensor:
+    """Histograms of oriented gradients (Dalal & Triggs 2005), (N, features).
+
+    Central differences, 9 unsigned orientations, cells of ``cell`` pixels, blocks of 3×3 cells, L2-Hys: Adebayo et al.'s choice.
+
+    Raises:
+        ValueError: the maps hold fewer than 3×3 cells.
+    """
+    if cell < 1 or min(maps.shape[2:]) < BLOCK * cell:
+        raise ValueError(
+            f"HOG needs {BLOCK}×{BLOCK} cells of at least one pixel; {_size(maps)} maps do not hold them at {cell} pixels a cell."
+        )
+    maps = maps.double()[:, 0]
+    down, right = torch.zeros_like(maps), torch.zeros_like(maps)
+    down[:, 1:-1] = maps[:, 2:] - maps[:, :-2]
+    right[:, :, 1:-1] = maps[:, :, 2:] - maps[:, :, :-2]
+    angle = torch.atan2(down, right) * (180 / math.pi) % 180
+    votes = F.one_hot((angle * (ORIENTATIONS / 180)).long().clamp(max=ORIENTATIONS - 1), ORIENTATIONS) * torch.hypot(down, right)[..., None]
+    cells = F.avg_pool2d(votes.movedim(-1, 1), cell)
+    blocks = cells.unfold(2, BLOCK, 1).unfold(3, BLOCK, 1).movedim(1, -1).flatten(3)
+    clipped = (blocks / _length(blocks)).clamp(max=0.2)
+    return (clipped / _length(clipped)).flatten(1)
+
+
+def hog_similarity(a: Tensor, b: Tensor, *, cell: int = CELL) -> Tensor:
+    """Pearson's correlation of the two maps' :func:`hog`, (N,) (Adebayo et al. 2018, Section 4). NaN where a map is constant."""
+    _check(a, b)
+    return pearson(hog(a, cell=cell), hog(b, cell=cell))
+
+
+def _length(blocks: Tensor) -> Tensor:
+    return (blocks.square().sum(-1, keepdim=True) + 1e-10).sqrt()
+
+
+def _size(maps: Tensor) -> str:
+    return f"{maps.shape[2]}×{maps.shape[3]}"
+
+
+def _check(a: Tensor, b: Tensor) -> None:
+    if a.dim() != 4 or a.shape[1] != 1 or a.shape != b.shape:
+        raise ValueError(f"Two batches of maps (N, 1, H, W) of one shape are compared, not {tuple(a.shape)} and {tuple(b.shape)}.")
+    if not bool(torch.isfinite(a).all() and torch.isfinite(b).all()):
+        raise ValueError("A map holds NaN or infinite numbers.")

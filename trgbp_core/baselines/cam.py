@@ -1,55 +1,16 @@
-"""Methods that weigh the last convolutional activation: Grad-CAM."""
+"""Methods that weigh the last convolutional activation with its gradient or with the classifier's weights."""
 
 from __future__ import annotations
-
-from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from ..geometry import upsample
-from ..recording import record
-from ..tape import LayerRecord, Tape
-from ..trgbp import Target, one_hot, per_picture
+from ..trgbp import Target, per_picture
+from .activation import Activation, last_activation, record_activation
 from .registry import NotApplicable, Progress, register
 
-
-@dataclass
-class _ActivationTape(Tape):
-    """Remembers the last activation that is still a map: (N, C, h, w) with more than one position."""
-
-    last: Tensor | None = None
-
-    __hash__ = object.__hash__
-
-    def _remember(self, out: Tensor) -> Tensor:
-        if out.dim() == 4 and out.shape[2] * out.shape[3] > 1:
-            self.last = out
-        return out
-
-    def rectify(self, z: Tensor, ceiling: float, inplace: bool) -> Tensor:
-        return self._remember(super().rectify(z, ceiling, inplace))
-
-    def affine(self, x: Tensor, forward: Any, record: LayerRecord) -> Tensor:
-        return self._remember(super().affine(x, forward, record))
-
-
-def last_activation(network: nn.Module, x: Tensor, target: Target = None) -> tuple[Tensor, Tensor]:
-    """The last convolutional activation A (N, C, h, w) and ∂f_target/∂A of the same shape; ordinary gradients.
-
-    It is the output of the last rectifier (or of the last layer, where none follows) that still has more than one position.
-
-    Raises:
-        NotApplicable: the network has no such activation.
-    """
-    tape = _ActivationTape(network, guided=False, layer_maps=False, strict=False)
-    recording = record(network, x, tape=tape)
-    if tape.last is None:
-        raise NotApplicable("This network has no convolutional activation that is still a map, so that there is nothing to weigh.")
-    classes = per_picture(target, recording.logits)
-    (gradient,) = torch.autograd.grad(recording.output, tape.last, one_hot(classes[None], recording.logits)[0])
-    return tape.last.detach(), gradient
+__all__ = ["cam", "grad_cam", "grad_cam_pp", "last_activation", "norm_grad"]
 
 
 @register(
@@ -64,6 +25,101 @@ def last_activation(network: nn.Module, x: Tensor, target: Target = None) -> tup
 def grad_cam(network: nn.Module, x: Tensor, target: Target = None, *, progress: Progress | None = None) -> Tensor:
     """relu(Σ_c mean_{ij}(∂f_k/∂A_c) A_c) (Selvaraju et al. 2017, Eqs. 1, 2), bilinear to (N, 1, H, W), not negative."""
     activation, gradient = last_activation(network, x, target)
-    weights = gradient.mean((2, 3), keepdim=True)
-    cam = (weights * activation).sum(1, keepdim=True).relu()
-    return upsample(cam, (x.shape[2], x.shape[3]))
+    return weighted(activation, gradient.mean((2, 3)), x)
+
+
+@register(
+    "grad_cam_pp",
+    title="Grad-CAM++",
+    family="activations",
+    citation="Chattopadhay et al. 2018",
+    what="Grad-CAM that weighs the gradient's positions by higher derivatives.",
+    promise="Finds every instance of the class, small ones too.",
+    failure="Counts positive gradients only, so that classes look alike; as coarse as the last layer.",
+)
+def grad_cam_pp(network: nn.Module, x: Tensor, target: Target = None, *, progress: Progress | None = None) -> Tensor:
+    """relu(Σ_c w_c A_c), w_c = Σ_ij α_cij relu(g_cij), α = g² / (2g² + Σ_ab A_cab · g³), g = ∂f_k/∂A.
+
+    Chattopadhay et al. 2018, Eqs. 10, 15, 19, with their Y = exp(f_k), whose factor falls out of α and only scales the map. α is taken as
+    1 / (2 + Σ A · g), without a small constant in the denominator: real gradients squared are as small as such constants are.
+
+    Returns:
+        (N, 1, H, W), not negative.
+    """
+    activation, gradient = last_activation(network, x, target)
+    denominator = 2 + activation.sum((2, 3), keepdim=True) * gradient
+    alpha = torch.where(denominator == 0, 1, 1 / denominator)
+    return weighted(activation, (alpha * gradient.relu()).sum((2, 3)), x)
+
+
+@register(
+    "norm_grad",
+    title="NormGrad",
+    family="activations",
+    citation="Rebuffi et al. 2020",
+    what="At every position, how much the last activation would teach the next weights: its length times its gradient's.",
+    promise="Shows the positions that matter for training.",
+    failure="Lengths have no sign and hardly know the class; behind global average pooling the gradient is the same everywhere.",
+)
+def norm_grad(network: nn.Module, x: Tensor, target: Target = None, *, progress: Progress | None = None) -> Tensor:
+    """‖A_ij‖₂ · ‖∂f_k/∂A_ij‖₂ over the channels, the Frobenius norm of position ij's contribution to the gradient of a 1×1 convolution.
+
+    Rebuffi et al. 2020, Section 3 (the spatial contribution, aggregated by its norm), with the class score in the place of the loss,
+    as the authors' code has it. Bilinear to (N, 1, H, W), not negative.
+    """
+    activation, gradient = last_activation(network, x, target)
+    contribution = torch.linalg.vector_norm(activation, dim=1) * torch.linalg.vector_norm(gradient, dim=1)
+    return upsample(contribution.unsqueeze(1), (x.shape[2], x.shape[3]))
+
+
+@register(
+    "cam",
+    title="CAM",
+    family="activations",
+    citation="Zhou et al. 2016",
+    what="The last convolutional activation, each channel weighed by the class's own weight in the last layer.",
+    promise="Its mean over the picture is the class score, but for the bias.",
+    failure="Only for networks that end in global average pooling and one linear layer.",
+    signed=True,
+)
+def cam(network: nn.Module, x: Tensor, target: Target = None, *, progress: Progress | None = None) -> Tensor:
+    """Σ_c W_kc A_c (Zhou et al. 2016, Eq. 2), bilinear to (N, 1, H, W), signed.
+
+    Raises:
+        NotApplicable: the logits are not ``W · mean_ij A_ij + b`` of the last map A, whatever modules the network is made of.
+    """
+    activation = record_activation(network, x)
+    classes = per_picture(target, activation.logits)
+    weight = _pooled_classifier(activation)
+    maps = torch.einsum("nc,nchw->nhw", weight[classes], activation.last_map)
+    return upsample(maps.unsqueeze(1), (x.shape[2], x.shape[3]))
+
+
+def weighted(activation: Tensor, weights: Tensor, x: Tensor) -> Tensor:
+    """relu(Σ_c w_c A_c), ``activation`` (N, C, h, w) and ``weights`` (N, C), bilinear to the size of ``x``."""
+    maps = torch.einsum("nc,nchw->nhw", weights, activation).relu()
+    return upsample(maps.unsqueeze(1), (x.shape[2], x.shape[3]))
+
+
+def _pooled_classifier(activation: Activation) -> Tensor:
+    """W (classes, C) of the linear layer behind the global average pooling, recognised by what it computes."""
+    pooled, logits = activation.last_map.mean((2, 3)), activation.logits
+    classes = logits.argmax(1)
+    gradient = activation.last_map_gradient(classes) * activation.last_map[0, 0].numel()
+    for layer in reversed(activation.layers):
+        affine = layer.affine
+        if affine.weight is None or affine.weight.shape[0] != logits.shape[1] or affine.weight[0].numel() != pooled.shape[1]:
+            continue
+        weight = affine.weight.flatten(1) if affine.scale is None else affine.weight.flatten(1) * affine.scale[:, None]
+        predicted = pooled @ weight.T + (0 if affine.bias is None else affine.bias)
+        if _close(predicted, logits) and _close(weight[classes][:, :, None, None].expand_as(gradient), gradient):
+            return weight
+    raise NotApplicable(
+        "CAM needs a network that ends in global average pooling and one linear layer; this network's class scores are not a linear "
+        "layer of its last map's mean. Grad-CAM is the same idea without this demand."
+    )
+
+
+def _close(a: Tensor, b: Tensor) -> bool:
+    """Equal but for the order of float32's sums; another head is off by the size of the values."""
+    return float((a - b).abs().max()) <= 1e-4 * float(b.abs().max())

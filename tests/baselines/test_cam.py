@@ -1,0 +1,404 @@
+"""The methods that weigh the last activation, against captum, torchcam, grad-cam and the papers' formulas written out with hooks."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+import captum.attr
+import numpy as np
+import pytest
+import pytorch_grad_cam
+import torch
+import torch.nn.functional as F
+import torchcam.methods
+import torchvision
+from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
+from torch import Tensor, nn
+
+from trgbp_core import METHODS, NotApplicable
+from trgbp_core.baselines.activation import last_activation, record_activation
+from trgbp_core.baselines.cam import cam, grad_cam, grad_cam_pp, norm_grad
+from trgbp_core.baselines.score_cam import score_cam
+
+CLASSES = 7
+
+
+class Residual(nn.Module):
+    """Batch norm, one rectifier module in place for all, a residual sum, and a rectifier called as a function at the end."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv1, self.bn1 = nn.Conv2d(3, 12, 3, stride=2, padding=1, bias=False), nn.BatchNorm2d(12)
+        self.conv2, self.bn2 = nn.Conv2d(12, 12, 3, padding=1, bias=False), nn.BatchNorm2d(12)
+        self.conv3 = nn.Conv2d(12, 24, 3, stride=2, padding=1)
+        self.relu = nn.ReLU(inplace=True)
+        self.last = nn.Identity()
+        self.fc = nn.Linear(24, CLASSES)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.relu(self.bn1(self.conv1(x)))
+        y = self.bn2(self.conv2(x))
+        y += x
+        y = self.conv3(self.relu(y))
+        return self.fc(self.last(F.relu6(y)).mean((2, 3)))
+
+
+class Branches(nn.Module):
+    """Ends, as GoogLeNet does, in a concatenation of rectified maps."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(3, 8, 3, stride=2, padding=1)
+        self.left, self.right = nn.Conv2d(8, 6, 1), nn.Conv2d(8, 10, 3, padding=1)
+        self.last = nn.Identity()
+        self.fc = nn.Linear(16, CLASSES)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.stem(x).clamp(min=0)
+        x = torch.cat([torch.relu(self.left(x)), F.relu(self.right(x))], 1)
+        return self.fc(F.adaptive_avg_pool2d(self.last(x), 1).flatten(1))
+
+
+def deep() -> nn.Sequential:
+    """Flattens its last map, and rectifies again behind: neither pooled nor linear."""
+    return nn.Sequential(
+        nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(), nn.MaxPool2d(4), nn.Conv2d(8, 16, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
+        nn.Flatten(), nn.Linear(16 * 16, 20), nn.ReLU(), nn.Linear(20, CLASSES),
+    )  # fmt: skip
+
+
+def lively(network: nn.Module, seed: int = 0) -> nn.Module:
+    """Random weights and batch norm statistics, in evaluation mode, with gradients about 1."""
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for name, tensor in [*network.named_parameters(), *network.named_buffers()]:
+            if tensor.is_floating_point():
+                spread = torch.rand(tensor.shape, generator=generator) if "running_var" in name or name.endswith("bn.weight") else None
+                tensor.copy_(spread + 0.5 if spread is not None else torch.randn(tensor.shape, generator=generator) * 0.4)
+    return network.double().eval()
+
+
+def pictures(count: int = 2, size: int = 32, seed: int = 1) -> Tensor:
+    return torch.randn(count, 3, size, size, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def final_layer(network: nn.Module) -> nn.Module:
+    """The module whose output is the last activation, for the references that must be told."""
+    return network[4] if isinstance(network, nn.Sequential) else network.last
+
+
+def hooked(network: nn.Module, x: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """A and ∂f_k/∂A by a plain forward hook."""
+    kept: list[Tensor] = []
+    handle = final_layer(network).register_forward_hook(lambda module, inputs, output: kept.append(output))
+    scores = network(x.clone())
+    handle.remove()
+    return kept[0].detach(), torch.autograd.grad(scores[:, k].sum(), kept[0])[0]
+
+
+def full_size(maps: Tensor, x: Tensor) -> Tensor:
+    return F.interpolate(maps, size=x.shape[2:], mode="bilinear", align_corners=False)
+
+
+def min_max(maps: Tensor) -> Tensor:
+    low, high = maps.amin((-2, -1), keepdim=True), maps.amax((-2, -1), keepdim=True)
+    return (maps - low) / (high - low)
+
+
+def largest_difference(ours: Tensor, theirs: Tensor, what: str) -> float:
+    difference = float((ours - theirs).abs().max() / theirs.abs().max())
+    print(f"{what}: largest difference {difference:.1e} of the largest value")
+    return difference
+
+
+networks = pytest.mark.parametrize("build", [Residual, Branches, deep])
+
+
+@networks
+def test_last_activation_is_the_one_that_a_hook_on_the_right_layer_sees(build: Callable[[], nn.Module]) -> None:
+    network, x = lively(build()), pictures()
+    activation, gradient = last_activation(network, x, 3)
+    a, g = hooked(network, x, 3)
+    assert largest_difference(activation, a, "A") < 1e-12  # float64, the same operations in another memory layout
+    assert largest_difference(gradient, g, "dA") < 1e-12
+
+
+@networks
+def test_grad_cam_equals_captum(build: Callable[[], nn.Module]) -> None:
+    network, x = lively(build()), pictures()
+    reference = captum.attr.LayerGradCam(network, final_layer(network)).attribute(x.clone(), target=2, relu_attributions=True)
+    assert reference.abs().max() > 0
+    assert largest_difference(grad_cam(network, x, 2), full_size(reference.detach(), x), "Grad-CAM") < 1e-12
+
+
+@pytest.mark.parametrize(("name", "layer"), [("resnet18", "layer4"), ("densenet121", "features"), ("squeezenet1_1", "classifier.2")])
+def test_grad_cam_finds_the_last_activation_of_torchvision_networks(name: str, layer: str) -> None:
+    torch.manual_seed(0)
+    network, x = torchvision.models.get_model(name, num_classes=CLASSES).eval(), pictures(1, 64).float()
+    kept: list[Tensor] = []
+    handle = network.get_submodule(layer).register_forward_hook(lambda module, inputs, output: kept.append(output))
+    scores = network(x.clone())
+    handle.remove()
+    activation = F.relu(kept[0])  # DenseNet rectifies after its features; the others have done so
+    gradient = torch.autograd.grad(scores[0, 1], kept[0])[0] if name != "densenet121" else None
+    ours, ours_gradient = last_activation(network, x, 1)
+    assert largest_difference(ours, activation.detach(), f"A of {name}") < 1e-4  # float32 through up to 121 layers
+    if gradient is not None:
+        assert largest_difference(ours_gradient, gradient, f"dA of {name}") < 1e-4
+
+
+@networks
+def test_grad_cam_pp_equals_grad_cam_library(build: Callable[[], nn.Module]) -> None:
+    network, x = lively(build()), pictures()
+    # grad-cam adds 1e-6 to 2g² + ΣA·g³; with the scores a thousandfold its g² is large beside that. α changes with the scale of the
+    # scores, so that ours sees the same network.
+    with torch.no_grad():
+        for parameter in (network[9] if isinstance(network, nn.Sequential) else network.fc).parameters():
+            parameter.mul_(1e3)
+    with pytorch_grad_cam.GradCAMPlusPlus(network, [final_layer(network)]) as reference:
+        theirs = torch.from_numpy(reference(x.clone(), [ClassifierOutputTarget(2)] * len(x))).double()[:, None]
+    assert theirs.std() > 0.1
+    # The library computes in float32 from its resizing on.
+    assert largest_difference(min_max(grad_cam_pp(network, x, 2)), theirs, "Grad-CAM++") < 1e-5
+
+
+def test_grad_cam_pp_follows_equation_19_for_gradients_of_any_size() -> None:
+    network, x = lively(Branches()), pictures(1)
+    a, g = (t[0].numpy() for t in hooked(network, x, 4))
+    weights = np.zeros(len(a))
+    for c in range(len(a)):
+        for i, j in np.ndindex(a[c].shape):
+            if g[c, i, j] > 0:
+                alpha = g[c, i, j] ** 2 / (2 * g[c, i, j] ** 2 + a[c].sum() * g[c, i, j] ** 3)
+                weights[c] += alpha * g[c, i, j]
+    expected = torch.from_numpy(np.maximum((weights[:, None, None] * a).sum(0), 0))[None, None]
+    assert largest_difference(grad_cam_pp(network, x, 4), full_size(expected, x), "Eq. 19") < 1e-12
+
+
+@networks
+def test_norm_grad_is_the_frobenius_norm_of_each_position_s_outer_product(build: Callable[[], nn.Module]) -> None:
+    network, x = lively(build()), pictures()
+    a, g = hooked(network, x, 5)
+    outer = torch.einsum("nahw,nbhw->nabhw", a, g)  # the contribution of a position to the gradient of a 1×1 convolution there
+    expected = outer.flatten(1, 2).norm(dim=1, keepdim=True)
+    assert largest_difference(norm_grad(network, x, 5), full_size(expected, x), "NormGrad") < 1e-12
+
+
+@pytest.mark.parametrize("build", [Residual, Branches])
+def test_cam_equals_torchcam(build: Callable[[], nn.Module]) -> None:
+    network, x = lively(build()), pictures()
+    with torchcam.methods.CAM(network, final_layer(network), network.fc) as reference:
+        network(x.clone())
+        (theirs,) = reference(class_idx=[1, 6], normalized=False)
+    assert largest_difference(cam(network, x, [1, 6]), full_size(theirs[:, None], x), "CAM") < 1e-12
+
+
+def test_cam_adds_up_to_the_class_score_but_for_the_bias() -> None:
+    network, x = lively(Residual()), pictures(3)
+    mean = F.adaptive_avg_pool2d(torch.einsum("c,nchw->nhw", network.fc.weight[2], hooked(network, x, 2)[0])[:, None], 1).flatten()
+    score = network(x)[:, 2] - network.fc.bias[2]
+    assert largest_difference(mean.detach(), score.detach(), "mean of CAM") < 1e-12
+
+
+def test_cam_sees_through_a_pooling_before_the_global_one_and_a_convolution_as_classifier() -> None:
+    head = nn.Sequential(nn.MaxPool2d(2), nn.AdaptiveAvgPool2d(1), nn.Dropout(), nn.Conv2d(8, CLASSES, 1), nn.Flatten())
+    network = lively(nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(), *head))
+    x = pictures()
+    pooled = network[:3](x)
+    expected = torch.einsum("c,nchw->nhw", network[5].weight[3].flatten(), pooled)[:, None].detach()
+    assert largest_difference(cam(network, x, 3), full_size(expected, x), "CAM behind max pooling") < 1e-12
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, CLASSES)],
+        [nn.AdaptiveMaxPool2d(1), nn.Flatten(), nn.Linear(8, CLASSES)],
+        [nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(32, CLASSES)],
+        [nn.Conv2d(8, CLASSES, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten()],
+        [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, CLASSES), nn.ReLU()],
+    ],
+    ids=["two layers", "max pooling", "four positions", "no linear layer", "rectified scores"],
+)
+def test_cam_refuses_other_heads_with_a_sentence(head: list[nn.Module]) -> None:
+    network = lively(nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(), *head))
+    with pytest.raises(NotApplicable, match="global average pooling and one linear layer"):
+        cam(network, pictures())
+
+
+def test_cam_refuses_a_second_path_to_the_scores() -> None:
+    class Shortcut(Branches):
+        def forward(self, x: Tensor) -> Tensor:
+            return super().forward(x) + F.relu(self.stem(x)).amax((2, 3))[:, :CLASSES]
+
+    with pytest.raises(NotApplicable):
+        cam(lively(Shortcut()), pictures())
+
+
+@networks
+def test_score_cam_equals_grad_cam_library(build: Callable[[], nn.Module], monkeypatch: pytest.MonkeyPatch) -> None:
+    network, x = lively(build()), pictures()
+    # The library aligns corners when it upsamples the masks; the paper leaves that open, and ours is ψ like everywhere.
+    monkeypatch.setattr(torch.nn, "UpsamplingBilinear2d", lambda size: nn.Upsample(size=size, mode="bilinear", align_corners=False))
+    with pytorch_grad_cam.ScoreCAM(network, [final_layer(network)]) as reference:
+        theirs = torch.from_numpy(reference(x.clone(), [ClassifierOutputTarget(2)] * len(x))).double()[:, None]
+    assert theirs.std() > 0.1
+    # The library computes its scores in float32, ours are float64.
+    assert largest_difference(min_max(score_cam(network, x, 2, batch=5)), theirs, "Score-CAM") < 1e-5
+
+
+def test_score_cam_equals_torchcam() -> None:
+    """At stride 1, where it does not matter that torchcam scales its masks to [0, 1] before it upsamples them."""
+    network = lively(
+        nn.Sequential(nn.Conv2d(3, 10, 5, padding=2), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(10, CLASSES))
+    )
+    x = pictures()
+    with torchcam.methods.ScoreCAM(network, network[1]) as reference:
+        network(x.clone())
+        (theirs,) = reference(class_idx=[4, 0], normalized=False)
+    assert theirs.max() > 0
+    assert largest_difference(score_cam(network, x, [4, 0]), theirs[:, None], "Score-CAM") < 1e-6  # torchcam adds 1e-8 to its divisor
+
+
+def test_score_cam_does_not_depend_on_the_batch_and_keeps_no_graph() -> None:
+    network, x = lively(Residual()), pictures()
+    one, many = score_cam(network, x, 1, batch=1), score_cam(network, x, 1, batch=1000)
+    assert largest_difference(one, many, "batches of 1 and of 1000") < 1e-12
+    assert not one.requires_grad
+    assert one.std() > 0
+
+
+def test_dead_channels_take_their_share_of_the_softmax() -> None:
+    network, x = lively(Branches()), pictures(1)
+    with torch.no_grad():
+        network.left.bias.fill_(-1e6)  # channels 0 to 5 of 16
+    features = hooked(network, x, 2)[0][0]
+    increase = []
+    with torch.no_grad():
+        for channel in features:
+            mask = full_size(channel[None, None], x)
+            mask = min_max(mask) if channel.max() > channel.min() else torch.zeros_like(mask)
+            increase.append(float(network(x * mask)[0, 2]))
+    weights = torch.tensor(increase, dtype=torch.float64).softmax(0)
+    assert 0.01 < float(weights[:6].sum()) < 0.99
+    expected = full_size(torch.einsum("c,chw->hw", weights, features).relu()[None, None], x)
+    for batch in (5, 10, 16):  # the one picture for all dead channels alone in its batch, and not
+        assert largest_difference(score_cam(network, x, 2, batch=batch), expected, "Score-CAM with dead channels") < 1e-12
+
+
+def test_score_cam_takes_a_dead_network_calmly() -> None:
+    network = lively(Branches())
+    with torch.no_grad():
+        for conv in (network.left, network.right):
+            conv.bias.fill_(-1e6)
+    assert torch.equal(score_cam(network, pictures()), torch.zeros(2, 1, 32, 32, dtype=torch.float64))
+
+
+@pytest.mark.parametrize("key", ["cam", "grad_cam", "grad_cam_pp", "norm_grad", "score_cam"])
+def test_methods_leave_the_network_as_it_was_and_explain_its_evaluation_mode(key: str) -> None:
+    network, x = lively(Residual()), pictures()
+    expected = METHODS[key].attribute(network, x, 2)
+    network.train()
+    frozen = [p.requires_grad_(False) for p in network.parameters()]
+    before = {name: t.clone() for name, t in network.state_dict().items()}
+    picture = x.clone()
+    assert torch.allclose(METHODS[key].attribute(network, x, 2), expected, rtol=1e-10, atol=0)
+    assert all(torch.equal(before[name], network.state_dict()[name]) for name in before)
+    assert all(m.training and not m._forward_hooks for m in network.modules())
+    assert not any(p.requires_grad or p.grad is not None for p in frozen)
+    assert torch.equal(picture, x)
+
+
+def test_targets_follow_the_convention() -> None:
+    network, x = lively(Branches()), pictures(3)
+    best = network(x).argmax(1)
+    for method in (cam, grad_cam, grad_cam_pp, score_cam):
+        assert torch.equal(method(network, x), method(network, x, best))
+        single = torch.cat([method(network, x[i : i + 1], i) for i in range(3)])
+        assert torch.allclose(method(network, x, [0, 1, 2]), single, rtol=1e-10, atol=1e-14)
+        with pytest.raises(ValueError, match="classes 0 to 6"):
+            method(network, x, CLASSES)
+
+
+def test_score_cam_reports_progress_and_can_be_cancelled() -> None:
+    network, x = lively(Residual()), pictures()
+    shares: list[float] = []
+    score_cam(network, x, progress=shares.append, batch=4)
+    assert shares == sorted(shares)
+    assert shares[-1] == 1
+    assert len(shares) > 8
+
+    def cancel(share: float) -> None:
+        if share > 0.3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        score_cam(network, x, progress=cancel, batch=4)
+
+
+def test_a_last_map_that_the_scores_ignore_is_passed_over() -> None:
+    class Auxiliary(Branches):
+        def __init__(self) -> None:
+            super().__init__()
+            self.unused = nn.Conv2d(8, 5, 3, padding=1)
+
+        def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+            scores = super().forward(x)
+            return scores, F.relu(self.unused(F.relu(self.stem(x))))
+
+    network, x = lively(Auxiliary()), pictures()
+    activation = record_activation(network, x).maps
+    assert activation.shape[1] == 16
+
+
+def test_a_rectifier_in_place_whose_result_is_not_used_by_name_is_found() -> None:
+    class InPlace(Branches):
+        def forward(self, x: Tensor) -> Tensor:
+            x = self.right(self.stem(x))
+            F.relu_(x)
+            return self.fc(torch.cat([x, x[:, :6]], 1).mean((2, 3)))
+
+    network, x = lively(InPlace()), pictures()
+    last = network.right(network.stem(x)).relu()
+    activation = record_activation(network, x)
+    assert largest_difference(activation.maps, torch.cat([last, last[:, :6]], 1).detach(), "A") < 1e-12
+
+    class Pooled(InPlace):
+        def forward(self, x: Tensor) -> Tensor:
+            x = self.right(self.stem(x))
+            F.relu_(x)
+            return x.mean((2, 3))[:, :CLASSES]
+
+    network = lively(Pooled())
+    expected = torch.zeros_like(last)
+    expected[:, 4] = 1 / last[0, 0].numel()
+    activation, gradient = last_activation(network, x, 4)
+    assert largest_difference(activation, last.detach(), "A") < 1e-12
+    assert largest_difference(gradient, expected, "dA") < 1e-12
+
+
+def test_networks_without_a_map_are_refused_with_a_sentence() -> None:
+    network = lively(nn.Sequential(nn.Flatten(), nn.Linear(3 * 32 * 32, 10), nn.ReLU(), nn.Linear(10, CLASSES)))
+    for method in (cam, grad_cam, grad_cam_pp, norm_grad, score_cam):
+        with pytest.raises(NotApplicable, match="no convolutional activation"):
+            method(network, pictures())
+
+
+def test_a_gated_activation_counts_once_it_is_gated() -> None:
+    """Non-linearities outside the theory: the map that reaches the pooling is the one that is weighed."""
+    network = lively(nn.Sequential(nn.Conv2d(3, 8, 3), nn.SiLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, CLASSES)))
+    x = pictures()
+    assert largest_difference(record_activation(network, x).maps, network[:2](x).detach(), "SiLU") < 1e-12
+
+
+def test_threads_may_share_a_network() -> None:
+    network, x = lively(Residual()), [pictures(1, seed=i) for i in range(4)]
+    expected = [grad_cam_pp(network, picture, 1) for picture in x]
+    results: dict[int, Tensor] = {}
+    threads = [threading.Thread(target=lambda i=i: results.update({i: grad_cam_pp(network, x[i], 1)})) for i in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert all(torch.equal(results[i], expected[i]) for i in range(4))
