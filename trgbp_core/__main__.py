@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,13 @@ def _parser() -> argparse.ArgumentParser:
     compare = _command(commands, "compare", _compare, "every method on one picture, and one figure of them all")
     _asked(compare)
     compare.add_argument("--methods", default="all", help="comma-separated keys, or all (default)")
+    compare.add_argument("--patterns", type=Path, metavar="FILE", help="fitted by `patterns`, for PatternNet and PatternAttribution")
+    patterns = _command(
+        commands, "patterns", _patterns, "learn the patterns of PatternNet and PatternAttribution from a folder of pictures"
+    )
+    patterns.add_argument("images", type=Path, metavar="IMAGES")
+    patterns.add_argument("--out", type=Path, required=True, metavar="FILE")
+    patterns.add_argument("--model", default="efficientnet_lite0")
     sanity = _command(commands, "cascade", _cascade, "randomise layer by layer; print how the maps follow, and what theory predicted")
     _asked(sanity)
     sanity.add_argument("--seeds", type=int, default=5, help="draws for the fully randomised network (default 5)")
@@ -100,6 +108,8 @@ def _write(folder: Path, name: str, picture: Any, map: Any) -> None:
 
 def _compare(arguments: argparse.Namespace) -> None:
     from .baselines import METHODS
+    from .baselines.patterns import use_patterns
+    from .baselines.signals import Patterns
     from .figures import comparison
 
     explorer, question, k = _question(arguments)
@@ -107,6 +117,8 @@ def _compare(arguments: argparse.Namespace) -> None:
     unknown = [key for key in keys if key not in METHODS]
     if unknown:
         raise ValueError(f"There is no method {unknown[0]!r}; there are {', '.join(METHODS)}.")
+    if arguments.patterns is not None:
+        use_patterns(question.zoo.network, Patterns.load(arguments.patterns))
     panels = []
     for panel in explorer.compare(question, k, keys):
         panels.append(panel)
@@ -116,6 +128,36 @@ def _compare(arguments: argparse.Namespace) -> None:
         )
     files = comparison(question.picture, panels, arguments.out, f"{question.zoo.title}: {question.zoo.labels[k]}")
     print(f"figure: {', '.join(map(str, files))}")
+
+
+def _patterns(arguments: argparse.Namespace) -> None:
+    import torch
+
+    from . import images
+    from .baselines.signals import fit_patterns
+    from .models import load_model
+
+    files = sorted(file for file in arguments.images.iterdir() if file.is_file())
+    zoo, batch = load_model(arguments.model), 16
+
+    def pictures() -> Iterator[torch.Tensor]:
+        waiting = []
+        for file in files:
+            try:
+                waiting.append(zoo.preprocess(images.read(file)))
+            except images.ImageError as error:
+                print(f"skipped {file.name}: {error}", file=sys.stderr)
+            if len(waiting) == batch:
+                yield torch.cat(waiting)
+                waiting = []
+        if waiting:
+            yield torch.cat(waiting)
+
+    def seen(count: int) -> None:
+        print(f"\r{count} pictures", end="", file=sys.stderr, flush=True)
+
+    fit_patterns(zoo.network, pictures(), seen=seen).save(arguments.out)
+    print(f"\npatterns of {zoo.name} in {arguments.out}")
 
 
 def _cascade(arguments: argparse.Namespace) -> None:
