@@ -9,10 +9,11 @@ import torch
 import torch.nn.functional as F
 from captum.attr import DeepLift
 from captum.attr._core import deep_lift as captum_deep_lift
-from rule_networks import functional, mobile, pictures, plain, report, residual, saturating, settled
 from torch import Tensor, nn
 
 from trgbp_core import METHODS, NotApplicable
+
+from .rule_networks import functional, mobile, pictures, plain, report, residual, saturating, settled
 
 TARGETS = [1, 3]
 EXACT = 1e-9  # float64; quotients of small changes magnify rounding

@@ -14,11 +14,12 @@ from pathlib import Path
 import pytest
 import torch
 import torch.nn.functional as F
-from rule_networks import functional, mobile, pictures, plain, report, residual, saturating
 from torch import Tensor, nn
 
 from trgbp_core import METHODS, NotApplicable
 from trgbp_core.baselines.patterns import Patterns, fit_patterns, use_patterns
+
+from .rule_networks import functional, mobile, pictures, plain, report, residual, saturating
 
 TARGETS = [1, 3]
 EXACT = 1e-9  # float64; a covariance is a small difference of sums

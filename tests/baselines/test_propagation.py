@@ -11,7 +11,6 @@ import torch
 import torch.nn.functional as F
 from captum.attr import LRP
 from captum.attr._utils.lrp_rules import EpsilonRule
-from rule_networks import functional, mobile, pictures, plain, report, residual, saturating, settled
 from torch import Tensor, nn
 from zennit.attribution import Gradient
 from zennit.canonizers import SequentialMergeBatchNorm
@@ -24,6 +23,8 @@ from zennit.types import Activation, AvgPool, BatchNorm, Convolution, Linear
 
 from trgbp_core import METHODS, NotApplicable
 from trgbp_core.baselines.patterns import fit_patterns
+
+from .rule_networks import functional, mobile, pictures, plain, report, residual, saturating, settled
 
 # float64, a few layers, denominators that may come close to zero: rounding is magnified, but far below anything a wrong rule does.
 EXACT = 1e-9
