@@ -271,7 +271,7 @@ def test_morf_curve_equals_quantus_pixel_flipping() -> None:
         labels = np.array([0, 4, 2])
         theirs = metric.evaluate_batch(model=model, x_batch=x.numpy(), y_batch=labels, a_batch=maps.numpy())
     fractions = [step / 8 for step in range(1, 9)]
-    curve = perturbation_curve(network, x, maps, labels, fill=torch.tensor([0.7]), fractions=fractions, batch=5)
+    curve = perturbation_curve(network, x, maps, labels.tolist(), fill=torch.tensor([0.7]), fractions=fractions, batch=5)
     assert np.ptp(theirs) > 0.1
     close(curve.scores.detach(), np.array(theirs), "pixel flipping", 1e-5)  # float32 here, the only type that quantus takes
 
