@@ -1,4 +1,4 @@
-"""The methods that weigh the last activation, against captum, torchcam, grad-cam and the papers' formulas written out with hooks."""
+"""The methods that weigh the last activation, against captum, torchcam, grad-cam and the papers' formulas."""
 
 from __future__ import annotations
 
@@ -13,6 +13,19 @@ import torch
 import torch.nn.functional as F
 import torchcam.methods
 import torchvision
+from activation_networks import (
+    CLASSES,
+    Branches,
+    Residual,
+    final_layer,
+    full_size,
+    hooked,
+    largest_difference,
+    lively,
+    min_max,
+    networks,
+    pictures,
+)
 from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 from torch import Tensor, nn
 
@@ -20,99 +33,6 @@ from trgbp_core import METHODS, NotApplicable
 from trgbp_core.baselines.activation import last_activation, record_activation
 from trgbp_core.baselines.cam import cam, grad_cam, grad_cam_pp, norm_grad
 from trgbp_core.baselines.score_cam import score_cam
-
-CLASSES = 7
-
-
-class Residual(nn.Module):
-    """Batch norm, one rectifier module in place for all, a residual sum, and a rectifier called as a function at the end."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.conv1, self.bn1 = nn.Conv2d(3, 12, 3, stride=2, padding=1, bias=False), nn.BatchNorm2d(12)
-        self.conv2, self.bn2 = nn.Conv2d(12, 12, 3, padding=1, bias=False), nn.BatchNorm2d(12)
-        self.conv3 = nn.Conv2d(12, 24, 3, stride=2, padding=1)
-        self.relu = nn.ReLU(inplace=True)
-        self.last = nn.Identity()
-        self.fc = nn.Linear(24, CLASSES)
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = self.relu(self.bn1(self.conv1(x)))
-        y = self.bn2(self.conv2(x))
-        y += x
-        y = self.conv3(self.relu(y))
-        return self.fc(self.last(F.relu6(y)).mean((2, 3)))
-
-
-class Branches(nn.Module):
-    """Ends, as GoogLeNet does, in a concatenation of rectified maps."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.stem = nn.Conv2d(3, 8, 3, stride=2, padding=1)
-        self.left, self.right = nn.Conv2d(8, 6, 1), nn.Conv2d(8, 10, 3, padding=1)
-        self.last = nn.Identity()
-        self.fc = nn.Linear(16, CLASSES)
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = self.stem(x).clamp(min=0)
-        x = torch.cat([torch.relu(self.left(x)), F.relu(self.right(x))], 1)
-        return self.fc(F.adaptive_avg_pool2d(self.last(x), 1).flatten(1))
-
-
-def deep() -> nn.Sequential:
-    """Flattens its last map, and rectifies again behind: neither pooled nor linear."""
-    return nn.Sequential(
-        nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(), nn.MaxPool2d(4), nn.Conv2d(8, 16, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
-        nn.Flatten(), nn.Linear(16 * 16, 20), nn.ReLU(), nn.Linear(20, CLASSES),
-    )  # fmt: skip
-
-
-def lively(network: nn.Module, seed: int = 0) -> nn.Module:
-    """Random weights and batch norm statistics, in evaluation mode, with gradients about 1."""
-    generator = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        for name, tensor in [*network.named_parameters(), *network.named_buffers()]:
-            if tensor.is_floating_point():
-                spread = torch.rand(tensor.shape, generator=generator) if "running_var" in name or name.endswith("bn.weight") else None
-                tensor.copy_(spread + 0.5 if spread is not None else torch.randn(tensor.shape, generator=generator) * 0.4)
-    return network.double().eval()
-
-
-def pictures(count: int = 2, size: int = 32, seed: int = 1) -> Tensor:
-    return torch.randn(count, 3, size, size, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-
-
-def final_layer(network: nn.Module) -> nn.Module:
-    """The module whose output is the last activation, for the references that must be told."""
-    return network[4] if isinstance(network, nn.Sequential) else network.last
-
-
-def hooked(network: nn.Module, x: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """A and ∂f_k/∂A by a plain forward hook."""
-    kept: list[Tensor] = []
-    handle = final_layer(network).register_forward_hook(lambda module, inputs, output: kept.append(output))
-    scores = network(x.clone())
-    handle.remove()
-    return kept[0].detach(), torch.autograd.grad(scores[:, k].sum(), kept[0])[0]
-
-
-def full_size(maps: Tensor, x: Tensor) -> Tensor:
-    return F.interpolate(maps, size=x.shape[2:], mode="bilinear", align_corners=False)
-
-
-def min_max(maps: Tensor) -> Tensor:
-    low, high = maps.amin((-2, -1), keepdim=True), maps.amax((-2, -1), keepdim=True)
-    return (maps - low) / (high - low)
-
-
-def largest_difference(ours: Tensor, theirs: Tensor, what: str) -> float:
-    difference = float((ours - theirs).abs().max() / theirs.abs().max())
-    print(f"{what}: largest difference {difference:.1e} of the largest value")
-    return difference
-
-
-networks = pytest.mark.parametrize("build", [Residual, Branches, deep])
 
 
 @networks
@@ -236,65 +156,6 @@ def test_cam_refuses_a_second_path_to_the_scores() -> None:
         cam(lively(Shortcut()), pictures())
 
 
-@networks
-def test_score_cam_equals_grad_cam_library(build: Callable[[], nn.Module], monkeypatch: pytest.MonkeyPatch) -> None:
-    network, x = lively(build()), pictures()
-    # The library aligns corners when it upsamples the masks; the paper leaves that open, and ours is ψ like everywhere.
-    monkeypatch.setattr(torch.nn, "UpsamplingBilinear2d", lambda size: nn.Upsample(size=size, mode="bilinear", align_corners=False))
-    with pytorch_grad_cam.ScoreCAM(network, [final_layer(network)]) as reference:
-        theirs = torch.from_numpy(reference(x.clone(), [ClassifierOutputTarget(2)] * len(x))).double()[:, None]
-    assert theirs.std() > 0.1
-    # The library computes its scores in float32, ours are float64.
-    assert largest_difference(min_max(score_cam(network, x, 2, batch=5)), theirs, "Score-CAM") < 1e-5
-
-
-def test_score_cam_equals_torchcam() -> None:
-    """At stride 1, where it does not matter that torchcam scales its masks to [0, 1] before it upsamples them."""
-    network = lively(
-        nn.Sequential(nn.Conv2d(3, 10, 5, padding=2), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(10, CLASSES))
-    )
-    x = pictures()
-    with torchcam.methods.ScoreCAM(network, network[1]) as reference:
-        network(x.clone())
-        (theirs,) = reference(class_idx=[4, 0], normalized=False)
-    assert theirs.max() > 0
-    assert largest_difference(score_cam(network, x, [4, 0]), theirs[:, None], "Score-CAM") < 1e-6  # torchcam adds 1e-8 to its divisor
-
-
-def test_score_cam_does_not_depend_on_the_batch_and_keeps_no_graph() -> None:
-    network, x = lively(Residual()), pictures()
-    one, many = score_cam(network, x, 1, batch=1), score_cam(network, x, 1, batch=1000)
-    assert largest_difference(one, many, "batches of 1 and of 1000") < 1e-12
-    assert not one.requires_grad
-    assert one.std() > 0
-
-
-def test_dead_channels_take_their_share_of_the_softmax() -> None:
-    network, x = lively(Branches()), pictures(1)
-    with torch.no_grad():
-        network.left.bias.fill_(-1e6)  # channels 0 to 5 of 16
-    features = hooked(network, x, 2)[0][0]
-    increase = []
-    with torch.no_grad():
-        for channel in features:
-            mask = full_size(channel[None, None], x)
-            mask = min_max(mask) if channel.max() > channel.min() else torch.zeros_like(mask)
-            increase.append(float(network(x * mask)[0, 2]))
-    weights = torch.tensor(increase, dtype=torch.float64).softmax(0)
-    assert 0.01 < float(weights[:6].sum()) < 0.99
-    expected = full_size(torch.einsum("c,chw->hw", weights, features).relu()[None, None], x)
-    for batch in (5, 10, 16):  # the one picture for all dead channels alone in its batch, and not
-        assert largest_difference(score_cam(network, x, 2, batch=batch), expected, "Score-CAM with dead channels") < 1e-12
-
-
-def test_score_cam_takes_a_dead_network_calmly() -> None:
-    network = lively(Branches())
-    with torch.no_grad():
-        for conv in (network.left, network.right):
-            conv.bias.fill_(-1e6)
-    assert torch.equal(score_cam(network, pictures()), torch.zeros(2, 1, 32, 32, dtype=torch.float64))
-
-
 @pytest.mark.parametrize("key", ["cam", "grad_cam", "grad_cam_pp", "norm_grad", "score_cam"])
 def test_methods_leave_the_network_as_it_was_and_explain_its_evaluation_mode(key: str) -> None:
     network, x = lively(Residual()), pictures()
@@ -319,22 +180,6 @@ def test_targets_follow_the_convention() -> None:
         assert torch.allclose(method(network, x, [0, 1, 2]), single, rtol=1e-10, atol=1e-14)
         with pytest.raises(ValueError, match="classes 0 to 6"):
             method(network, x, CLASSES)
-
-
-def test_score_cam_reports_progress_and_can_be_cancelled() -> None:
-    network, x = lively(Residual()), pictures()
-    shares: list[float] = []
-    score_cam(network, x, progress=shares.append, batch=4)
-    assert shares == sorted(shares)
-    assert shares[-1] == 1
-    assert len(shares) > 8
-
-    def cancel(share: float) -> None:
-        if share > 0.3:
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        score_cam(network, x, progress=cancel, batch=4)
 
 
 def test_a_last_map_that_the_scores_ignore_is_passed_over() -> None:
