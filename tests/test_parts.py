@@ -1,4 +1,4 @@
-"""Caches, labels, tiles, words and similarities."""
+"""Caches, labels, tiles and words."""
 
 from __future__ import annotations
 
@@ -9,13 +9,10 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from scipy.stats import spearmanr
-from skimage.metrics import structural_similarity
 
 from trgbp_core.cache import Cache
 from trgbp_core.labels import find_class
 from trgbp_core.render import describe, heat, lookup, overlay, read_tile, shown, tile
-from trgbp_core.similarity import spearman, ssim
 
 LABELS = ["tench", "great white shark", "tiger shark", "tiger", "tiger cat", "crane", "crane"]
 
@@ -88,14 +85,3 @@ def test_a_map_in_words() -> None:
     map[2, 25] = 1
     assert describe(map) == "peak top right; 0% in the left half, 100% in the upper half, 0% in the frame"
     assert "empty" in describe(-map)
-
-
-def test_similarities_equal_scipys_and_scikit_images() -> None:
-    generator = torch.Generator().manual_seed(0)
-    a = torch.randn(1, 1, 40, 50, generator=generator).relu()  # half the values are tied at zero
-    b = (a + 0.5 * torch.randn(1, 1, 40, 50, generator=generator)).relu()
-    assert spearman(a, b) == pytest.approx(float(spearmanr(a.flatten(), b.flatten())[0]), abs=1e-12)
-    x, y = (m[0, 0].double().numpy() / float(m.max()) for m in (a, b))
-    theirs = structural_similarity(x, y, data_range=1.0, win_size=7, full=True)[1][3:-3, 3:-3].mean()
-    assert ssim(a, b) == pytest.approx(float(theirs), abs=1e-6)
-    assert spearman(a, torch.ones_like(a)) == 0

@@ -36,6 +36,8 @@ MULTIPLICATIVE = frozenset(
 )
 """Linear while only one operand depends on the picture (and, in a division, not the divisor)."""
 
+PADS = frozenset({"pad", "constant_pad_nd"})
+
 DROPOUTS = frozenset(
     """dropout dropout_ dropout1d dropout2d dropout3d
     feature_dropout alpha_dropout feature_alpha_dropout""".split()
@@ -133,6 +135,11 @@ def zero_padding(input: Tensor, pad: Any, mode: str = "constant", value: Any = N
     if mode != "constant" or value not in (None, 0) or len(pad) != 4 or min(pad) < 0:
         return None
     return pad[0], pad[1], pad[2], pad[3]
+
+
+def pad_value(input: Tensor, pad: Any, mode: str = "constant", value: Any = None) -> float:
+    """The constant that a padding puts in; 0 for the modes that repeat the picture."""
+    return float(value or 0) if mode == "constant" else 0.0
 
 
 def pair(value: Any) -> Pair:

@@ -31,6 +31,7 @@ from .operations import (
     DROPOUTS,
     MULTIPLICATIVE,
     ORDINARY,
+    PADS,
     convolution_padding,
     depends,
     detached,
@@ -39,6 +40,7 @@ from .operations import (
     map_size,
     operands,
     output_size,
+    pad_value,
     pair,
     rectifier_calls,
     replaced,
@@ -153,6 +155,8 @@ class Tape(TorchFunctionMode):
         constants = [a for a in operands(args, kwargs) if not depends(a)]
         if name in ADDITIVE:
             return self._sum(func, args, kwargs, inputs, result) if constants else result
+        if name == "conv_transpose2d" or (name in PADS and pad_value(*args, **kwargs)):
+            return self._sum(func, args, kwargs, inputs, result)
         if name in ORDINARY or (name in MULTIPLICATIVE and len(inputs) == 1 and divides_by_constant(name, args)):
             return result
         return self.let_through(name, result)

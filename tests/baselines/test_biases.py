@@ -3,11 +3,12 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from gradient_networks import CLASSES, KINDS, largest_difference, picture
 from torch import nn
 from torchvision.models import densenet121, googlenet, mobilenet_v2, resnet18, shufflenet_v2_x0_5
 
 from trgbp_core.baselines import METHODS, NotApplicable
+
+from .gradient_networks import CLASSES, KINDS, largest_difference, picture
 
 # Masses of both signs are divided and added up in float64, layer after layer.
 EXACT = 1e-9

@@ -13,7 +13,15 @@ import torch
 import torch.nn.functional as F
 import torchcam.methods
 import torchvision
-from activation_networks import (
+from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
+from torch import Tensor, nn
+
+from trgbp_core import METHODS, NotApplicable
+from trgbp_core.baselines.activation import last_activation, record_activation
+from trgbp_core.baselines.cam import cam, grad_cam, grad_cam_pp, norm_grad
+from trgbp_core.baselines.score_cam import score_cam
+
+from .activation_networks import (
     CLASSES,
     Branches,
     Residual,
@@ -26,13 +34,6 @@ from activation_networks import (
     networks,
     pictures,
 )
-from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
-from torch import Tensor, nn
-
-from trgbp_core import METHODS, NotApplicable
-from trgbp_core.baselines.activation import last_activation, record_activation
-from trgbp_core.baselines.cam import cam, grad_cam, grad_cam_pp, norm_grad
-from trgbp_core.baselines.score_cam import score_cam
 
 
 @networks

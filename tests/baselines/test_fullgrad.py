@@ -3,12 +3,13 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from gradient_networks import KINDS, largest_difference, picture
 from torch import nn
 from torchvision.models import densenet121, mobilenet_v2, resnet18
 
 from trgbp_core.baselines import METHODS, NotApplicable
 from trgbp_core.baselines.fullgrad import full_gradients
+
+from .gradient_networks import KINDS, largest_difference, picture
 
 # Some thousand float64 numbers of both signs add up to the score.
 EXACT = 1e-9

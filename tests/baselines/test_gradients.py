@@ -7,11 +7,12 @@ import captum.attr
 import pytest
 import torch
 import torch.nn.functional as F
-from gradient_networks import KINDS, awkward, largest_difference, picture, residual
 from torch import nn
 
 from trgbp_core.baselines import METHODS
 from trgbp_core.tape import UnsupportedOperation
+
+from .gradient_networks import KINDS, awkward, largest_difference, picture, residual
 
 # Both sides compute the same sums in another order, in float64.
 ROUNDING = 1e-12

@@ -5,12 +5,13 @@ import numpy as np
 import pytest
 import saliency.core as authors
 import torch
-from gradient_networks import KINDS, largest_difference, picture
 from saliency.core import guided_ig as authors_guided_ig
 
 from trgbp_core.baselines import METHODS
 from trgbp_core.baselines.gradients import input_gradient
 from trgbp_core.baselines.paths import noise
+
+from .gradient_networks import KINDS, largest_difference, picture
 
 # The same float64 sums in another order.
 ROUNDING = 1e-12

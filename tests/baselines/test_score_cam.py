@@ -8,7 +8,12 @@ import pytest
 import pytorch_grad_cam
 import torch
 import torchcam.methods
-from activation_networks import (
+from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
+from torch import nn
+
+from trgbp_core.baselines.score_cam import score_cam
+
+from .activation_networks import (
     CLASSES,
     Branches,
     Residual,
@@ -21,10 +26,6 @@ from activation_networks import (
     networks,
     pictures,
 )
-from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
-from torch import nn
-
-from trgbp_core.baselines.score_cam import score_cam
 
 
 @networks
