@@ -7,9 +7,9 @@ import captum.attr
 import pytest
 import torch
 import torch.nn.functional as F
-from gradient_networks import KINDS, awkward, largest_difference, picture, residual
 from torch import nn
 
+from tests.baselines.gradient_networks import KINDS, awkward, largest_difference, picture, residual
 from trgbp_core.baselines import METHODS
 from trgbp_core.tape import UnsupportedOperation
 
