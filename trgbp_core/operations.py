@@ -100,11 +100,6 @@ def operands(args: Any, kwargs: Any) -> Iterator[Any]:
             yield value
 
 
-def in_place(name: str) -> bool:
-    """Does the operation of this name write into its first argument?"""
-    return name in ("__iadd__", "__isub__", "__imul__", "__itruediv__", "__setitem__") or (name.endswith("_") and not name.endswith("__"))
-
-
 def depends(value: Any) -> bool:
     """Does it depend on the picture? Parameters, leaves that are not the tape's own, do not."""
     return isinstance(value, Tensor) and value.requires_grad and not isinstance(value, nn.Parameter)

@@ -36,7 +36,6 @@ from .operations import (
     depends,
     detached,
     divides_by_constant,
-    in_place,
     map_size,
     operands,
     output_size,
@@ -103,7 +102,6 @@ class Tape(TorchFunctionMode):
         self._origins: Any = WeakTensorKeyDictionary()
         # A rectifier in place changes its input's values at once; whoever uses that input afterwards means the rectified tensor.
         self._successors: Any = WeakTensorKeyDictionary()
-        self._buffers = {id(b) for b in self.network.buffers()}
         self._parameter_names = {id(p): name for name, p in self.network.named_parameters()}
         self._own = {id(t) for t in (*self.network.parameters(), *self.network.buffers())}
         self._module_names = {id(m): name for name, m in self.network.named_modules()}
@@ -113,8 +111,6 @@ class Tape(TorchFunctionMode):
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        if args and id(args[0]) in self._buffers and in_place(getattr(func, "__name__", "")):
-            return args[0]  # a batch norm in training mode counts its batches, but nothing of the network may change
         if len(self._successors):
             args, kwargs = self._current(args), {k: self._current(v) for k, v in kwargs.items()}
         handler = HANDLERS.get(func)

@@ -4,12 +4,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from tests import nets
+from tests.nets import randomise
+
 CLASSES = 5
 
 
 def plain() -> nn.Module:
     """Convolutions with biases, max pooling, two linear layers."""
-    return _ready(
+    return randomise(
         nn.Sequential(
             *(nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)),
             *(nn.Conv2d(8, 12, 3, stride=2, padding=1), nn.ReLU()),
@@ -66,7 +69,7 @@ class AwkwardResidual(Residual):
 
 
 def residual() -> nn.Module:
-    return _ready(Residual())
+    return randomise(Residual())
 
 
 def awkward(like: nn.Module) -> nn.Module:
@@ -94,7 +97,7 @@ class Inverted(nn.Module):
 
 
 def relu6() -> nn.Module:
-    network = _ready(Inverted())
+    network = randomise(Inverted())
     with torch.no_grad():
         for module in network.modules():
             if isinstance(module, nn.BatchNorm2d):
@@ -106,20 +109,7 @@ KINDS = {"plain": plain, "residual": residual, "relu6": relu6}
 
 
 def picture(count: int = 2, seed: int = 0, size: tuple[int, int] = (24, 24)) -> Tensor:
-    return torch.randn(count, 3, *size, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-
-
-def _ready(network: nn.Module) -> nn.Module:
-    generator = torch.Generator().manual_seed(1)
-    with torch.no_grad():
-        for name, value in [*network.named_parameters(), *network.named_buffers()]:
-            if name.endswith("running_var") or (name.endswith("weight") and value.dim() == 1):
-                value.copy_(0.5 + torch.rand(value.shape, generator=generator))
-            elif value.dim() > 1:
-                value.copy_(torch.randn(value.shape, generator=generator) * (2 / value[0].numel()) ** 0.5)
-            elif value.is_floating_point():
-                value.copy_(0.3 * torch.randn(value.shape, generator=generator))
-    return network.double().eval()
+    return nets.picture(count, 3, *size, seed=seed)
 
 
 def largest_difference(ours: Tensor, theirs: Tensor) -> float:

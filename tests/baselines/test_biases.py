@@ -6,6 +6,8 @@ import torch.nn.functional as F
 from torch import nn
 from torchvision.models import densenet121, googlenet, mobilenet_v2, resnet18, shufflenet_v2_x0_5
 
+from tests.baselines.gradient_networks import CLASSES, KINDS, largest_difference, picture
+from tests.nets import randomise
 from trgbp_core.baselines import METHODS, NotApplicable
 
 from .gradient_networks import CLASSES, KINDS, largest_difference, picture
@@ -42,13 +44,7 @@ def test_attributed_biases_add_up_to_the_biases_part_of_the_score(kind):
 def test_completeness_holds_on_torchvision_networks(build):
     torch.manual_seed(0)
     options = {"init_weights": False, "aux_logits": False} if build is googlenet else {}
-    network = build(num_classes=4, **options).double().eval()
-    for module in network.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            nn.init.uniform_(module.weight, 0.5, 2.0)
-            nn.init.normal_(module.bias, std=0.5)
-            nn.init.normal_(module.running_mean, std=0.3)
-            nn.init.uniform_(module.running_var, 0.3, 1.5)
+    network = randomise(build(num_classes=4, **options))
     assert_complete(network, picture(1, size=(64, 64)))
 
 

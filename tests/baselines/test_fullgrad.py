@@ -6,6 +6,8 @@ import torch.nn.functional as F
 from torch import nn
 from torchvision.models import densenet121, mobilenet_v2, resnet18
 
+from tests.baselines.gradient_networks import KINDS, largest_difference, picture
+from tests.nets import randomise
 from trgbp_core.baselines import METHODS, NotApplicable
 from trgbp_core.baselines.fullgrad import full_gradients
 
@@ -87,13 +89,7 @@ def test_the_map_equals_the_definition(kind):
 @pytest.mark.parametrize("build", [resnet18, mobilenet_v2, densenet121])
 def test_completeness_holds_on_torchvision_networks(build):
     torch.manual_seed(0)
-    network, x = build(num_classes=4).double().eval(), picture(1, size=(64, 64))
-    for module in network.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            nn.init.uniform_(module.weight, 0.5, 2.5)
-            nn.init.normal_(module.bias, std=0.5)
-            nn.init.normal_(module.running_mean, std=0.3)
-            nn.init.uniform_(module.running_var, 0.3, 1.5)
+    network, x = randomise(build(num_classes=4)), picture(1, size=(64, 64))
     parts = full_gradients(network, x, 1)
     assert largest_difference(total(parts, x), parts.logits[:, 1]) < EXACT
 

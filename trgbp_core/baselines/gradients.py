@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.autograd import Function
 
@@ -20,6 +21,27 @@ def input_gradient(network: nn.Module, x: Tensor, target: Target = None, *, guid
     recording = record(network, x, guided=guided, layer_maps=False, **options)
     classes = per_picture(target, recording.logits)
     return recording.backward(one_hot(classes[None], recording.logits))[0][0]
+
+
+def picked_classes(network: nn.Module, x: Tensor, target: Target) -> Tensor:
+    """(N,) classes, chosen once at the picture itself and kept all along the path."""
+    return per_picture(target, record(network, x, guided=False, layer_maps=False, strict=False).logits)
+
+
+def baseline_for(x: Tensor, baseline: Tensor | float) -> Tensor:
+    """Where a path to ``x`` starts: ``baseline`` as a batch like ``x``.
+
+    Methods take zero by default, as captum and the methods' authors do: zero as the network sees it, after normalisation, which is a
+    picture of the data's mean colour. Any other picture may take its place, such as the normalised black one.
+
+    Raises:
+        ValueError: it does not broadcast to ``x``.
+    """
+    start = torch.as_tensor(baseline, dtype=x.dtype, device=x.device)
+    try:
+        return start.expand_as(x)
+    except RuntimeError:
+        raise ValueError(f"A baseline of shape {tuple(start.shape)} does not fit pictures of shape {tuple(x.shape)}.") from None
 
 
 class _ReverseRectify(Function):

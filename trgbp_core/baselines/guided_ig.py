@@ -10,8 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ..trgbp import Target
-from .gradients import input_gradient
-from .paths import baseline_for, picked_classes
+from .gradients import baseline_for, input_gradient, picked_classes
 from .registry import Progress, register
 
 STEPS, FRACTION, MAX_DISTANCE = 200, 0.25, 0.02
@@ -86,7 +85,7 @@ def guided_ig(
     """Guided Integrated Gradients (Kapishnikov et al. 2021), summed over the colours, (N, 1, H, W), signed.
 
     One gradient a step serves all pictures of the batch; each picture walks its own path, kept in float64 whatever the network's type.
-    ``baseline`` as in :mod:`trgbp_core.baselines.paths`.
+    ``baseline`` as in :func:`~trgbp_core.baselines.gradients.baseline_for`.
 
     Raises:
         ValueError: ``baseline`` does not fit ``x``, or ``fraction`` is no fraction.

@@ -1,8 +1,4 @@
-"""Methods that gather gradients: along a path to the picture (Integrated Gradients and its kin), or around it (SmoothGrad, VarGrad).
-
-Wherever a path starts at a baseline, the default is zero as the network sees it, after normalisation: a picture of the data's mean
-colour. That is the default of captum and of the authors' own code; ``baseline`` takes any other picture, such as the normalised black one.
-"""
+"""Methods that gather gradients: along a path to the picture (Integrated Gradients, Blur IG), or around it (SmoothGrad, VarGrad)."""
 
 from __future__ import annotations
 
@@ -12,9 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..recording import record
-from ..trgbp import Target, per_picture
-from .gradients import input_gradient
+from ..trgbp import Target
+from .gradients import baseline_for, input_gradient, picked_classes
 from .registry import Progress, register
 
 INTEGRATED_STEPS = 32
@@ -22,24 +17,6 @@ BLUR_STEPS, BLUR_SIGMA, BLUR_STEP = 100, 50.0, 0.01
 SAMPLES, SPREAD, SEED = 25, 0.15, 0
 BATCH = 8
 """Pictures that go through the network together."""
-
-
-def picked_classes(network: nn.Module, x: Tensor, target: Target) -> Tensor:
-    """(N,) classes, chosen once at the picture itself and kept all along the path."""
-    return per_picture(target, record(network, x, guided=False, layer_maps=False, strict=False).logits)
-
-
-def baseline_for(x: Tensor, baseline: Tensor | float) -> Tensor:
-    """``baseline`` as a batch like ``x``.
-
-    Raises:
-        ValueError: it does not broadcast to ``x``.
-    """
-    start = torch.as_tensor(baseline, dtype=x.dtype, device=x.device)
-    try:
-        return start.expand_as(x)
-    except RuntimeError:
-        raise ValueError(f"A baseline of shape {tuple(start.shape)} does not fit pictures of shape {tuple(x.shape)}.") from None
 
 
 def gradients_at(
@@ -77,7 +54,8 @@ def integrated_gradients(
 ) -> Tensor:
     """Σ_c (x − x') ∫₀¹ ∂f_k/∂x (x' + α(x − x')) dα (Sundararajan et al. 2017, Eq. 1), (N, 1, H, W), signed.
 
-    The integral is Gauss-Legendre's with ``steps`` points, captum's default rule. ``baseline`` is x', see the module.
+    The integral is Gauss-Legendre's with ``steps`` points, captum's default rule. ``baseline`` is x', see
+    :func:`~trgbp_core.baselines.gradients.baseline_for`.
 
     Raises:
         ValueError: ``baseline`` does not fit ``x``.
