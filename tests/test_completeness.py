@@ -53,3 +53,23 @@ def test_without_the_saturated_units_completeness_fails() -> None:
     k = e.top5[0]
     without = (x * e.gradient(k)).sum() + sum(e.layer_raw(m.index, k).sum() for m in e.layers if m.kind != "rectifier")
     assert abs(float(without - e.logits[0, k])) > 1e-3 * abs(float(e.logits[0, k]))
+
+
+class Affine(nn.Module):
+    """Constants that no layer holds: a transposed convolution's bias, a padding with a value, a number added."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.up = nn.ConvTranspose2d(3, 4, 2, stride=2)
+        self.conv = nn.Conv2d(4, 5, 3)
+        self.last = nn.Linear(5, 6)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = nn.functional.pad(self.up(0.5 - x), (1, 2, 0, 1), value=0.7)
+        return self.last(self.conv(x).relu().mean((2, 3)))
+
+
+def test_completeness_holds_with_constants_that_no_layer_holds() -> None:
+    gap = completeness_gap(randomise(Affine()), picture(1, 3, 9, 11))
+    print(f"{gap:.1e}")
+    assert gap < 1e-9

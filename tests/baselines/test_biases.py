@@ -6,7 +6,6 @@ import torch.nn.functional as F
 from torch import nn
 from torchvision.models import densenet121, googlenet, mobilenet_v2, resnet18, shufflenet_v2_x0_5
 
-from tests.baselines.gradient_networks import CLASSES, KINDS, largest_difference, picture
 from tests.nets import randomise
 from trgbp_core.baselines import METHODS, NotApplicable
 

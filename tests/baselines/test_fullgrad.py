@@ -6,7 +6,6 @@ import torch.nn.functional as F
 from torch import nn
 from torchvision.models import densenet121, mobilenet_v2, resnet18
 
-from tests.baselines.gradient_networks import KINDS, largest_difference, picture
 from tests.nets import randomise
 from trgbp_core.baselines import METHODS, NotApplicable
 from trgbp_core.baselines.fullgrad import full_gradients

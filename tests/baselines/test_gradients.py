@@ -9,7 +9,6 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from tests.baselines.gradient_networks import KINDS, awkward, largest_difference, picture, residual
 from trgbp_core.baselines import METHODS
 from trgbp_core.tape import UnsupportedOperation
 

@@ -7,7 +7,6 @@ import saliency.core as authors
 import torch
 from saliency.core import guided_ig as authors_guided_ig
 
-from tests.baselines.gradient_networks import KINDS, largest_difference, picture
 from trgbp_core.baselines import METHODS
 from trgbp_core.baselines.gradients import input_gradient
 from trgbp_core.baselines.paths import noise
