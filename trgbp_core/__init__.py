@@ -1,6 +1,7 @@
 """TR-GBP: Theoretical Refinements of Guided BackPropagation."""
 
 from .baselines import METHODS, NotApplicable
+from .cascade import Stage, cascade
 from .images import ImageError
 from .models import ModelError, available_models, load_model
 from .tape import UnsupportedOperation
@@ -14,7 +15,9 @@ __all__ = [
     "Layer",
     "ModelError",
     "NotApplicable",
+    "Stage",
     "UnsupportedOperation",
     "available_models",
+    "cascade",
     "load_model",
 ]

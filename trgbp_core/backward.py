@@ -128,11 +128,11 @@ class Gate:
     """A rectifier's state in one forward pass: ``min(max(z, 0), ceiling)``, for its backward rule.
 
     ``passing`` is (N, C, ...): where 0 < z < ceiling, ∞ for the guided rule of Eq. 4 and 1 for the ordinary gradient; elsewhere 0.
-    ``saturated`` holds the indices of the saturated units, one tensor a dimension of the output; None where no layer map is asked for.
+    ``saturated`` holds the saturated units' places in the output taken channels last; None where no layer map is asked for.
     """
 
     passing: Tensor
-    saturated: tuple[Tensor, ...] | None
+    saturated: Tensor | None
     ceiling: float
     guided: bool
 
@@ -141,7 +141,9 @@ class Gate:
         """The gate of a rectifier whose output is ``out``."""
         unit = out.new_full((), math.inf if guided else 1.0).expand_as(out)
         passing = torch.ops.aten.hardtanh_backward(unit, out, 0.0, ceiling)
-        saturated = (out >= ceiling).nonzero(as_tuple=True) if layer_maps and not math.isinf(ceiling) else None
+        saturated = None
+        if layer_maps and not math.isinf(ceiling):
+            saturated = (out.movedim(1, -1).reshape(-1) >= ceiling).nonzero().squeeze(1)
         return cls(passing, saturated, ceiling, guided)
 
     def saturation_map(self, g: Tensor) -> Tensor:
@@ -150,15 +152,11 @@ class Gate:
         Few units saturate, so that they are gathered one by one.
         """
         assert self.saturated is not None
-        pictures, _, *place = self.saturated
+        pictures = len(self.passing)
         size = g.shape[2:] if g.dim() == 4 else torch.Size((1, 1))
-        grouped = g.unflatten(0, (-1, len(self.passing)))
-        position = pictures * size.numel()
-        if g.dim() == 4:
-            position = position + place[0] * size[1] + place[1]
-        everyone: tuple[Any, ...] = (slice(None), *self.saturated)
-        voices = grouped[everyone] * self.ceiling
-        maps = g.new_zeros(len(grouped), len(self.passing) * size.numel()).index_add_(1, position, voices)
+        place = self.passing.numel() // (pictures * size.numel())  # units that share a place
+        voices = g.movedim(1, -1).reshape(len(g) // pictures, -1).index_select(1, self.saturated) * self.ceiling
+        maps = g.new_zeros(len(voices), pictures * size.numel()).index_add_(1, self.saturated // place, voices)
         return maps.view(len(g), 1, *size)
 
     def backward(self, g: Tensor, out: Tensor) -> Tensor:

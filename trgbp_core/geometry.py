@@ -72,6 +72,13 @@ def axis_taps(window: Window, axis: int) -> Tensor:
     )
 
 
+@lru_cache(maxsize=1024)
+def _shares(window: Window, axis: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """:func:`axis_taps` with columns that add up to 1: how an output position's bias is shared out along one axis."""
+    taps = axis_taps(window, axis)
+    return (taps / taps.sum(0)).to(device, dtype)
+
+
 def tap_counts(window: Window) -> Tensor:
     """n(j) of Eq. 8 (‖D_j‖): the kernel taps of every output position that fall inside the input. (h_out, w_out), float64."""
     rows, columns = axis_taps(window, 0).sum(0), axis_taps(window, 1).sum(0)
@@ -90,8 +97,7 @@ def spread(maps: Tensor, window: Window) -> Tensor:
     """
     if window.kernel == (1, 1) and window.stride == (1, 1) and window.input_size == window.output_size:
         return maps
-    rows, columns = axis_taps(window, 0), axis_taps(window, 1)
-    rows, columns = (rows / rows.sum(0)).to(maps), (columns / columns.sum(0)).to(maps)
+    rows, columns = (_shares(window, axis, maps.dtype, maps.device) for axis in (0, 1))
     return rows @ maps @ columns.T
 
 

@@ -105,7 +105,6 @@ class Tape(TorchFunctionMode):
         self._parameter_names = {id(p): name for name, p in self.network.named_parameters()}
         self._own = {id(t) for t in (*self.network.parameters(), *self.network.buffers())}
         self._module_names = {id(m): name for name, m in self.network.named_modules()}
-        self._buffers = {id(b) for b in self.network.buffers()}
 
     __hash__ = object.__hash__
 
@@ -116,8 +115,6 @@ class Tape(TorchFunctionMode):
         handler = HANDLERS.get(func)
         if handler is not None and any(depends(a) for a in tensors(args, kwargs)):
             return handler(self, func, *args, **kwargs)
-        if func is Tensor.add_ and id(args[0]) in self._buffers:
-            return args[0]  # a batch norm in training mode counts its batches; nothing of the network is touched
         # A parameter is a constant here; detached, it cannot be taken for something that depends on the picture.
         args, kwargs = detached(args), {k: detached(v) for k, v in kwargs.items()}
         return self._ordinary(func, args, kwargs)
