@@ -164,8 +164,10 @@ def _wire(
             yield payload or gr.skip(), message
 
     def compare_if_seen(image: Any, model: str, k: Any, methods: list[str], tab: str) -> Iterator[tuple[Any, Any]]:
-        if tab == "compare":
-            yield from compare(image, model, k, methods)
+        if tab != "compare":
+            yield gr.skip(), gr.skip()  # a generator that yields nothing would empty its outputs
+            return
+        yield from compare(image, model, k, methods)
 
     def randomise(image: Any, model: str, k: Any, *options: Any) -> Iterator[tuple[Any, Any]]:
         for payload, message in page.cascade(explorer, image, model, k, *options):

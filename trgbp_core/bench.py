@@ -7,6 +7,7 @@ import platform
 import statistics
 import time
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -20,6 +21,7 @@ from .trgbp import TRGBP, one_hot
 
 NETWORKS = ("random:resnet50", "random:vgg16", "efficientnet_lite0")
 CLASSES = 5
+EXAMPLE = Path(__file__).parent.parent / "assets" / "examples" / "cheetah_and_lion.jpg"
 
 
 def medians(work: dict[str, Callable[[], Any]], repeats: int, *, warm_up: int = 3) -> dict[str, float]:
@@ -43,7 +45,7 @@ def gemm_rate(repeats: int = 5) -> float:
 def bench_network(name: str, repeats: int) -> dict[str, float]:
     """Forward pass, explanation of 5 classes with all layers, and their guided gradients alone, for one network."""
     zoo = models.load_model(name)
-    x = torch.randn(1, 3, zoo.input_size, zoo.input_size, generator=torch.Generator().manual_seed(0))
+    x = _example(zoo)
     explainer, classes = TRGBP(zoo.network), torch.arange(CLASSES)[:, None]
     top = explainer.record(x).top5
 
@@ -60,6 +62,13 @@ def bench_network(name: str, repeats: int) -> dict[str, float]:
     with FlopCounterMode(display=False) as counter:
         _forward(zoo.network, x)
     return seconds | {"flops": float(counter.get_total_flops())}
+
+
+def _example(zoo: models.Zoo) -> Tensor:
+    """The page's first example; noise where the pictures were not installed (more units saturate in noise than in a photograph)."""
+    if EXAMPLE.exists():
+        return zoo.preprocess(EXAMPLE)
+    return torch.randn(1, 3, zoo.input_size, zoo.input_size, generator=torch.Generator().manual_seed(0))
 
 
 def _forward(network: nn.Module, x: Tensor) -> None:
@@ -92,7 +101,7 @@ def bench_methods(name: str = "efficientnet_lite0", *, repeats: int = 3, threads
     """The table of ``bench --methods``: every method's time for one map, in forward passes of the same network in the same run."""
     torch.set_num_threads(threads)
     zoo = models.load_model(name)
-    x = torch.randn(1, 3, zoo.input_size, zoo.input_size, generator=torch.Generator().manual_seed(0))
+    x = _example(zoo)
     lines = [f"{name}, {threads} threads, medians of {repeats}", "", "| method | ÷ one forward pass |", "|---|---:|"]
     for key, method in METHODS.items():
         try:

@@ -93,6 +93,8 @@ def test_an_upload_and_another_class_redraw_everything(page: Page) -> None:
     assert explained(page).endswith(":967")
     changes(page, MAP, before)
     changes(page, LAYER, layer)
+    page.wait_for_timeout(1000)  # what follows in other tabs must leave the sentence alone
+    expect(page.locator("#tg-status")).to_contain_text("Explained: espresso")
 
 
 def test_sliders_and_colours_repaint_in_the_browser_without_asking_the_server(page: Page) -> None:
