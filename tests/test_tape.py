@@ -186,9 +186,9 @@ def test_threads_share_a_model_and_get_the_single_thread_result() -> None:
 @pytest.mark.parametrize("classes", [2, 7])
 def test_few_classes_one_channel_and_other_types_work(classes: int) -> None:
     network = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 36, classes)).eval()
-    e = TRGBP(network).explain(torch.randn(1, 1, 8, 8))
+    e = TRGBP(network).explain(picture(1, 1, 8, 8).float(), [0])
     assert len(e.top5) == min(5, classes)
-    low = TRGBP(network.bfloat16()).explain(torch.randn(1, 1, 8, 8).bfloat16())
+    low = TRGBP(network.bfloat16()).explain(picture(1, 1, 8, 8).bfloat16(), [0])
     assert torch.isfinite(low.attribution(0)).all()
 
 
