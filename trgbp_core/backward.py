@@ -13,10 +13,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.autograd import Function
 
+BLOCK = 1 << 20  # numbers: a megabyte of float32
 Step = Callable[[Tensor], tuple[Tensor, Tensor]]
 
 
@@ -128,7 +130,7 @@ class Gate:
     """A rectifier's state in one forward pass: ``min(max(z, 0), ceiling)``, for its backward rule.
 
     ``passing`` is (N, C, ...): where 0 < z < ceiling, ∞ for the guided rule of Eq. 4 and 1 for the ordinary gradient; elsewhere 0.
-    ``saturated`` holds the saturated units' places in the output taken channels last; None where no layer map is asked for.
+    ``saturated`` holds the saturated units' indices in the output taken channels last; None where no layer map is asked for.
     """
 
     passing: Tensor
@@ -143,30 +145,53 @@ class Gate:
         passing = torch.ops.aten.hardtanh_backward(unit, out, 0.0, ceiling)
         saturated = None
         if layer_maps and not math.isinf(ceiling):
-            saturated = (out.movedim(1, -1).reshape(-1) >= ceiling).nonzero().squeeze(1)
+            saturated = _at_least(out.movedim(1, -1).reshape(-1), ceiling)
         return cls(passing, saturated, ceiling, guided)
 
-    def saturation_map(self, g: Tensor) -> Tensor:
-        """``Σ_c ceiling · 1[z_c ≥ ceiling] · g_c`` (M, 1, h, w), the voice of the saturated units; ``g`` at the rectifier's output.
+    def add_saturated(self, maps: Tensor, g: Tensor) -> None:
+        """Add ``Σ_c ceiling · 1[z_c ≥ ceiling] · g_c``, the voice of the saturated units, to ``maps`` (M, 1, h, w).
 
-        Few units saturate, so that they are gathered one by one.
+        ``g`` is the gradient at the rectifier's output. Few units saturate, so that they are gathered one by one.
         """
-        assert self.saturated is not None
+        if self.saturated is None or not len(self.saturated):
+            return
         pictures = len(self.passing)
-        size = g.shape[2:] if g.dim() == 4 else torch.Size((1, 1))
-        place = self.passing.numel() // (pictures * size.numel())  # units that share a place
-        voices = g.movedim(1, -1).reshape(len(g) // pictures, -1).index_select(1, self.saturated) * self.ceiling
-        maps = g.new_zeros(len(voices), pictures * size.numel()).index_add_(1, self.saturated // place, voices)
-        return maps.view(len(g), 1, *size)
+        voices = g.movedim(1, -1).reshape(len(g) // pictures, -1).index_select(1, self.saturated)
+        places = maps.view(len(voices), -1)
+        units = self.passing.numel() // places.shape[1]  # that share a place
+        places.scatter_add_(1, (self.saturated // units).expand_as(voices), voices * self.ceiling)
 
-    def backward(self, g: Tensor, out: Tensor) -> Tensor:
-        """The gradient at the rectifier's input: guided ``relu(g) · 1[0 < z < ceiling]``, written to ``out``."""
-        grouped, result = g.unflatten(0, (-1, len(self.passing))), out.unflatten(0, (-1, len(self.passing)))
+    def backward(self, g: Tensor, out: Tensor, affine: Affine | None = None) -> Tensor | None:
+        """The gradient at the rectifier's input, guided ``relu(g) · 1[0 < z < ceiling]``, written to ``out``; ``affine``'s map of it.
+
+        Large gradients are taken in blocks, so that the map's sweep finds in the cache what the rectifier's has just written.
+        """
+        pictures = len(self.passing)
+        grouped, results = g.unflatten(0, (-1, pictures)), out.unflatten(0, (-1, pictures))
+        if affine is None or g.dim() != 4 or g.numel() <= BLOCK:
+            self._open(grouped, self.passing, results)
+            return None if affine is None else affine.bias_map(out)
+        maps = g.new_empty(len(g), 1, *g.shape[2:])
+        rows = max(1, BLOCK // (g.shape[1] * g.shape[3])) if pictures == 1 else g.shape[2]
+        for k, places in enumerate(maps.unflatten(0, (-1, pictures))):
+            for top in range(0, g.shape[2], rows):
+                block = results[k, :, :, top : top + rows]
+                self._open(grouped[k, :, :, top : top + rows], self.passing[:, :, top : top + rows], block)
+                places[:, :, top : top + rows] = affine.bias_map(block)
+        return maps
+
+    def _open(self, g: Tensor, passing: Tensor, out: Tensor) -> None:
         if self.guided:  # one clamp does both: relu(g) · 1[open] = clamp(g, 0, ∞ where open, 0 elsewhere)
-            torch.clamp(grouped, g.new_zeros(()), self.passing, out=result)
+            torch.clamp(g, g.new_zeros(()), passing, out=out)
         else:
-            torch.mul(grouped, self.passing, out=result)
-        return out
+            torch.mul(g, passing, out=out)
+
+
+def _at_least(values: Tensor, ceiling: float) -> Tensor:
+    """Indices of ``values`` (n,) that reach ``ceiling``; numpy finds rare ones several times faster than torch does."""
+    if values.device.type == "cpu" and values.dtype in (torch.float32, torch.float64):
+        return torch.from_numpy(np.flatnonzero(values.numpy() >= ceiling))
+    return (values >= ceiling).nonzero().squeeze(1)
 
 
 class ApplyAffine(Function):
@@ -186,15 +211,16 @@ class ApplyAffine(Function):
         affine, gate, tapped = ctx.affine, ctx.gate, ctx.tapped
 
         def step(g: Tensor) -> tuple[Tensor, Tensor]:
-            saturation = gate.saturation_map(g) if gate is not None and gate.saturated is not None else None
+            maps, asked = None, affine if tapped else None
             if gate is not None:
-                g = gate.backward(g, out=workspace.like(g))
-            elif g.dim() == 4:
-                g = g.contiguous(memory_format=torch.channels_last)
-            maps = affine.bias_map(g) if tapped else g.new_empty(len(g), 0)
-            if saturation is not None:
-                maps = maps + saturation
-            return affine.input_gradient(g), maps
+                at_output, g = g, workspace.like(g)
+                maps = gate.backward(at_output, g, asked)
+                if maps is not None:
+                    gate.add_saturated(maps, at_output)
+            else:
+                g = g.contiguous(memory_format=torch.channels_last) if g.dim() == 4 else g
+                maps = None if asked is None else asked.bias_map(g)
+            return affine.input_gradient(g), g.new_empty(len(g), 0) if maps is None else maps
 
         gradient, maps = _ForAllClasses.apply(grads[0], step)
         return gradient, maps if tapped else None, None, None, None
@@ -213,8 +239,12 @@ class Rectify(Function):
         gate, tapped = ctx.gate, ctx.tapped
 
         def step(g: Tensor) -> tuple[Tensor, Tensor]:
-            maps = gate.saturation_map(g) if tapped else g.new_empty(len(g), 0)
-            return gate.backward(g, out=torch.empty_like(g)), maps
+            maps = g.new_zeros(len(g), 1, *(g.shape[2:] if g.dim() == 4 else (1, 1))) if tapped else g.new_empty(len(g), 0)
+            if tapped:
+                gate.add_saturated(maps, g)
+            out = torch.empty_like(g)
+            gate.backward(g, out)
+            return out, maps
 
         gradient, maps = _ForAllClasses.apply(grads[0], step)
         return gradient, maps if tapped else None, None, None

@@ -67,8 +67,10 @@ def record(network: nn.Module, x: Tensor, *, tape: Tape | None = None, **options
     tape = tape or Tape(network, **options)
     with torch.inference_mode(False), torch.enable_grad():
         leaf = x.detach().clone(memory_format=torch.channels_last).requires_grad_()
+        # The network may write to its input; view_as would give a batch of one a stride that later operations take for another layout.
+        view = torch.ops.aten.alias(leaf)
         with tape:
-            output = _logits(network(leaf.view_as(leaf)))
+            output = _logits(network(view))
     if not output.requires_grad:
         raise ValueError("The network's output does not depend on the picture: there is nothing to explain.")
     speaking = [(i, layer) for i, layer in enumerate(tape.layers) if layer.has_bias or i in tape.saturating]
