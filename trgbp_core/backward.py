@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from torch.autograd import Function
 
-BLOCK = 1 << 20  # numbers: a megabyte of float32
+BLOCK = 1 << 20  # numbers: four megabytes of float32
 Step = Callable[[Tensor], tuple[Tensor, Tensor]]
 
 

@@ -7,7 +7,7 @@ import itertools
 import math
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,10 +26,13 @@ from .similarity import spearman, ssim, unit_range
 from .trgbp import TRGBP, Explanation, RecordedPicture
 
 Payload = dict[str, Any]
+Step = Callable[[str, float], None]
+"""``(what is being done, share done)``; it may raise to cancel."""
 DEFAULT_MODEL = "efficientnet_lite0"
 NETWORK_BYTES = 1_200_000_000
 RECORDING_BYTES = 400_000_000
 PAYLOAD_BYTES = 64_000_000
+MAP_BYTES = 64_000_000
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,7 @@ class Explorer:
         self._networks = networks or models.ModelCache(NETWORK_BYTES)
         self._recordings: Cache[tuple[RecordedPicture, threading.Lock]] = Cache(RECORDING_BYTES, lambda r: r[0].nbytes)
         self._payloads: Cache[Payload] = Cache(PAYLOAD_BYTES, _payload_bytes)
+        self._maps: Cache[Tensor] = Cache(MAP_BYTES, lambda map: map.nbytes)
         self._seconds: dict[tuple[str, str], float] = {}
 
     def network(self, name: str, *, progress: Progress | None = None, cancel: Cancel | None = None) -> models.Zoo:
@@ -94,9 +98,9 @@ class Explorer:
             "seen": f"{question.picture.width}×{question.picture.height} pixels, as {question.zoo.title} sees them",
             "class": self._class(question, e, k),
             "panels": [
-                _panel(e.raw(k), "R̃: all that is reconstructed", "Before the classes are compared: much of it is shared by all.", label),
-                _panel(e.attribution(k), "TR-GBP", "The paper's ψ: coarse upper layers count most.", label, specific=True),
-                _panel(
+                panel(e.raw(k), "R̃: all that is reconstructed", "Before the classes are compared: much of it is shared by all.", label),
+                panel(e.attribution(k), "TR-GBP", "The paper's ψ: coarse upper layers count most.", label, specific=True),
+                panel(
                     e.attribution(k, "conserving"),
                     "TR-GBP, conserving ψ",
                     "Every layer keeps its mass: the same sum, far sharper.",
@@ -115,8 +119,8 @@ class Explorer:
     def _class_panels(self, question: Question, e: Explanation, k: int) -> Payload:
         name = question.zoo.labels[k]
         panels = [
-            _panel(e.attribution(k), "TR-GBP", "", name, specific=True),
-            _panel(e.attribution(k, "conserving"), "conserving ψ", "", name, specific=True),
+            panel(e.attribution(k), "TR-GBP", "", name, specific=True),
+            panel(e.attribution(k, "conserving"), "conserving ψ", "", name, specific=True),
         ]
         return self._class(question, e, k) | {"panels": panels}
 
@@ -147,31 +151,50 @@ class Explorer:
         return about | {
             "index": index,
             "size": f"{height}×{width}",
-            "raw": _panel(raw, "R̃ˡ of this layer", "raw reconstruction", about["name"]),
-            "own": _panel(own, "Rˡ of this layer", "minus what the top 5 share", about["name"], specific=True),
+            "raw": panel(raw, "R̃ˡ of this layer", "raw reconstruction", about["name"]),
+            "own": panel(own, "Rˡ of this layer", "minus what the top 5 share", about["name"], specific=True),
         }
 
     # -- Compare ------------------------------------------------------------------------------------------------------------------
 
-    def compare(
-        self, question: Question, k: int, methods: Sequence[str], progress: Callable[[str, float], None] | None = None
-    ) -> Iterator[Payload]:
-        """One panel a method as it finishes, fastest first; a method that does not apply says why instead of a map."""
-        for key in sorted(methods, key=lambda key: self._seconds.get((question.zoo.name, key), METHODS[key].cost)):
-            yield self._payloads.get(("compare", question.key, k, key), lambda key=key: self._method(question, k, key, progress))  # type: ignore[misc]
+    def fastest_first(self, question: Question, methods: Iterable[str]) -> list[str]:
+        """Methods in the order of the time that they took on this network, or are known to take."""
+        return sorted(methods, key=lambda key: self._seconds.get((question.zoo.name, key), METHODS[key].cost))
 
-    def _method(self, question: Question, k: int, key: str, progress: Callable[[str, float], None] | None) -> Payload:
+    def attribution(self, question: Question, k: int, key: str, step: Step | None = None) -> Tensor:
+        """One method's map of class ``k``, (1, 1, H, W), computed once for all who ask.
+
+        Raises:
+            NotApplicable: the method's own assumptions exclude this network.
+        """
+        method = METHODS[key]
+        report = None if step is None else lambda share: step(method.title, share)
+
+        def compute() -> Tensor:
+            start = time.perf_counter()
+            map = method.attribute(question.zoo.network, question.x, k, progress=report)
+            self._seconds[question.zoo.name, key] = time.perf_counter() - start
+            return map
+
+        return self._maps.get((question.key, k, key), compute)
+
+    def kept(self, key: tuple[Any, ...], compute: Callable[[], Payload]) -> Payload:
+        """A payload that others compute on this object, kept beside its own."""
+        return self._payloads.get(key, compute)
+
+    def compare(self, question: Question, k: int, methods: Sequence[str], step: Step | None = None) -> Iterator[Payload]:
+        """One panel a method as it finishes, fastest first; a method that does not apply says why instead of a map."""
+        for key in self.fastest_first(question, methods):
+            yield self._payloads.get(("compare", question.key, k, key), lambda key=key: self._method(question, k, key, step))  # type: ignore[misc]
+
+    def _method(self, question: Question, k: int, key: str, step: Step | None) -> Payload:
         method = METHODS[key]
         about = {"key": key, "what": method.what, "promise": method.promise, "failure": method.failure, "citation": method.citation}
-        report = None if progress is None else lambda share: progress(method.title, share)
-        start = time.perf_counter()
         try:
-            map = method.attribute(question.zoo.network, question.x, k, progress=report)
+            map = self.attribution(question, k, key, step)
         except NotApplicable as error:
             return about | {"title": method.title, "empty": str(error), "seconds": None}
-        seconds = time.perf_counter() - start
-        self._seconds[question.zoo.name, key] = seconds
-        return about | _panel(map, method.title, method.what, question.zoo.labels[k]) | {"seconds": seconds}
+        return about | panel(map, method.title, method.what, question.zoo.labels[k]) | {"seconds": self._seconds[question.zoo.name, key]}
 
     # -- Sanity check -------------------------------------------------------------------------------------------------------------
 
@@ -202,13 +225,13 @@ class Explorer:
             "total": stage.total,
             "name": stage.name,
             "top": self._class(question, e, best),
-            "panels": [_panel(m, titles[key], "", label, specific=key in ("own", "conserving")) | {"id": key} for key, m in maps.items()],
+            "panels": [panel(m, titles[key], "", label, specific=key in ("own", "conserving")) | {"id": key} for key, m in maps.items()],
             "similarity": {key: _similarity(m, trained[key]) for key, m in maps.items()},
             "note": why,
         }
 
 
-def _panel(map: Tensor, title: str, caption: str, of: str, *, specific: bool = False) -> Payload:
+def panel(map: Tensor, title: str, caption: str, of: str, *, specific: bool = False) -> Payload:
     """One map for the page: its tile, its words, and why it is empty if it is."""
     empty = ""
     if not bool(torch.isfinite(map).all()):
