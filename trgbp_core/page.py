@@ -20,6 +20,7 @@ from .models import Entry, available_models
 from .render import COLOUR_MAPS, lookup
 
 ASSETS = Path(__file__).parent.parent / "assets" / "page"
+SCRIPTS = ("maps.js", "views.js", "measure.js")
 FONTS = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif"]
 TITLE = (
     "<h1>TR-GBP Explorer</h1><p>Which pixels made the network say so, layer by layer — and may the explanation be believed? "
@@ -46,7 +47,7 @@ def asset(name: str) -> str:
 def head() -> str:
     """What goes into the page's head: the colour maps (256 × RGB, base64) and the page's scripts."""
     colours = {name: base64.b64encode(lookup(name).tobytes()).decode() for name in COLOUR_MAPS}
-    scripts = [f"window.TRGBP_COLOURS = {json.dumps(colours)};", asset("maps.js"), asset("views.js")]
+    scripts = [f"window.TRGBP_COLOURS = {json.dumps(colours)};", *map(asset, SCRIPTS)]
     return "".join(f"<script>{script}</script>" for script in scripts)
 
 

@@ -177,6 +177,8 @@
     };
   };
 
+  window.TRGBP.views = views;
+
   window.TRGBP.mount = (name, root) => {
     root.replaceChildren();
     const update = views[name](root);
