@@ -5,7 +5,6 @@ from __future__ import annotations
 import warnings
 
 import pytest
-import torch
 from captum.attr import GuidedBackprop
 from torch import Tensor, fx, nn
 
