@@ -52,8 +52,12 @@ class Explorer:
         self._seconds: dict[tuple[str, str], float] = {}
 
     def network(self, name: str, *, progress: Progress | None = None, cancel: Cancel | None = None) -> models.Zoo:
-        """A network of the zoo, downloaded and loaded once for all. Raises what :func:`models.load_model` raises."""
+        """A network of the zoo or of the page's owner, downloaded and loaded once for all. Raises what :func:`models.load_model` raises."""
         return self._networks.get(name, progress=progress, cancel=cancel)
+
+    def entries(self) -> tuple[models.Entry, ...]:
+        """The networks that can be asked: see :attr:`models.ModelCache.entries`."""
+        return self._networks.entries
 
     def ask(self, picture: Image.Image, model: str, *, progress: Progress | None = None, cancel: Cancel | None = None) -> Question:
         """Put an RGB picture to a network."""

@@ -16,7 +16,7 @@ from PIL import Image
 from .baselines import METHODS
 from .downloads import Speedometer
 from .explorer import Explorer, Payload, Question
-from .models import Entry, available_models
+from .models import Entry
 from .render import COLOUR_MAPS, lookup
 
 ASSETS = Path(__file__).parent.parent / "assets" / "page"
@@ -62,13 +62,13 @@ def ask(explorer: Explorer, picture: Any, model: str) -> Question:
     if isinstance(picture, Exception):
         raise picture
     assert isinstance(picture, Image.Image)
-    offered(model)
+    offered(explorer, model)
     return explorer.ask(picture, model)
 
 
-def offered(model: str) -> Entry:
+def offered(explorer: Explorer, model: str) -> Entry:
     """The network of that name, if the page offers it: a visitor cannot make the server fetch anything else."""
-    found = {entry.name: entry for entry in available_models()}.get(model)
+    found = {entry.name: entry for entry in explorer.entries()}.get(model)
     if found is None:
         raise ValueError(f"There is no network {str(model)[:60]!r} here; pick one of the list.")
     return found
@@ -80,7 +80,7 @@ def download(explorer: Explorer, model: str) -> Iterator[str]:
     A caller that goes away stops the download, unless others wait for it too. What goes wrong is told by whoever asks next.
     """
     try:
-        entry = offered(model)
+        entry = offered(explorer, model)
     except ValueError:
         return
     if entry.available:
