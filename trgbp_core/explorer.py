@@ -220,6 +220,8 @@ def _panel(map: Tensor, title: str, caption: str, of: str, *, specific: bool = F
     elif not bool((map > 0).any()):
         below = "Empty: this class lies below the mean of the top 5 everywhere."
         empty = below if specific else "Empty: no positive value anywhere."
+    elif map.numel() > 1 and bool((map == map.flatten()[0]).all()):
+        empty = "Uniform: the same value everywhere, no place before another."
     return {"title": title, "caption": caption, "src": tile(map), "alt": f"{title} of {of}: {describe(map)}", "empty": empty}
 
 
