@@ -118,9 +118,8 @@ def dead() -> nn.Module:
 def test_every_method_on_a_network_that_sees_nothing_gives_numbers(key: str, make: object) -> None:
     try:
         maps = METHODS[key].attribute(make(), picture(), 2)  # type: ignore[operator]
-    except NotApplicable as error:
-        assert str(error).endswith(".")
-        return
+    except NotApplicable:
+        return  # it says why instead, which other tests read
     assert bool(maps.isfinite().all())
 
 
