@@ -13,9 +13,10 @@ from torchvision.models import resnet18
 from trgbp_core import TRGBP, ModelError, Preprocess, UnsupportedOperation, cascade, images, own_model
 from trgbp_core.catalogue import EMBEDDED
 from trgbp_core.explorer import Explorer
+from trgbp_core.fetching import Fetching
 from trgbp_core.models import ModelCache, Zoo, load_model
 from trgbp_core.own import named
-from trgbp_core.page import download, explain, offered
+from trgbp_core.page import explain, offered
 from trgbp_core.suitability import UnsuitableNetwork, unwrapped
 
 from .comparison import completeness_gap
@@ -239,7 +240,7 @@ def test_a_network_of_ones_own_answers_on_the_page_with_its_own_labels_and_prepr
     explorer = Explorer(ModelCache(own=named({"digits": digits()})))
     assert [entry.name for entry in explorer.entries()][:2] == ["digits", EMBEDDED]
     assert offered(explorer, "digits").title == "digits"
-    assert list(download(explorer, "digits")) == []
+    assert [step.ready for step in Fetching(explorer).fetch("me", offered(explorer, "digits"))] == [True]
     answer = explain(explorer, photo(), "digits", "two")
     assert answer.payload is not None, answer.status
     assert answer.payload["class"]["name"] == "two"

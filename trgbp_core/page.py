@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import itertools
 import json
-import threading
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +13,6 @@ from typing import Any
 from PIL import Image
 
 from .baselines import METHODS
-from .downloads import Speedometer
 from .explorer import Explorer, Payload, Question
 from .models import Entry
 from .render import COLOUR_MAPS, lookup
@@ -72,41 +70,6 @@ def offered(explorer: Explorer, model: str) -> Entry:
     if found is None:
         raise ValueError(f"There is no network {str(model)[:60]!r} here; pick one of the list.")
     return found
-
-
-def download(explorer: Explorer, model: str) -> Iterator[str]:
-    """Sentences on the way while the network's weights are fetched, for a network that is not on this machine yet.
-
-    A caller that goes away stops the download, unless others wait for it too. What goes wrong is told by whoever asks next.
-    """
-    try:
-        entry = offered(explorer, model)
-    except ValueError:
-        return
-    if entry.available:
-        return
-    state, gone, done = {"bytes": (0, entry.download_size)}, threading.Event(), threading.Event()
-
-    def work() -> None:
-        try:
-            explorer.network(model, progress=lambda *now: state.update(bytes=now), cancel=gone.is_set)
-        except ValueError as error:
-            errors.append(error)
-        finally:
-            done.set()
-
-    errors: list[ValueError] = []
-    speed = Speedometer()
-    threading.Thread(target=work, daemon=True).start()
-    try:
-        while not done.wait(0.5):
-            now, total = state["bytes"]
-            rate = speed(now, total)
-            yield f"Downloading {entry.title}: {now / 1e6:.0f} of {total / 1e6:.0f} MB, {rate / 1e6:.1f} MB/s …"
-    finally:
-        gone.set()
-    if errors:
-        raise errors[0]
 
 
 def explain(explorer: Explorer, picture: Any, model: str, wanted: Any = None) -> Answer:
