@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +16,11 @@ import gradio as gr
 from trgbp_core import endpoints, images, page
 from trgbp_core.baselines import METHODS
 from trgbp_core.cascade import MODES
-from trgbp_core.explorer import DEFAULT_MODEL, Explorer
+from trgbp_core.explorer import DEFAULT_MODEL, NETWORK_BYTES, Explorer
+from trgbp_core.fetching import Fetching, Step
 from trgbp_core.memory import keep_freed_memory
-from trgbp_core.models import available_models
+from trgbp_core.models import ModelCache, Zoo
+from trgbp_core.own import named
 
 EXAMPLES = sorted((Path(__file__).parent / "assets" / "examples").glob("*.jpg"))
 FIRST = "cheetah_and_lion.jpg"
@@ -42,7 +44,7 @@ def build(explorer: Explorer, model: str = DEFAULT_MODEL) -> gr.Blocks:
         gr.HTML(page.TITLE, elem_id="tg-title")
         with gr.Row():
             with gr.Column(scale=0, min_width=270, elem_id="tg-side"):
-                picture, network, wanted = _side(model)
+                side = _side(explorer, model)
             with gr.Column(scale=1, min_width=300):
                 status = gr.Markdown("Opening the first example …", elem_id="tg-status")
                 gr.HTML(js_on_load="TRGBP.mount('toolbar', element)", elem_classes="tg-toolbar")
@@ -50,11 +52,11 @@ def build(explorer: Explorer, model: str = DEFAULT_MODEL) -> gr.Blocks:
                     controls = _tabs()
         data = {name: _data(name) for name in ("explain", "compare", "cascade")}
         endpoints.add(explorer)  # before the page's own events, which would take the names
-        _wire(demo, explorer, (picture, network, wanted), status, gr.State("explain"), controls, data)
+        _wire(demo, explorer, side, status, gr.State("explain"), controls, data)
     return demo
 
 
-def _side(model: str) -> tuple[gr.Image, gr.Dropdown, gr.Dropdown]:
+def _side(explorer: Explorer, model: str) -> tuple[gr.Image, gr.Dropdown, gr.Dropdown, gr.Button]:
     first = next((str(path) for path in EXAMPLES if path.name == FIRST), None)
     picture = gr.Image(
         first, label="Picture", sources=["upload", "clipboard", "webcam"], height=210, elem_id="tg-input", buttons=[], type="filepath"
@@ -68,14 +70,15 @@ def _side(model: str) -> tuple[gr.Image, gr.Dropdown, gr.Dropdown]:
         allow_custom_value=True,
     )
     network = gr.Dropdown(
-        page.model_choices(available_models()),
+        page.model_choices(explorer.entries()),
         value=model,
         label="Network",
         info="What looks at the picture. Those marked ↓ are downloaded once.",
         elem_id="tg-model",
     )
+    cancel = gr.Button("Cancel the download", visible=False, size="sm", elem_id="tg-cancel")
     gr.Examples([[str(path)] for path in EXAMPLES], picture, label="Examples", examples_per_page=8)
-    return picture, network, wanted
+    return picture, network, wanted, cancel
 
 
 def _tabs() -> dict[str, Any]:
@@ -132,28 +135,43 @@ def _data(name: str) -> gr.HTML:
 def _wire(
     demo: gr.Blocks,
     explorer: Explorer,
-    question: tuple[Any, Any, Any],
+    question: tuple[Any, Any, Any, Any],
     status: gr.Markdown,
     seen: gr.State,
     controls: dict[str, Any],
     data: dict[str, gr.HTML],
 ) -> None:
     """Who asks for what. Every handler answers with a sentence for the status line; what could not be computed stays as it was."""
-    picture, network, wanted = question
+    picture, network, wanted, cancel = question
     options = [controls[name] for name in ("baseline", "mode", "seed")]
     quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
     heavy: dict[str, Any] = {"concurrency_limit": 2, "concurrency_id": "compute", **quiet}
 
-    def new_picture(image: Any, model: str) -> Iterator[tuple[Any, Any, Any]]:
+    def fetch(model: str, shown: str, request: gr.Request) -> Iterator[tuple[Any, Any, Any, Any]]:
+        """Answers for: the network that is here now, the status line, the button Cancel, the picker."""
         try:
-            for sentence in page.download(explorer, model):
-                yield gr.skip(), sentence, gr.skip()
+            steps = fetching.fetch(str(request.session_hash), page.offered(explorer, model))
         except ValueError as error:
-            yield gr.skip(), f"**{error}**", gr.skip()
-            return
+            steps = iter([Step(f"**{error}**", failed=True)])
+        for step in steps:
+            picker = gr.skip()
+            if step.failed and shown:
+                picker = gr.update(value=shown)
+            elif step.ready:  # what was marked as not here is here now
+                picker = gr.update(choices=page.model_choices(explorer.entries()), value=model)
+            yield model if step.ready else gr.skip(), step.sentence, gr.update(visible=step.running), picker
+        # Gradio sends the last answer again at the end, when another network may have been picked already.
+        yield gr.skip(), gr.skip(), gr.skip(), gr.skip()
+
+    def give_up(request: gr.Request) -> None:
+        fetching.cancel(str(request.session_hash))
+
+    def new_picture(image: Any, model: str) -> tuple[Any, Any, Any]:
+        if not model:
+            return gr.skip(), gr.skip(), gr.skip()
         answer = page.explain(explorer, image, model)
         chosen = gr.update(choices=answer.choices, value=answer.value) if answer.payload else gr.skip()
-        yield answer.payload or gr.skip(), answer.status, chosen
+        return answer.payload or gr.skip(), answer.status, chosen
 
     def new_class(image: Any, model: str, k: Any) -> tuple[Any, Any]:
         answer = page.explain(explorer, image, model, k)
@@ -173,12 +191,16 @@ def _wire(
         for payload, message in page.cascade(explorer, image, model, k, *options):
             yield payload or gr.skip(), message
 
-    asked, compared = [picture, network, wanted], [data["compare"], status]
+    fetching, fetched = Fetching(explorer), gr.State("")
+    asked, compared = [picture, fetched, wanted], [data["compare"], status]
     opened = [data["explain"], status, wanted]
-    demo.load(new_picture, [picture, network], opened, **heavy)
+    waiting: dict[str, Any] = {"concurrency_limit": 32, "concurrency_id": "fetch", "trigger_mode": "multiple", **quiet}
+    for picked in (demo.load, network.input):
+        picked(fetch, [network, fetched], [fetched, status, cancel, network], **waiting)
+    cancel.click(give_up, None, None, queue=False, **quiet)
     changes = [
-        picture.change(new_picture, [picture, network], opened, trigger_mode="always_last", **heavy),
-        network.input(new_picture, [picture, network], opened, trigger_mode="always_last", **heavy),
+        picture.change(new_picture, [picture, fetched], opened, trigger_mode="always_last", **heavy),
+        fetched.change(new_picture, [picture, fetched], opened, trigger_mode="always_last", **heavy),
         wanted.input(new_class, asked, [data["explain"], status], trigger_mode="always_last", **heavy),
     ]
     running = [change.then(compare_if_seen, [*asked, controls["methods"], seen], compared, **heavy) for change in changes]
@@ -192,18 +214,27 @@ def _wire(
     controls["stop"].click(None, None, None, cancels=[cascading], **quiet)
 
 
-def launch(argv: list[str] | None = None, **options: Any) -> Any:
-    """Build the page and serve it; ``options`` go to Gradio's ``launch``."""
+def launch(argv: Sequence[str] = (), *, models: Mapping[str, Zoo] | None = None, **options: Any) -> Any:
+    """Build the page and serve it.
+
+    Args:
+        argv: as on the command line. models: networks of your own by name, each made with :func:`trgbp_core.own_model`.
+        options: go to Gradio's ``launch``.
+
+    Raises:
+        trgbp_core.ModelError: a name or a network that cannot be put on the page.
+    """
     parser = argparse.ArgumentParser(prog="app.py", description="TR-GBP Explorer: why an image classifier said so, in the browser.")
     parser.add_argument("--host", help="address to listen on (default 127.0.0.1; 0.0.0.0 for everybody on the network)")
     parser.add_argument("--port", type=int, help="port (default: the first free one from 7860)")
     parser.add_argument("--share", action="store_true", help="also serve the page through a public link of Gradio's")
     parser.add_argument("--model", default=DEFAULT_MODEL, help=f"the network that is chosen first (default {DEFAULT_MODEL})")
     arguments = parser.parse_args(argv)
-    if arguments.model not in [entry.name for entry in available_models()]:
+    explorer = Explorer(ModelCache(NETWORK_BYTES, own=named(models)))
+    if arguments.model not in [entry.name for entry in explorer.entries()]:
         parser.error(f"there is no network {arguments.model!r}; `python -m trgbp_core models` lists them")
     keep_freed_memory()
-    demo = build(Explorer(), arguments.model)
+    demo = build(explorer, arguments.model)
     demo.queue(default_concurrency_limit=2, max_size=64)
     return demo.launch(
         server_name=arguments.host,

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import http.server
 import os
 import threading
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -16,85 +14,24 @@ from trgbp_core.downloads import Speedometer, fetch
 from trgbp_core.flights import Cancelled
 from trgbp_core.weights import WeightsError
 
+from .hostile_server import Server
+
 CONTENT = bytes(range(256)) * 4096  # 1 MiB
 FILENAME = f"tiny-{hashlib.sha256(CONTENT).hexdigest()[:8]}.pth"
 HALF = len(CONTENT) // 2
 
 
-@dataclass
-class Server:
-    """Serves ``CONTENT``; the first requests go as ``script`` says, the rest well.
-
-    A step is ``half`` (half of the bytes, then the connection breaks), ``stall`` (half of them, then silence), ``mute`` (silence),
-    ``lie`` (as many other bytes), ``endless`` (no end), or a status code.
-    """
-
-    script: list[object] = field(default_factory=list)
-    ranges: bool = True
-    requests: list[str | None] = field(default_factory=list)
-    release: threading.Event = field(default_factory=threading.Event)
-    silent: bool = False
-    address: str = ""
-
-    def answer(self, handler: http.server.BaseHTTPRequestHandler) -> None:
-        asked = handler.headers.get("Range")
-        self.requests.append(asked)
-        step = self.script.pop(0) if self.script else "well"
-        if step == "mute":
-            self.release.wait(30)
-            return
-        if isinstance(step, int):
-            handler.send_error(step)
-            return
-        start = int(asked.removeprefix("bytes=").rstrip("-")) if asked and self.ranges else 0
-        if start >= len(CONTENT):
-            handler.send_error(416)
-            return
-        content = CONTENT[start:] if step != "lie" else bytes(len(CONTENT) - start)
-        handler.send_response(206 if start else 200)
-        if start:
-            handler.send_header("Content-Range", f"bytes {start}-{len(CONTENT) - 1}/{len(CONTENT)}")
-        if step != "endless":
-            handler.send_header("Content-Length", str(len(content)))
-        handler.end_headers()
-        handler.wfile.write(content[: len(content) // 2] if step in ("half", "stall") else content)
-        if step == "stall":
-            self.silent = True
-            self.release.wait(30)
-            self.silent = False
-        while step == "endless" and not self.release.is_set():
-            handler.wfile.write(content)
-
-
 @pytest.fixture
 def server(tmp_path, monkeypatch):
-    state = Server()
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self):
-            try:
-                state.answer(self)
-            except ConnectionError:
-                self.close_connection = True
-
-        def log_message(self, *_):
-            pass
-
-    listener = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    listener.daemon_threads = True
-    thread = threading.Thread(target=listener.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    state.address = f"http://127.0.0.1:{listener.server_port}"
+    state = Server({FILENAME: CONTENT})
+    state.start()
     monkeypatch.setenv("TRGBP_WEIGHTS_URL", state.address + "/")
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     monkeypatch.delenv("TRGBP_MODEL_DIR", raising=False)
     monkeypatch.setattr(downloads, "PAUSE_SECONDS", 0.01)
     yield state
-    state.release.set()
-    listener.shutdown()
-    listener.server_close()
-    thread.join()
+    state.stop()
 
 
 @pytest.fixture

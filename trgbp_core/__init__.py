@@ -4,6 +4,8 @@ from .baselines import METHODS, NotApplicable
 from .cascade import Stage, cascade
 from .images import ImageError
 from .models import ModelError, available_models, load_model
+from .own import own_model
+from .preprocessing import Preprocess
 from .tape import UnsupportedOperation
 from .trgbp import TRGBP, Explanation, Layer
 
@@ -15,9 +17,11 @@ __all__ = [
     "Layer",
     "ModelError",
     "NotApplicable",
+    "Preprocess",
     "Stage",
     "UnsupportedOperation",
     "available_models",
     "cascade",
     "load_model",
+    "own_model",
 ]

@@ -15,6 +15,8 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from .suitability import unwrapped
+
 Mode = Literal["gaussian", "reset"]
 MODES: tuple[Mode, ...] = ("gaussian", "reset")
 _NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
@@ -69,6 +71,7 @@ def cascade(network: nn.Module, *, seed: int = 0, mode: Mode = "gaussian") -> It
         raise ValueError(f"mode is one of {', '.join(MODES)}, not {mode!r}.")
     if not 0 <= seed < 2**31:
         raise ValueError(f"A seed is a whole number from 0 to {2**31 - 1}, not {seed}.")
+    network = unwrapped(network)
     groups = layer_groups(network)
     modules = dict(network.named_modules())
     drawn: dict[str, dict[str, Tensor]] = {}

@@ -269,5 +269,7 @@ def _sentence(error: Exception, name: str) -> str:
 
 def _no_room(error: OSError, name: str) -> WeightsError:
     if error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", None)):
-        return WeightsError(f"There is no room on the disk for the weights of {name}. Make room, or move torch's cache with TORCH_HOME.")
-    return WeightsError(f"The weights of {name} cannot be saved: torch's cache cannot be written. Move it with TORCH_HOME.")
+        what = f"There is no room on the disk for the weights of {name}. Make room, or move torch's cache with TORCH_HOME."
+    else:
+        what = f"The weights of {name} cannot be saved: torch's cache cannot be written. Move it with TORCH_HOME."
+    return WeightsError(f"{what} The embedded network efficientnet_lite0 needs no download.")

@@ -56,8 +56,12 @@ class Explorer:
         self._seconds: dict[tuple[str, str], float] = {}
 
     def network(self, name: str, *, progress: Progress | None = None, cancel: Cancel | None = None) -> models.Zoo:
-        """A network of the zoo, downloaded and loaded once for all. Raises what :func:`models.load_model` raises."""
+        """A network of the zoo or of the page's owner, downloaded and loaded once for all. Raises what :func:`models.load_model` raises."""
         return self._networks.get(name, progress=progress, cancel=cancel)
+
+    def entries(self) -> tuple[models.Entry, ...]:
+        """The networks that can be asked: see :attr:`models.ModelCache.entries`."""
+        return self._networks.entries
 
     def ask(self, picture: Image.Image, model: str, *, progress: Progress | None = None, cancel: Cancel | None = None) -> Question:
         """Put an RGB picture to a network."""
@@ -239,6 +243,8 @@ def panel(map: Tensor, title: str, caption: str, of: str, *, specific: bool = Fa
     elif not bool((map > 0).any()):
         below = "Empty: this class lies below the mean of the top 5 everywhere."
         empty = below if specific else "Empty: no positive value anywhere."
+    elif map.numel() > 1 and bool((map == map.flatten()[0]).all()):
+        empty = "Uniform: the same value everywhere, no place before another."
     return {"title": title, "caption": caption, "src": tile(map), "alt": f"{title} of {of}: {describe(map)}", "empty": empty}
 
 

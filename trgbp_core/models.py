@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
@@ -227,10 +227,12 @@ class ModelCache:
 
     Args:
         limit: bytes of parameters and buffers. load: what loads a network, with :func:`load_model`'s arguments.
+        own: networks that are not loaded but given, by name; they stay, and do not count.
     """
 
-    def __init__(self, limit: int = 2 * 2**30, *, load: Callable[..., Zoo] = load_model) -> None:
+    def __init__(self, limit: int = 2 * 2**30, *, load: Callable[..., Zoo] = load_model, own: Mapping[str, Zoo] | None = None) -> None:
         self.limit = limit
+        self._own = dict(own or {})
         self._load = load
         self._lock = threading.Lock()
         self._loaded: OrderedDict[str, Zoo] = OrderedDict()
@@ -238,6 +240,8 @@ class ModelCache:
 
     def get(self, name: str, *, progress: Progress | None = None, cancel: Cancel | None = None) -> Zoo:
         """The network of that name, loaded if it has to be. Raises what :func:`load_model` raises."""
+        if name in self._own:
+            return self._own[name]
         with self._lock:
             if name in self._loaded:
                 self._loaded.move_to_end(name)
@@ -254,6 +258,11 @@ class ModelCache:
             while len(self._loaded) > 1 and self._bytes() > self.limit:
                 self._loaded.popitem(last=False)
         return zoo
+
+    @property
+    def entries(self) -> tuple[Entry, ...]:
+        """What can be asked for: the given networks, then the zoo."""
+        return (*(zoo.entry for zoo in self._own.values()), *available_models())
 
     @property
     def bytes(self) -> int:

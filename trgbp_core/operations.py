@@ -45,6 +45,10 @@ DROPOUTS = frozenset(
 """The identity in evaluation mode."""
 
 
+LEAKY = frozenset("leaky_relu leaky_relu_ prelu prelu_kernel _prelu_kernel rrelu rrelu_".split())
+"""Positively homogeneous, like a rectifier: with the ordinary gradient the sums stay exact. Eq. 4 is not about them."""
+
+
 def rectifier_calls() -> dict[Any, Callable[..., Tensor]]:
     """Every way to call a rectifier in torch, as a handler ``(tape, func, *args, **kwargs)``."""
 

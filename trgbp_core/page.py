@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import itertools
 import json
-import threading
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,9 +13,8 @@ from typing import Any
 from PIL import Image
 
 from .baselines import METHODS
-from .downloads import Speedometer
 from .explorer import Explorer, Payload, Question
-from .models import Entry, available_models
+from .models import Entry
 from .render import COLOUR_MAPS, lookup
 
 ASSETS = Path(__file__).parent.parent / "assets" / "page"
@@ -63,51 +61,16 @@ def ask(explorer: Explorer, picture: Any, model: str) -> Question:
     if isinstance(picture, Exception):
         raise picture
     assert isinstance(picture, Image.Image)
-    offered(model)
+    offered(explorer, model)
     return explorer.ask(picture, model)
 
 
-def offered(model: str) -> Entry:
+def offered(explorer: Explorer, model: str) -> Entry:
     """The network of that name, if the page offers it: a visitor cannot make the server fetch anything else."""
-    found = {entry.name: entry for entry in available_models()}.get(model)
+    found = {entry.name: entry for entry in explorer.entries()}.get(model)
     if found is None:
         raise ValueError(f"There is no network {str(model)[:60]!r} here; pick one of the list.")
     return found
-
-
-def download(explorer: Explorer, model: str) -> Iterator[str]:
-    """Sentences on the way while the network's weights are fetched, for a network that is not on this machine yet.
-
-    A caller that goes away stops the download, unless others wait for it too. What goes wrong is told by whoever asks next.
-    """
-    try:
-        entry = offered(model)
-    except ValueError:
-        return
-    if entry.available:
-        return
-    state, gone, done = {"bytes": (0, entry.download_size)}, threading.Event(), threading.Event()
-
-    def work() -> None:
-        try:
-            explorer.network(model, progress=lambda *now: state.update(bytes=now), cancel=gone.is_set)
-        except ValueError as error:
-            errors.append(error)
-        finally:
-            done.set()
-
-    errors: list[ValueError] = []
-    speed = Speedometer()
-    threading.Thread(target=work, daemon=True).start()
-    try:
-        while not done.wait(0.5):
-            now, total = state["bytes"]
-            rate = speed(now, total)
-            yield f"Downloading {entry.title}: {now / 1e6:.0f} of {total / 1e6:.0f} MB, {rate / 1e6:.1f} MB/s …"
-    finally:
-        gone.set()
-    if errors:
-        raise errors[0]
 
 
 def explain(explorer: Explorer, picture: Any, model: str, wanted: Any = None) -> Answer:

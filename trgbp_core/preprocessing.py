@@ -11,18 +11,19 @@ from torch import Tensor
 
 from . import images
 
-Channels = tuple[float, float, float]
+Channels = tuple[float, ...]
+"""One number a channel: three for RGB, one for grey."""
 
 
 @dataclass(frozen=True)
 class Preprocess:
-    """Resize, crop the middle, ``(x/255 − mean)/std``. Calling it takes a picture all the way: (1, 3, size, size), float32.
+    """Resize, crop the middle, ``(x/255 − mean)/std``. Calling it takes a picture all the way: (1, C, size, size), float32.
 
     Attributes:
         size: side of the square that the network sees.
         resize: length of the shorter side before the crop; ``None`` squeezes the whole picture into the square instead.
         bicubic: the interpolation, bilinear otherwise; both with antialiasing.
-        mean, std: one number a channel, on the scale 0..1.
+        mean, std: one number a channel, on the scale 0..1; three (RGB), or one for a network that sees grey.
     """
 
     size: int = 224
@@ -30,6 +31,12 @@ class Preprocess:
     bicubic: bool = False
     mean: Channels = (0.485, 0.456, 0.406)
     std: Channels = (0.229, 0.224, 0.225)
+
+    def __post_init__(self) -> None:
+        if len(self.mean) not in (1, 3) or len(self.std) != len(self.mean):
+            raise ValueError(f"mean and std hold three numbers each (RGB), or one (grey); got {len(self.mean)} and {len(self.std)}.")
+        if self.size < 1 or (self.resize is not None and self.resize < 1) or not all(s > 0 for s in self.std):
+            raise ValueError("size, resize and std are above zero.")
 
     def picture(self, image: images.Source) -> Image.Image:
         """The square RGB picture that the network sees, for laying maps over it.
@@ -41,6 +48,8 @@ class Preprocess:
             images.ImageError: it holds no picture.
         """
         image = images.read(image)
+        if len(self.mean) == 1:
+            image = image.convert("L").convert("RGB")
         method = Image.Resampling.BICUBIC if self.bicubic else Image.Resampling.BILINEAR
         if self.resize is None:
             return image.resize((self.size, self.size), method)
@@ -54,17 +63,18 @@ class Preprocess:
         return image.resize((width, height), method).crop((left, top, left + self.size, top + self.size))
 
     def normalise(self, picture: Image.Image) -> Tensor:
-        """A picture of any size as a network's input, (1, 3, H, W), float32."""
-        x = torch.from_numpy(np.array(picture.convert("RGB"))).permute(2, 0, 1)[None].contiguous().float() / 255
+        """A picture of any size as a network's input, (1, C, H, W), float32."""
+        pixels = np.array(picture.convert("RGB" if len(self.mean) == 3 else "L"))
+        x = torch.from_numpy(pixels.reshape(*pixels.shape[:2], -1)).permute(2, 0, 1)[None].contiguous().float() / 255
         return x.sub_(_column(self.mean)).div_(_column(self.std))
 
     def denormalise(self, x: Tensor) -> Tensor:
-        """The inverse of :meth:`normalise` on the scale 0..1, for (…, 3, H, W)."""
+        """The inverse of :meth:`normalise` on the scale 0..1, for (…, C, H, W)."""
         return x * _column(self.std)[0].to(x) + _column(self.mean)[0].to(x)
 
     @property
     def black(self) -> Tensor:
-        """A black pixel as the network reads it, (1, 3, 1, 1)."""
+        """A black pixel as the network reads it, (1, C, 1, 1)."""
         return (0 - _column(self.mean)) / _column(self.std)
 
     def __call__(self, image: images.Source) -> Tensor:
@@ -72,4 +82,4 @@ class Preprocess:
 
 
 def _column(values: Channels) -> Tensor:
-    return torch.tensor(values).view(1, 3, 1, 1)
+    return torch.tensor(values).view(1, -1, 1, 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from .backward import workspace
+from .suitability import check, unwrapped
 from .tape import LayerRecord, Tape
 
 
@@ -46,7 +48,7 @@ class Recording:
         def one_class(cotangent: Tensor) -> tuple[Tensor, ...]:
             return torch.autograd.grad(self.output, leaves, cotangent, retain_graph=True)
 
-        with workspace:
+        with workspace, as_written(self.input.device):
             gradient, *maps = torch.func.vmap(one_class)(cotangents.to(self.output))
         return gradient, maps
 
@@ -56,21 +58,24 @@ def record(network: nn.Module, x: Tensor, *, tape: Tape | None = None, **options
 
     Args:
         network: any module that maps (N, C, H, W) to (N, classes); explained in evaluation mode whatever mode it is in, never changed.
+            What ``torch.compile`` or ``nn.DataParallel`` has wrapped is taken out of its wrapper.
         x: (N, C, H, W), normalised.
         tape: a tape with other rules; by default ``Tape(network, **options)``.
 
     Raises:
         UnsupportedOperation: an operation outside the theory, named.
-        ValueError: the input or the output has not the shape of a classifier's, or the network is scripted or quantised.
+        UnsuitableNetwork: a scripted, quantised, exported or in parts compiled network.
+        ValueError: the input or the output has not the shape of a classifier's, or does not fit the network.
     """
-    _check(network, x)
+    network = unwrapped(network)
+    check(network, x)
     tape = tape or Tape(network, **options)
     with torch.inference_mode(False), torch.enable_grad():
         leaf = x.detach().clone(memory_format=torch.channels_last).requires_grad_()
         # The network may write to its input; view_as would give a batch of one a stride that later operations take for another layout.
         view = torch.ops.aten.alias(leaf)
-        with tape:
-            output = _logits(network(view))
+        with tape, as_written(x.device):
+            output = _logits(_forward(network, view))
     if not output.requires_grad:
         raise ValueError("The network's output does not depend on the picture: there is nothing to explain.")
     speaking = [(i, layer) for i, layer in enumerate(tape.layers) if layer.has_bias or i in tape.saturating]
@@ -104,21 +109,19 @@ def _reached(output: Tensor, taps: list[Tensor | None]) -> list[bool]:
     return [tap is not None and id(tap) in found for tap in taps]
 
 
-def _check(network: nn.Module, x: Tensor) -> None:
-    if isinstance(network, torch.jit.ScriptModule):
-        raise ValueError("A scripted network hides its operations; explain the module it was scripted from.")
-    if x.dim() != 4:
-        raise ValueError(f"The input must be a batch of pictures (N, C, H, W); got {tuple(x.shape)}.")
-    if not torch.is_floating_point(x):
-        raise ValueError(f"The input must be normalised floating-point numbers, not {x.dtype}.")
-    if not bool(torch.isfinite(x).all()):
-        raise ValueError("The input holds NaN or infinite numbers.")
-    parameter = next((p for p in network.parameters() if p.is_floating_point()), None)
-    if parameter is not None and (parameter.dtype != x.dtype or parameter.device != x.device):
-        raise ValueError(
-            f"The network is {parameter.dtype} on {parameter.device}, the input {x.dtype} on {x.device}: "
-            "give both the same type and device."
-        )
+def _forward(network: nn.Module, x: Tensor) -> Any:
+    try:
+        return network(x)
+    except torch.OutOfMemoryError:
+        raise
+    except RuntimeError as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise ValueError(f"The network cannot read an input of {tuple(x.shape)}: {reason}") from error
+
+
+def as_written(device: torch.device) -> Any:
+    """Off with autocast: both directions run in the network's own precision, whatever the caller has switched on."""
+    return torch.autocast(device.type, enabled=False) if torch.amp.is_autocast_available(device.type) else nullcontext()
 
 
 def _logits(output: Any) -> Tensor:

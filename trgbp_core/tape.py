@@ -29,6 +29,7 @@ from .geometry import Pair, Window
 from .operations import (
     ADDITIVE,
     DROPOUTS,
+    LEAKY,
     MULTIPLICATIVE,
     ORDINARY,
     PADS,
@@ -159,7 +160,7 @@ class Tape(TorchFunctionMode):
         if self.strict:
             raise UnsupportedOperation(
                 f"{where} applies {name!r}, which is neither a rectifier (ReLU, ReLU6) nor linear: the theory of guided "
-                "backpropagation does not cover this network. strict=False lets it through with its ordinary gradient."
+                f"backpropagation does not cover this network. strict=False lets it through with its ordinary gradient{_exact(name)}."
             )
         self.outside.append(f"{where}: {name}")
         return result
@@ -362,6 +363,10 @@ class Tape(TorchFunctionMode):
                 return self._module_names[id(owner)] or type(owner).__name__
             frame = frame.f_back  # type: ignore[assignment]
         return type(self.network).__name__
+
+
+def _exact(name: str) -> str:
+    return ", and with guided=False the shares of pixels and biases still add up exactly" if name in LEAKY else ""
 
 
 def _raw_batch_norm(

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from .geometry import Pair, Psi, spread, upsample
-from .recording import Recording, record
+from .recording import Recording, as_written, record
 
 Target = int | Sequence[int] | Tensor | None
 TOP = 5
@@ -179,7 +179,7 @@ class TRGBP:
             UnsupportedOperation: the network holds an operation that the theory does not cover.
             ValueError: ``x`` is not one picture, or does not fit the network.
         """
-        if x.dim() == 4 and len(x) != 1:
+        if isinstance(x, Tensor) and x.dim() == 4 and len(x) != 1:
             raise ValueError(f"explain takes one picture (1, C, H, W), not {len(x)}; attribute takes batches.")
         return RecordedPicture(record(self.network, x, guided=self.guided, strict=self.strict))
 
@@ -243,7 +243,8 @@ def _class_index(k: object, classes: int) -> int:
 def _class_maps(recording: Recording, classes: Tensor) -> tuple[Tensor, list[Tensor]]:
     """Guided gradients (K, N, C, H, W) and the maps R̃^0, R̃^1 ... R̃^L, each (K, N, 1, h, w), of classes (K, N) or (K, 1)."""
     gradients, bias_maps = recording.backward(one_hot(classes, recording.logits))
-    maps = [spread(m, layer.window) for m, layer in zip(bias_maps, recording.layers, strict=True)]
+    with as_written(recording.input.device):
+        maps = [spread(m, layer.window) for m, layer in zip(bias_maps, recording.layers, strict=True)]
     return gradients, [gradients.sum(2, keepdim=True), *maps]
 
 

@@ -1,0 +1,221 @@
+"""Downloads as a visitor meets them: every failure is read on the page in Chromium, and the page goes on working."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import itertools
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from playwright.sync_api import Browser, Page, expect
+
+from tests.hostile_server import Server
+from tests.serving import served
+from trgbp_core import load_model
+
+PICTURES = itertools.cycle((Path(__file__).parents[2] / "assets" / "examples").glob("c*e*.jpg"))
+WAIT = 60_000  # milliseconds; a limit for a busy machine, no measurement
+EMBEDDED = "EfficientNet-Lite0"
+NETWORKS = {"squeezenet1_1": "SqueezeNet 1.1", "squeezenet1_0": "SqueezeNet 1.0", "shufflenet_v2_x0_5": "ShuffleNetV2 ×0.5"}
+pytestmark = pytest.mark.browser
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Weights of noise, named as torch names files: NAME-HASH.pth."""
+    folder = tmp_path_factory.mktemp("weights")
+    for name in NETWORKS:
+        buffer = io.BytesIO()
+        torch.save(load_model(f"random:{name}").network.state_dict(), buffer)
+        digest = hashlib.sha256(buffer.getvalue()).hexdigest()
+        (folder / f"{name}-{digest[:8]}.pth").write_bytes(buffer.getvalue())
+    return folder
+
+
+@pytest.fixture(scope="module")
+def running(folder: Path) -> Iterator[Server]:
+    server = Server({file.name: file.read_bytes() for file in folder.glob("*.pth")})
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="module")
+def hostile_url(running: Server, folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    home = tmp_path_factory.mktemp("home")
+    environment = {
+        "TRGBP_WEIGHTS_URL": running.address,
+        "TRGBP_TEST_WEIGHTS": str(folder),
+        "TORCH_HOME": str(home),
+        "TRGBP_MODEL_DIR": "",
+        "no_proxy": "127.0.0.1",
+    }
+    with served(home / "log.txt", "-m", "tests.browser.hostile_app", environment=environment) as url:
+        yield url
+
+
+@pytest.fixture
+def server(running: Server) -> Server:
+    running.script.clear()
+    running.requests.clear()
+    running.release.clear()
+    running.ranges = True
+    return running
+
+
+@pytest.fixture(scope="module")
+def visit(browser: Browser, hostile_url: str) -> Iterator[Callable[[], Page]]:
+    """Opens the page for one more visitor, and waits for the first example."""
+    pages: list[Page] = []
+    errors: list[str] = []
+
+    def open_page() -> Page:
+        page = browser.new_page(viewport={"width": 1280, "height": 800})
+        page.set_default_timeout(WAIT)
+        page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.goto(hostile_url)
+        page.wait_for_function("document.body.dataset.trgbpExplain", timeout=WAIT)
+        says(page, "Explained")
+        pages.append(page)
+        return page
+
+    yield open_page
+    for page in pages:
+        page.close()
+    assert not errors, errors
+
+
+@pytest.fixture(scope="module")
+def visitor(visit: Callable[[], Page]) -> Page:
+    """One visitor who meets one failure after the other."""
+    return visit()
+
+
+def pick(page: Page, title: str) -> None:
+    page.locator("#tg-model input").click()
+    page.get_by_role("option", name=title).first.click()
+
+
+def says(page: Page, *words: str) -> str:
+    """Waits until the status line holds all these words."""
+    for word in words:
+        expect(page.locator("#tg-status")).to_contain_text(word, timeout=WAIT)
+    return page.locator("#tg-status").inner_text()
+
+
+def picker_shows(page: Page, title: str) -> None:
+    expect(page.locator("#tg-model input")).to_have_value(title, timeout=WAIT)
+
+
+def still_works(page: Page) -> None:
+    """The embedded network explains another picture."""
+    example = next(PICTURES)
+    before = page.evaluate("document.body.dataset.trgbpExplain")
+    page.locator("#tg-input input[type=file]").set_input_files(str(example))
+    page.wait_for_function("before => document.body.dataset.trgbpExplain !== before", arg=before, timeout=WAIT)
+    says(page, f"{EMBEDDED} says", "Explained")
+
+
+FAILURES = {
+    "a stalling server": (["stall"] * 9, "the server has stalled"),
+    "a silent server": (["mute"] * 9, "the server has stalled"),
+    "a wrong hash": (["lie"], "wrong SHA-256"),
+    "a truncating server": (["half"] * 50, "the connection broke off"),
+    "a missing file": ([404], "the server answers 404"),
+    "a server that never ends": (["endless"], "too large"),
+    "no network": (None, "the server cannot be reached"),
+    "a full disk": ([], "no room on the disk"),
+}
+
+
+@pytest.mark.parametrize("failure", FAILURES)
+def test_a_failure_is_a_sentence_with_its_remedy_and_the_page_works_on(failure: str, visitor: Page, server: Server, folder: Path) -> None:
+    (script, words), page = FAILURES[failure], visitor
+    server.script = list(script or [])
+    server.ranges = False
+    if script is None:
+        server.stop()
+    if failure == "a full disk":
+        (folder / "full").touch()
+    try:
+        pick(page, NETWORKS["squeezenet1_1"])
+        sentence = says(page, words)
+    finally:
+        if script is None:
+            server.start()
+        (folder / "full").unlink(missing_ok=True)
+        server.release.set()
+    print(sentence)
+    assert "efficientnet_lite0, which needs no download" in sentence or "efficientnet_lite0 needs no download" in sentence
+    assert any(remedy in sentence for remedy in ("models --fetch squeezenet1_1", "TORCH_HOME"))
+    picker_shows(page, EMBEDDED)
+    expect(page.locator("#tg-cancel")).to_be_hidden()
+    still_works(page)
+
+
+def test_a_server_that_recovers_delivers_after_all_and_the_network_explains(visitor: Page, server: Server) -> None:
+    page = visitor
+    server.script = ["lie"]
+    pick(page, NETWORKS["squeezenet1_0"])
+    says(page, "wrong SHA-256")
+    picker_shows(page, EMBEDDED)
+    server.script = [503, "half", "half"]
+    pick(page, NETWORKS["squeezenet1_0"])
+    says(page, "SqueezeNet 1.0 says", "Explained")
+    assert [request is None for request in server.requests] == [True, True, True, False, False], "resumed where it broke off"
+    picker_shows(page, NETWORKS["squeezenet1_0"])
+    expect(page.locator("#tg-cancel")).to_be_hidden()
+
+
+def test_a_download_shows_its_progress_and_is_cancelled_while_others_keep_it(visit: Callable[[], Page], server: Server) -> None:
+    first, second = visit(), visit()
+    server.script = ["slow"]
+    title = NETWORKS["shufflenet_v2_x0_5"]
+    for page in (first, second):
+        expect(page.locator("#tg-cancel")).to_be_hidden()
+        pick(page, title)
+        says(page, f"Downloading {title}", " MB/s")
+        expect(page.locator("#tg-cancel")).to_be_visible()
+    first.locator("#tg-cancel").click()
+    print(says(first, f"Cancelled: {title} is not downloaded"))
+    picker_shows(first, EMBEDDED)
+    expect(first.locator("#tg-cancel")).to_be_hidden()
+    still_works(first)
+    says(second, f"Downloading {title}")
+    server.release.set()
+    says(second, f"{title} says", "Explained")
+    expect(second.locator("#tg-cancel")).to_be_hidden()
+    assert server.requests == [None], "one download for both"
+
+
+def test_cancelling_alone_stops_the_download_and_what_came_is_kept(visitor: Page, server: Server) -> None:
+    page = visitor
+    server.script = ["slow"]
+    title = NETWORKS["squeezenet1_1"]
+    pick(page, title)
+    says(page, f"Downloading {title}", " MB/s")
+    page.locator("#tg-cancel").click()
+    says(page, "Cancelled", "goes on from there")
+    server.release.set()
+    pick(page, title)
+    says(page, f"{title} says", "Explained")
+    assert server.requests[0] is None
+    assert (server.requests[-1] or "").startswith("bytes=")
+
+
+def test_a_network_of_the_owners_is_first_in_the_picker_and_explains_with_its_labels(visitor: Page, server: Server) -> None:
+    page = visitor
+    page.locator("#tg-model input").click()
+    assert page.get_by_role("option").first.inner_text().strip().endswith("tiny")
+    page.get_by_role("option", name="tiny").click()
+    sentence = says(page, "tiny says", "Explained")
+    assert any(label in sentence for label in ("apple", "banana", "cherry"))
+    expect(page.locator("#tg-explain")).to_contain_text("32×32")
+    page.locator("#tg-class input").click()
+    for label, count in (("apple", 1), ("banana", 1), ("cherry", 1), ("tench", 0)):
+        expect(page.get_by_role("option", name=label)).to_have_count(count)
+    assert not server.requests

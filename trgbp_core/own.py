@@ -1,0 +1,73 @@
+"""A user's own network, made into what the page and the explorer take for a network of the zoo."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from torch import Tensor, nn
+
+from . import catalogue
+from .catalogue import Entry, ModelError
+from .models import Zoo
+from .preprocessing import Preprocess
+from .recording import record
+
+
+def own_model(network: nn.Module, labels: Sequence[str], *, preprocess: Preprocess | None = None, name: str = "mine") -> Zoo:
+    """Any rectifier network with its labels and its preprocessing: what ``app.launch(models={"mine": …})`` takes.
+
+    The network is tried once on a black picture, so that whatever is wrong with it is told here and not on the page. It is kept, not
+    copied, and not changed.
+
+    Args:
+        network: (N, C, size, size) → logits (N, classes); float32, on the processor.
+        labels: a name for every class.
+        preprocess: from a picture to the network's input; by default ImageNet's, 224×224. One number in ``mean`` and ``std`` reads grey.
+        name: what the picker shows.
+
+    Raises:
+        ModelError: a network outside the theory, in another form or of other shapes than told; the message says which.
+
+    Example:
+        >>> zoo = own_model(network, ["cat", "dog"], preprocess=Preprocess(size=32, resize=None, mean=(0.5,), std=(0.5,)))
+    """
+    preprocess = preprocess or Preprocess()
+    names = [str(label) for label in labels]
+    try:
+        classes = record(network, _black(preprocess)).logits.shape[1]
+    except ValueError as error:
+        raise ModelError(f"This network cannot be put on the page. {str(error).partition(' strict=')[0]}") from error
+    if isinstance(labels, str) or len(names) != classes:
+        raise ModelError(f"The network has {classes} classes; give a list of as many labels, not {len(names)}.")
+    entry = Entry(
+        name=name,
+        title=name,
+        source="given when the page was started",
+        licence="its owner's",
+        parameters=sum(p.numel() for p in network.parameters()),
+        accuracy=None,
+        download_size=0,
+        preprocess=preprocess,
+    )
+    return Zoo(entry, network, names)
+
+
+def _black(preprocess: Preprocess) -> Tensor:
+    return preprocess.black.expand(-1, -1, preprocess.size, preprocess.size)
+
+
+def named(models: Mapping[str, Zoo] | None) -> dict[str, Zoo]:
+    """The networks under the names that the caller gave them.
+
+    Raises:
+        ModelError: a name that is empty or the zoo's own, or a network that :func:`own_model` has not made.
+    """
+    result = {}
+    for name, zoo in (models or {}).items():
+        if not isinstance(name, str) or not name.strip() or name in catalogue.entries():
+            raise ModelError(f"{str(name)[:60]!r} cannot be the name of your network: give one that is not empty, and not in the zoo.")
+        if not isinstance(zoo, Zoo):
+            raise ModelError(f"{name} is {type(zoo).__name__}; make it ready with own_model(network, labels).")
+        result[name] = replace(zoo, entry=replace(zoo.entry, name=name, title=name))
+    return result

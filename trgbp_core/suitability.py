@@ -1,0 +1,61 @@
+"""Is this a network that can be explained, and a picture that fits it? Answered before the forward pass, with a sentence."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, fx, nn
+
+QUANTISED = ("torch.ao.nn", "torch.ao.quantization", "torchao")
+
+
+class UnsuitableNetwork(ValueError):
+    """The object given cannot be explained in this form; the message says which form can."""
+
+
+def unwrapped(network: nn.Module) -> nn.Module:
+    """The module inside ``nn.DataParallel``, ``DistributedDataParallel`` and ``torch.compile``: the same numbers, computed in the open."""
+    while True:
+        if isinstance(network, (nn.DataParallel, nn.parallel.DistributedDataParallel)):
+            network = network.module
+        elif isinstance(getattr(network, "_orig_mod", None), nn.Module):
+            network = network._orig_mod  # type: ignore[assignment]
+        else:
+            return network
+
+
+def check(network: Any, x: Any) -> None:
+    """Raises :class:`UnsuitableNetwork`, or a ValueError that says what is wrong with ``x``, (N, C, H, W)."""
+    _check_form(network)
+    if not isinstance(x, Tensor) or x.dim() != 4:
+        shape = tuple(x.shape) if isinstance(x, Tensor) else type(x).__name__
+        raise ValueError(f"The input must be a batch of pictures (N, C, H, W); got {shape}.")
+    if not torch.is_floating_point(x):
+        raise ValueError(f"The input must be normalised floating-point numbers, not {x.dtype}.")
+    parameter = next((p for p in network.parameters() if p.is_floating_point()), None)
+    if parameter is not None and (parameter.dtype != x.dtype or parameter.device != x.device):
+        there = f"The network is {parameter.dtype} on {parameter.device}, the input {x.dtype} on {x.device}"
+        raise ValueError(f"{there}: give both the same type and device.")
+    if x.is_meta:
+        raise ValueError("The input is on the device 'meta', which holds no numbers: load the weights, and move both to a real device.")
+    if not bool(torch.isfinite(x).all()):
+        raise ValueError("The input holds NaN or infinite numbers.")
+
+
+def _check_form(network: Any) -> None:
+    if not isinstance(network, nn.Module):
+        raise UnsuitableNetwork(f"The network must be a torch.nn.Module, not {type(network).__name__}; wrap it in one.")
+    if isinstance(network, torch.jit.ScriptModule):
+        raise UnsuitableNetwork("A scripted network hides its operations; explain the module it was scripted from.")
+    for module in network.modules():
+        if type(module).__module__.startswith(QUANTISED) or any(type(p).__module__.startswith("torchao") for p in module.parameters(False)):
+            raise UnsuitableNetwork("A quantised network computes with integers, which have no gradient; explain the one it was made from.")
+        if isinstance(module, torch.jit.ScriptModule):
+            raise UnsuitableNetwork("A part of the network is scripted and hides its operations; explain the module it was scripted from.")
+        if isinstance(module, fx.GraphModule) and any(isinstance(node.target, torch._ops.OpOverload) for node in module.graph.nodes):
+            raise UnsuitableNetwork("An exported network has lost its modules; explain the module it was exported from.")
+        if module._compiled_call_impl is not None or unwrapped(module) is not module:
+            raise UnsuitableNetwork(
+                "A part of the network is compiled or wrapped, which hides its operations; explain the network without."
+            )
