@@ -57,6 +57,14 @@ def test_compare_gives_a_map_a_method(client: Client) -> None:
     assert set(opened(gallery)) == {METHODS[key].title for key in keys}
 
 
+def test_measure_gives_the_share_of_each_map_in_a_box(client: Client) -> None:
+    data, gallery = client.predict(handle_file(LION), MODEL, "", ["saliency", "tr_gbp"], [0, 0, 1, 1], api_name="/measure")
+    assert all(scores["ebpg"] == 1 and scores["pointing_game"] == 1 for scores in data.values())
+    half, _ = client.predict(handle_file(LION), MODEL, "", ["saliency", "tr_gbp"], [0, 0, 0.5, 1], api_name="/measure")
+    assert all(0 < half[key]["ebpg"] < 1 and half[key]["ibd"] == data[key]["ibd"] for key in data)
+    assert len(gallery) == 2
+
+
 def test_cascade_gives_similarities_a_stage(client: Client) -> None:
     data, gallery = client.predict(handle_file(LION), MODEL, "lion", "saliency", "gaussian", 0, 3, api_name="/cascade")
     assert [stage["index"] for stage in data] == [0, 1, 2, 3]
@@ -75,6 +83,8 @@ def test_cascade_gives_similarities_a_stage(client: Client) -> None:
         ((Path(__file__), MODEL, ""), "/explain", "not a picture"),
         ((LION, MODEL, "", 51), "/layers", "there is no layer 51"),
         ((LION, MODEL, "", ["no_such"]), "/compare", "There is no method"),
+        ((LION, MODEL, "", ["saliency"], [0.2, 0.2, 1.3, 0.5]), "/measure", "A box is"),
+        ((LION, MODEL, "", ["saliency"], "everywhere"), "/measure", "A box is"),
         ((LION, MODEL, "", "saliency", "zero", 0, 1), "/cascade", "mode is one of"),
         ((LION, MODEL, "", "saliency", "gaussian", -3, 1), "/cascade", "A seed is"),
     ],

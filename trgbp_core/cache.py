@@ -8,6 +8,8 @@ from collections.abc import Callable, Hashable
 from concurrent.futures import Future
 from typing import Generic, TypeVar
 
+from .flights import Cancelled
+
 Value = TypeVar("Value")
 
 
@@ -28,7 +30,10 @@ class Cache(Generic[Value]):
         self.bytes = 0
 
     def get(self, key: Hashable, compute: Callable[[], Value]) -> Value:
-        """The value of ``key``, computed at most once at a time; an error goes to all who wait for it, and is not kept."""
+        """The value of ``key``, computed at most once at a time; an error goes to all who wait for it, and is not kept.
+
+        Where whoever computes it gives up (:class:`flights.Cancelled`), the next who waits takes over.
+        """
         with self._lock:
             if key in self._kept:
                 self._kept.move_to_end(key)
@@ -38,7 +43,10 @@ class Cache(Generic[Value]):
             if future is None:
                 future = self._running[key] = Future()
         if not mine:
-            return future.result()
+            try:
+                return future.result()
+            except Cancelled:
+                return self.get(key, compute)
         try:
             value = compute()
         except BaseException as error:

@@ -1,4 +1,4 @@
-"""The named endpoints ``/explain``, ``/layers``, ``/cascade`` and ``/compare``: plain data and pictures for ``gradio_client``."""
+"""The named endpoints ``/explain``, ``/layers``, ``/compare``, ``/measure`` and ``/cascade``: data and pictures for ``gradio_client``."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Any
 import gradio as gr
 from PIL import Image
 
-from . import images, page
-from .baselines import METHODS
+from . import images, measuring, page
+from .baselines import METHODS, NotApplicable
 from .explorer import DEFAULT_MODEL, Explorer, Payload, Question
 from .render import overlay, read_tile
 from .trgbp import Explanation, Layer
@@ -28,6 +28,7 @@ def add(explorer: Explorer) -> None:
         mode = gr.Textbox("gaussian", label="gaussian or reset")
         seed = gr.Number(0, label="seed", precision=0)
         stages = gr.Number(0, label="how many layers to randomise; 0 for all", precision=0)
+        box = gr.JSON([0.25, 0.25, 0.75, 0.75], label="box: left, top, right, bottom in fractions of the picture")
         data, gallery, trigger = gr.JSON(), gr.Gallery(format="png"), gr.Button()
     out: dict[str, Any] = {"outputs": [data, gallery], "concurrency_limit": 2, "concurrency_id": "compute", "show_progress": "hidden"}
     asked = [picture, model, wanted]
@@ -35,6 +36,7 @@ def add(explorer: Explorer) -> None:
     trigger.click(answers.explain, asked, api_name="explain", **out)
     trigger.click(answers.layers, [*asked, layer], api_name="layers", **out)
     trigger.click(answers.compare, [*asked, methods], api_name="compare", **out)
+    trigger.click(answers.measure, [*asked, methods, box], api_name="measure", **out)
     trigger.click(answers.cascade, [*asked, baseline, mode, seed, stages], api_name="cascade", **out)
 
 
@@ -81,11 +83,30 @@ class _Answers:
     def compare(self, picture: Any, model: str, wanted: str, methods: list[str]) -> tuple[dict[str, Any], Gallery]:
         """A map and the seconds of every method in ``methods``."""
         question, k, _ = self._ask(picture, model, wanted)
-        unknown = [key for key in methods or [""] if key not in METHODS]
-        if unknown:
-            raise gr.Error(f"There is no method {unknown[0]!r}; there are {', '.join(METHODS)}.", print_exception=False)
-        panels = list(self._explorer.compare(question, k, methods))
+        panels = list(self._explorer.compare(question, k, self._known(methods)))
         return {p["key"]: {"seconds": p["seconds"], "note": p["empty"]} for p in panels}, _gallery(question, panels)
+
+    def measure(self, picture: Any, model: str, wanted: str, methods: list[str], box: list[float]) -> tuple[dict[str, Any], Gallery]:
+        """EBPG and pointing game of a box, and IBD, of every method's map."""
+        question, k, _ = self._ask(picture, model, wanted)
+        data: dict[str, Any] = {}
+        gallery = []
+        for key in self._known(methods):
+            try:
+                map = self._explorer.attribution(question, k, key)
+                data[key] = measuring.scores(map, box)
+                gallery.append((overlay(question.picture, map), METHODS[key].title))
+            except NotApplicable as error:
+                data[key] = {"note": str(error)}
+            except (TypeError, ValueError) as error:
+                raise gr.Error(str(error), print_exception=False) from None
+        return data, gallery
+
+    def _known(self, methods: Any) -> list[str]:
+        try:
+            return page.known_methods(methods)
+        except ValueError as error:
+            raise gr.Error(str(error), print_exception=False) from None
 
     def cascade(
         self, picture: Any, model: str, wanted: str, baseline: str, mode: str, seed: float, stages: float
@@ -93,8 +114,7 @@ class _Answers:
         """Similarities with the trained network's maps after each randomised layer; pictures: TR-GBP at the last stage."""
         question, k, _ = self._ask(picture, model, wanted)
         try:
-            if baseline not in METHODS:
-                raise ValueError(f"There is no method {baseline!r}.")
+            page.known_methods([baseline])
             found = []
             for stage in self._explorer.cascade(question, k, baseline, mode=mode, seed=int(seed)):  # type: ignore[arg-type]
                 found.append(stage)

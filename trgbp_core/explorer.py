@@ -23,11 +23,10 @@ from .flights import Cancel, Progress
 from .labels import find_class
 from .render import data_uri, describe, tile
 from .similarity import spearman, ssim, unit_range
+from .streaming import Step
 from .trgbp import TRGBP, Explanation, RecordedPicture
 
 Payload = dict[str, Any]
-Step = Callable[[str, float], None]
-"""``(what is being done, share done)``; it may raise to cancel."""
 DEFAULT_MODEL = "efficientnet_lite0"
 NETWORK_BYTES = 1_200_000_000
 RECORDING_BYTES = 400_000_000

@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
 from .baselines import METHODS, NotApplicable
-from .explorer import Explorer, Payload, Question, Step, panel
+from .explorer import Explorer, Payload, Question, panel
 from .measures import Box, ebpg, ibd, perturbation_curve, pointing_game
 from .perturbation import FRACTIONS
 from .render import to_array
+from .streaming import Step
 
 CELLS = 56
 """Boxes snap to a grid of this many cells a side, so that the browser can add up EBPG exactly while a box is being drawn."""
@@ -63,9 +63,12 @@ def scores(map: Tensor, box: Box) -> dict[str, float]:
     Raises:
         ValueError: the box holds no pixel, or reaches out of the picture.
     """
-    edges = [float(edge) for edge in box]
+    try:
+        edges = [float(edge) for edge in box]
+    except (TypeError, ValueError):
+        edges = []
     if len(edges) != 4 or not all(0 <= edge <= 1 for edge in edges):
-        raise ValueError(f"A box is left, top, right and bottom in fractions of the picture, each from 0 to 1; not {edges}.")
+        raise ValueError(f"A box is left, top, right and bottom in fractions of the picture, each from 0 to 1; not {str(box)[:60]}.")
     named = {"ebpg": ebpg(map, edges, "fractions"), "pointing_game": pointing_game(map, edges, "fractions"), "ibd": ibd(map)}
     return {name: _number(value) for name, value in named.items()}
 
@@ -97,7 +100,7 @@ def _curves(question: Question, k: int, key: str, map: Tensor, step: Step | None
             question.x,
             ranked,
             k,
-            fill=question.zoo.normalise(Image.new("RGB", (1, 1))),
+            fill=question.zoo.preprocess.black,
             order=order,  # type: ignore[arg-type]
             progress=report,
         )

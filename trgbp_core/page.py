@@ -5,17 +5,19 @@ from __future__ import annotations
 import base64
 import itertools
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
 
+from . import measuring
 from .baselines import METHODS
 from .explorer import Explorer, Payload, Question
 from .models import Entry
 from .render import COLOUR_MAPS, lookup
+from .streaming import Progress, Step, streamed
 
 ASSETS = Path(__file__).parent.parent / "assets" / "page"
 SCRIPTS = ("maps.js", "views.js", "measure.js")
@@ -25,6 +27,7 @@ TITLE = (
     "Put in a picture, pick a class.</p>"
 )
 _runs = itertools.count(1)
+Answers = Iterator[tuple[Payload | None, str]]
 
 
 @dataclass(frozen=True)
@@ -73,6 +76,16 @@ def offered(explorer: Explorer, model: str) -> Entry:
     return found
 
 
+def known_methods(keys: Any) -> list[str]:
+    """``keys`` if they are a list of methods; raises ValueError with a sentence otherwise."""
+    if not isinstance(keys, list) or not keys:
+        raise ValueError("No method is ticked: open “Which methods” and tick some.")
+    unknown = [key for key in keys if not isinstance(key, str) or key not in METHODS]
+    if unknown:
+        raise ValueError(f"There is no method {str(unknown[0])[:60]!r}; there are {', '.join(METHODS)}.")
+    return list(dict.fromkeys(keys))
+
+
 def explain(explorer: Explorer, picture: Any, model: str, wanted: Any = None) -> Answer:
     """All that the tabs Explain and Classes show. ``wanted``: a class as the picker gives it; None for the best."""
     try:
@@ -91,29 +104,62 @@ def explain(explorer: Explorer, picture: Any, model: str, wanted: Any = None) ->
     return Answer(payload, status, choices, str(k))
 
 
-def compare(explorer: Explorer, picture: Any, model: str, wanted: Any, methods: list[str]) -> Iterator[tuple[Payload | None, str]]:
+def compare(explorer: Explorer, picture: Any, model: str, wanted: Any, methods: list[str]) -> Answers:
     """The panels that are finished so far, after each one."""
+
+    def panels(question: Question, k: int, step: Step) -> Iterator[Payload]:
+        return explorer.compare(question, k, methods, step)
+
+    return _gathered(explorer, (picture, model, wanted), methods, panels, "panels", "Compared")
+
+
+def measure(explorer: Explorer, picture: Any, model: str, wanted: Any, methods: list[str]) -> Answers:
+    """The methods' maps that are finished so far, with all that a box needs, after each one."""
+
+    def panels(question: Question, k: int, step: Step) -> Iterator[Payload]:
+        return measuring.locate(explorer, question, k, methods, step)
+
+    return _gathered(explorer, (picture, model, wanted), methods, panels, "panels", "Measured")
+
+
+def perturb(explorer: Explorer, picture: Any, model: str, wanted: Any, methods: list[str]) -> Answers:
+    """The methods' perturbation curves that are finished so far, after each one."""
+
+    def curves(question: Question, k: int, step: Step) -> Iterator[Payload]:
+        return measuring.perturb(explorer, question, k, methods, step)
+
+    return _gathered(explorer, (picture, model, wanted), methods, curves, "curves", "Took pixels away for")
+
+
+def _gathered(
+    explorer: Explorer,
+    asked: tuple[Any, str, Any],
+    methods: list[str],
+    work: Callable[[Question, int, Step], Iterator[Payload]],
+    name: str,
+    done: str,
+) -> Answers:
+    """``{name: what is finished}`` after each method, and sentences on the way to the next one."""
+    picture, model, wanted = asked
     try:
-        if not methods:
-            raise ValueError("No method is ticked: open “Which methods” and tick some.")
+        methods = known_methods(methods)
         question = ask(explorer, picture, model)
         k = explorer.find_class(question, wanted)
-        panels: list[Payload] = []
-        for panel in explorer.compare(question, k, methods):
-            panels.append(panel)
-            done = f"Compared {len(panels)} of {len(methods)} methods for **{question.zoo.labels[k]}**."
-            yield {"panels": list(panels)}, done
+        label, found = question.zoo.labels[k], list[Payload]()
+        for event in streamed(lambda step: work(question, k, step)):
+            if isinstance(event, Progress):
+                yield None, f"{done} {len(found)} of {len(methods)} methods for **{label}**; {event.what}: {event.share:.0%} …"
+                continue
+            found.append(event)
+            yield {name: list(found)}, f"{done} {len(found)} of {len(methods)} methods for **{label}**."
     except ValueError as error:
         yield None, f"**{error}**"
 
 
-def cascade(
-    explorer: Explorer, picture: Any, model: str, wanted: Any, baseline: str, mode: Any, seed: Any
-) -> Iterator[tuple[Payload | None, str]]:
+def cascade(explorer: Explorer, picture: Any, model: str, wanted: Any, baseline: str, mode: Any, seed: Any) -> Answers:
     """The stages that are finished so far, after each one."""
     try:
-        if baseline not in METHODS:
-            raise ValueError(f"There is no method {baseline!r}.")
+        known_methods([baseline])
         question = ask(explorer, picture, model)
         k = explorer.find_class(question, wanted)
         run, stages = next(_runs), []

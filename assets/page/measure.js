@@ -1,6 +1,6 @@
 // The Measure tab: a box is drawn on the picture; how much of each map lies in it is added up here, from shares of a fine grid.
 (() => {
-  const { element, figure } = window.TRGBP;
+  const { state, element, figure } = window.TRGBP;
   const SVG = 'http://www.w3.org/2000/svg';
   const COLOURS = ['#0072b2', '#009e73', '#d55e00', '#cc79a7', '#56b4e9', '#e69f00', '#8a8a00', '#555555'];
   const FRAME = 16 / 224;
@@ -105,7 +105,7 @@
         if (!now.src) { score.textContent = '–'; return; }
         const share = inside(now, edges);
         score.textContent = percent(share);
-        bar.style.width = percent(Math.max(0, share));
+        bar.style.width = `${100 * Math.min(1, Math.max(0, share))}%`;
         box.place(edges.map((edge) => edge / now.cells));
       },
     };
@@ -128,7 +128,7 @@
         element('thead', {}, element('tr', {}, ...head)), body)));
     draw.set(draw.edges());
     return (payload) => {
-      if (payload.picture && draw.picture.src !== payload.picture) draw.picture.src = payload.picture;
+      if (state.picture && draw.picture.src !== state.picture) draw.picture.src = state.picture;
       const keys = payload.panels.map((panel) => panel.key);
       for (const [key, one] of rows) if (!keys.includes(key)) { one.line.remove(); rows.delete(key); }
       for (const panel of payload.panels) {

@@ -194,7 +194,7 @@
     ready.then(() => {
       if (state.data[name] !== payload) return;
       [name, ...(name === 'explain' ? ['classes'] : [])].forEach((view) => state.views[view]?.(payload));
-      document.body.dataset[`trgbp${name[0].toUpperCase()}${name.slice(1)}`] = payload.key || String(payload.stages?.length ?? payload.panels?.length ?? '');
+      document.body.dataset[`trgbp${name[0].toUpperCase()}${name.slice(1)}`] = payload.key || String(payload.stages?.length ?? payload.panels?.length ?? payload.curves?.length ?? '');
     });
   };
 })();

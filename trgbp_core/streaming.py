@@ -1,0 +1,75 @@
+"""Long work told step by step: it runs in a thread of its own, and stops where it stands when nobody listens any more."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from .flights import Cancelled
+
+Result = TypeVar("Result")
+Step = Callable[[str, float], None]
+"""``(what is being done, share done)``; raises :class:`flights.Cancelled` when nobody waits for the result any more."""
+
+TELL_SECONDS = 0.3
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Between two results: ``what`` is being done, and the ``share`` of it that is, 0 to 1."""
+
+    what: str
+    share: float
+
+
+@dataclass(frozen=True)
+class _Ended:
+    error: BaseException | None
+
+
+class _Work(Generic[Result]):
+    def __init__(self, work: Callable[[Step], Iterator[Result]]) -> None:
+        self._work = work
+        self._told = 0.0
+        self.events: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self.gone = threading.Event()
+
+    def step(self, what: str, share: float) -> None:
+        if self.gone.is_set():
+            raise Cancelled("Stopped.")
+        now = time.monotonic()
+        if now - self._told >= TELL_SECONDS:
+            self._told = now
+            self.events.put(Progress(what, share))
+
+    def run(self) -> None:
+        error = None
+        try:
+            for result in self._work(self.step):
+                self.events.put(result)
+                if self.gone.is_set():
+                    break
+        except BaseException as raised:
+            error = raised
+        self.events.put(_Ended(error))
+
+
+def streamed(work: Callable[[Step], Iterator[Result]]) -> Iterator[Result | Progress]:
+    """What ``work(step)`` yields, and what it told through ``step`` meanwhile, at most three times a second.
+
+    Closing the generator makes the next ``step`` raise, so that the work ends within one step of its own. An error of the work is
+    raised here.
+    """
+    running = _Work(work)
+    threading.Thread(target=running.run, daemon=True).start()
+    try:
+        while not isinstance(event := running.events.get(), _Ended):
+            yield event
+        if event.error is not None:
+            raise event.error
+    finally:
+        running.gone.set()

@@ -1,0 +1,40 @@
+"""The tab Sanity check: the network's weights are randomised layer by layer (Section 5.2.2)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import gradio as gr
+
+from .. import page
+from ..cascade import MODES
+from .room import HEAVY, METHOD_CHOICES, Room, stop_button, told
+
+
+def build(room: Room) -> None:
+    data = room.carrier("cascade")
+
+    def randomise(image: Any, model: str, k: Any, *options: Any) -> Iterator[tuple[Any, Any]]:
+        yield from told(page.cascade(room.explorer, image, model, k, *options))
+
+    with gr.Tab("Sanity check", id="cascade") as tab:
+        buttons = gr.Row(elem_classes="tg-buttons")
+        room.view("cascade")
+        options = _options()
+    with buttons:
+        run = gr.Button("Randomise layer by layer", variant="primary", elem_id="tg-cascade-run")
+        running = run.click(randomise, [*room.question, *options], [data, room.status], **HEAVY)
+        stop_button([running], "tg-cascade-stop")
+    room.on_open(tab, "cascade")
+
+
+def _options() -> list[Any]:
+    with gr.Accordion("Options", open=False):
+        info = "Computed at every stage; slow methods make the cascade slow."
+        baseline = gr.Dropdown(METHOD_CHOICES, value="grad_cam", label="Method beside TR-GBP", info=info)
+        kinds = ("Gaussian, zero mean (Theorem 1)", "Initialise anew: batch-norm biases become zero, and their Rˡ vanish")
+        info = "Gaussian weights keep each layer's size."
+        mode = gr.Radio(list(zip(kinds, MODES, strict=True)), value=MODES[0], label="What a randomised layer becomes", info=info)
+        seed = gr.Number(0, precision=0, minimum=0, maximum=2**31 - 1, label="Seed", info="The same seed draws the same weights.")
+    return [baseline, mode, seed]

@@ -1,0 +1,96 @@
+"""What every tab finds on the page: the question at the side, the status line, and how to answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import gradio as gr
+
+from ..baselines import METHODS
+from ..explorer import Explorer
+
+QUIET: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
+HEAVY: dict[str, Any] = {"concurrency_limit": 2, "concurrency_id": "compute", **QUIET}
+METHOD_CHOICES = [(method.title, key) for key, method in METHODS.items()]
+DEFAULT_METHODS = ["tr_gbp_conserving", "tr_gbp", "guided_backprop", "saliency", "grad_cam"]
+
+Handler = Callable[..., Iterator[tuple[Any, ...]]]
+
+
+@dataclass
+class Room:
+    """The page as a tab sees it.
+
+    Attributes:
+        picture, model, wanted: the question: what was put in, the name of the network that has arrived, the class to explain.
+        status: the line that says what happened. opened: the name of the tab that is open.
+        changes: the events after which the question is another one.
+    """
+
+    explorer: Explorer
+    picture: gr.Image
+    model: gr.State
+    wanted: gr.Dropdown
+    status: gr.Markdown
+    opened: gr.State
+    changes: list[Any] = field(default_factory=list)
+    _carriers: list[gr.HTML] = field(default_factory=list)
+
+    @property
+    def question(self) -> list[Any]:
+        """The inputs of a handler that needs to know what is asked."""
+        return [self.picture, self.model, self.wanted]
+
+    def view(self, name: str) -> None:
+        """The place where the browser's part of the page builds the view of that name."""
+        gr.HTML(js_on_load=f"TRGBP.mount('{name}', element)", elem_id=f"tg-{name}")
+
+    def carrier(self, name: str) -> gr.HTML:
+        """Carries a payload to the view of that name; nothing of it is seen. It lies outside the tabs, for a closed tab hears nothing."""
+        watch = f"watch('value', () => TRGBP.receive('{name}', props.value)); TRGBP.receive('{name}', props.value);"
+        html = gr.HTML(None, html_template="<i></i>", js_on_load=watch, elem_classes="tg-data", elem_id=f"tg-data-{name}", render=False)
+        self._carriers.append(html)
+        return html
+
+    def render_carriers(self) -> None:
+        """Put all carriers on the page, behind the tabs."""
+        for html in self._carriers:
+            html.render()
+
+    def on_open(self, tab: gr.Tab, name: str) -> Any:
+        """Remember that ``tab`` is open; returns the event."""
+        return tab.select(lambda: name, None, self.opened, queue=False, **QUIET)
+
+    def follow(self, tab: gr.Tab, name: str, handler: Handler, inputs: list[Any], outputs: list[Any]) -> list[Any]:
+        """Run ``handler`` whenever the question changes while ``tab`` is open, and when it is opened; returns the events."""
+
+        def if_open(*values: Any) -> Iterator[tuple[Any, ...]]:
+            *given, opened = values
+            if opened != name:
+                yield tuple(gr.skip() for _ in outputs)  # a generator that yields nothing would empty its outputs
+                return
+            yield from handler(*given)
+
+        events = [*self.changes, self.on_open(tab, name)]
+        return [event.then(if_open, [*inputs, self.opened], outputs, **HEAVY) for event in events]
+
+
+def stop_button(events: list[Any], elem_id: str) -> gr.Button:
+    """A button that ends ``events``, and with them the work that they wait for."""
+    button = gr.Button("Stop", elem_id=elem_id)
+    button.click(None, None, None, cancels=events, **QUIET)
+    return button
+
+
+def methods_picker(info: str) -> gr.CheckboxGroup:
+    """Which methods to run, folded away."""
+    with gr.Accordion("Which methods", open=False):
+        return gr.CheckboxGroup(METHOD_CHOICES, value=DEFAULT_METHODS, label="Methods", info=info)
+
+
+def told(answers: Iterator[tuple[Any, str]]) -> Iterator[tuple[Any, Any]]:
+    """Payloads and sentences as a handler yields them: what has not changed is left as it is."""
+    for payload, sentence in answers:
+        yield payload or gr.skip(), sentence
