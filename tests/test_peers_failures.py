@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from trgbp_core import METHODS, TRGBP, NotApplicable
 from trgbp_core.baselines.fullgrad import full_gradients
-from trgbp_core.explorer import Explorer, _panel
+from trgbp_core.explorer import Explorer, panel
 from trgbp_core.measures import ebpg, ibd
 from trgbp_core.models import ModelCache
 from trgbp_core.own import named, own_model
@@ -152,5 +152,5 @@ def test_the_page_says_that_a_map_is_empty_or_uniform() -> None:
     own = [panel for panel in answer.payload["panels"] if panel["title"].startswith("TR-GBP")]
     print([panel["empty"] for panel in own])
     assert all(panel["empty"].startswith("Empty") for panel in own)
-    uniform = _panel(torch.full((1, 1, 32, 32), 0.5), "R̃", "", "class 0")
+    uniform = panel(torch.full((1, 1, 32, 32), 0.5), "R̃", "", "class 0")
     assert uniform["empty"].startswith("Uniform")
