@@ -1,8 +1,7 @@
 """The two operations whose backward pass the theory changes, for many classes at once.
 
-Autograd carries K classes through one backward pass by ``vmap``. Left to itself it would treat every elementwise step of these two
-operations as a kernel of its own over K copies of every activation; here both backward steps receive all classes as one ordinary
-batch (the ``vmap`` static methods below), so that a class costs one convolution and as few sweeps over memory as can be.
+Both backward steps receive all classes as one ordinary batch, so that a class costs one convolution and as few sweeps over memory as
+can be; :mod:`trgbp_core.graph` walks from one to the next.
 """
 
 from __future__ import annotations
@@ -11,6 +10,7 @@ import math
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,8 +18,9 @@ import torch
 from torch import Tensor
 from torch.autograd import Function
 
+from .thin import THIN, thin_input_gradient
+
 BLOCK = 1 << 20  # numbers: four megabytes of float32
-Step = Callable[[Tensor], tuple[Tensor, Tensor]]
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,8 @@ class Affine:
             return g
         if weight.dim() == 2:
             return g @ weight
+        if self.groups == 1 and weight.shape[1] <= THIN and self.dilation == (1, 1) and min(weight.shape[2:]) > 1:
+            return thin_input_gradient(g, weight, (self.input_shape[2], self.input_shape[3]), self.stride, self.padding)
         shape = (g.shape[0], *self.input_shape[1:])
         like = torch.empty(shape, dtype=g.dtype, device=g.device, memory_format=torch.channels_last)
         gradient, _, _ = torch.ops.aten.convolution_backward(
@@ -104,25 +107,17 @@ class _Workspace(threading.local):
 workspace = _Workspace()
 
 
-class _ForAllClasses(Function):
-    """Runs a function of a gradient once for all classes: under ``vmap`` the classes become part of the batch.
+class ForAllClasses(Function):
+    """An operation whose backward rule takes the gradients of all classes as one batch.
 
-    ``step(g)`` takes (M, ...) with M = classes × pictures, picture index fastest, and returns two tensors of M rows.
+    Subclasses set ``ctx.for_all_classes``: a function of the gradient at the output, (M, ...) with M = classes × pictures, picture index
+    fastest, that returns the gradient at the first argument and at the second (or None), M rows each. :class:`trgbp_core.graph.Graph`
+    calls it for all classes; autograd's own engine, for one.
     """
 
     @staticmethod
-    def forward(g: Tensor, step: Step) -> tuple[Tensor, Tensor]:
-        return step(g)
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
-        pass
-
-    @staticmethod
-    def vmap(info: Any, in_dims: Any, g: Tensor, step: Step) -> Any:
-        g = g.movedim(in_dims[0], 0)
-        results = step(g.flatten(0, 1))
-        return tuple(r.unflatten(0, g.shape[:2]) for r in results), (0, 0)
+    def backward(ctx: Any, *grads: Tensor) -> Any:
+        return *ctx.for_all_classes(grads[0]), None, None, None
 
 
 @dataclass(frozen=True)
@@ -155,8 +150,7 @@ class Gate:
         """
         if self.saturated is None or not len(self.saturated):
             return
-        pictures = len(self.passing)
-        voices = g.movedim(1, -1).reshape(len(g) // pictures, -1).index_select(1, self.saturated)
+        voices = _gathered(g, len(self.passing), self.saturated)
         places = maps.view(len(voices), -1)
         units = self.passing.numel() // places.shape[1]  # that share a place
         places.scatter_add_(1, (self.saturated // units).expand_as(voices), voices * self.ceiling)
@@ -187,6 +181,21 @@ class Gate:
             torch.mul(g, passing, out=out)
 
 
+def _gathered(g: Tensor, pictures: int, units: Tensor) -> Tensor:
+    """The numbers (K, n) of ``g`` (K × pictures, C, ...) at ``units`` (n,), indices of one class's numbers taken channels last."""
+    last = g.movedim(1, -1)
+    if not last.is_contiguous():  # a padding's inner part: where its numbers lie in memory, instead of a copy of them all
+        shape, steps, channels = (pictures, *last.shape[1:-1]), last.stride(), last.shape[-1]
+        origins = torch.zeros(1, dtype=torch.int64, device=g.device)
+        for length, step in zip(shape, steps, strict=False):
+            origins = (origins[:, None] + step * torch.arange(length, device=g.device)).flatten()
+        place = units // channels
+        units = origins[place] + (units - channels * place) * steps[-1]
+        span = int(origins[-1]) + (channels - 1) * steps[-1] + 1
+        last = last.as_strided((len(g) // pictures, span), (steps[0] * pictures, 1))
+    return last.view(len(g) // pictures, -1).index_select(1, units)
+
+
 def _at_least(values: Tensor, ceiling: float) -> Tensor:
     """Indices of ``values`` (n,) that reach ``ceiling``; numpy finds rare ones several times faster than torch does."""
     if values.device.type == "cpu" and values.dtype in (torch.float32, torch.float64):
@@ -194,7 +203,7 @@ def _at_least(values: Tensor, ceiling: float) -> Tensor:
     return (values >= ceiling).nonzero().squeeze(1)
 
 
-class ApplyAffine(Function):
+class ApplyAffine(ForAllClasses):
     """A layer, and the rectifier behind it if ``gate`` is given: ``value()`` is its output, computed by the caller's own operations.
 
     The gradient of ``tap``, (N, 1, h, w) of zeros, is the layer's bias map Σ_o b'_o g_o, with the constants of saturated units.
@@ -203,51 +212,39 @@ class ApplyAffine(Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, tap: Tensor | None, value: Callable[[], Tensor], affine: Affine, gate: Gate | None) -> Tensor:
-        ctx.affine, ctx.gate, ctx.tapped = affine, gate, tap is not None
+        ctx.for_all_classes = partial(_affine_step, affine, gate, tap is not None)
         return value()
 
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> Any:
-        affine, gate, tapped = ctx.affine, ctx.gate, ctx.tapped
 
-        def step(g: Tensor) -> tuple[Tensor, Tensor]:
-            maps, asked = None, affine if tapped else None
-            if gate is not None:
-                at_output, g = g, workspace.like(g)
-                maps = gate.backward(at_output, g, asked)
-                if maps is not None:
-                    gate.add_saturated(maps, at_output)
-            else:
-                g = g.contiguous(memory_format=torch.channels_last) if g.dim() == 4 else g
-                maps = None if asked is None else asked.bias_map(g)
-            return affine.input_gradient(g), g.new_empty(len(g), 0) if maps is None else maps
-
-        gradient, maps = _ForAllClasses.apply(grads[0], step)
-        return gradient, maps if tapped else None, None, None, None
+def _affine_step(affine: Affine, gate: Gate | None, tapped: bool, g: Tensor) -> tuple[Tensor, Tensor | None]:
+    asked = affine if tapped else None
+    if gate is None:
+        g = g.contiguous(memory_format=torch.channels_last) if g.dim() == 4 else g
+        return affine.input_gradient(g), None if asked is None else asked.bias_map(g)
+    at_output, g = g, workspace.like(g)
+    maps = gate.backward(at_output, g, asked)
+    if maps is not None:
+        gate.add_saturated(maps, at_output)
+    return affine.input_gradient(g), maps
 
 
-class Rectify(Function):
+class Rectify(ForAllClasses):
     """A rectifier that follows no layer directly (after an addition, a concatenation, a pooling). ``tap`` as in :class:`ApplyAffine`."""
 
     @staticmethod
     def forward(ctx: Any, z: Tensor, tap: Tensor | None, value: Callable[[], Tensor], gate: Gate) -> Tensor:
-        ctx.gate, ctx.tapped = gate, tap is not None
+        ctx.for_all_classes = partial(_rectify_step, gate, tap is not None)
         return value()
 
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> Any:
-        gate, tapped = ctx.gate, ctx.tapped
 
-        def step(g: Tensor) -> tuple[Tensor, Tensor]:
-            maps = g.new_zeros(len(g), 1, *(g.shape[2:] if g.dim() == 4 else (1, 1))) if tapped else g.new_empty(len(g), 0)
-            if tapped:
-                gate.add_saturated(maps, g)
-            out = torch.empty_like(g)
-            gate.backward(g, out)
-            return out, maps
-
-        gradient, maps = _ForAllClasses.apply(grads[0], step)
-        return gradient, maps if tapped else None, None, None
+def _rectify_step(gate: Gate, tapped: bool, g: Tensor) -> tuple[Tensor, Tensor | None]:
+    maps = None
+    if tapped:
+        maps = g.new_zeros(len(g), 1, *(g.shape[2:] if g.dim() == 4 else (1, 1)))
+        gate.add_saturated(maps, g)
+    out = torch.empty_like(g, memory_format=torch.channels_last if g.dim() == 4 else torch.contiguous_format)
+    gate.backward(g, out)
+    return out, maps
 
 
 def _constant_map(g: Tensor, constant: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from .backward import workspace
+from .graph import Graph
 from .suitability import check, unwrapped
 from .tape import LayerRecord, Tape
 
@@ -28,6 +29,7 @@ class Recording:
 
     input: Tensor
     output: Tensor
+    graph: Graph
     logits: Tensor
     layers: tuple[LayerRecord, ...]
     rectified: frozenset[str]
@@ -45,11 +47,8 @@ class Recording:
         """
         leaves = [self.input, *(layer.tap for layer in self.layers if layer.tap is not None)]
 
-        def one_class(cotangent: Tensor) -> tuple[Tensor, ...]:
-            return torch.autograd.grad(self.output, leaves, cotangent, retain_graph=True)
-
         with workspace, as_written(self.input.device):
-            gradient, *maps = torch.func.vmap(one_class)(cotangents.to(self.output))
+            gradient, *maps = self.graph.backward(cotangents.to(self.output), leaves)
         return gradient, maps
 
 
@@ -79,34 +78,19 @@ def record(network: nn.Module, x: Tensor, *, tape: Tape | None = None, **options
     if not output.requires_grad:
         raise ValueError("The network's output does not depend on the picture: there is nothing to explain.")
     speaking = [(i, layer) for i, layer in enumerate(tape.layers) if layer.has_bias or i in tape.saturating]
-    reached = _reached(output, [layer.tap for _, layer in speaking])
-    kept = [pair for pair, reach in zip(speaking, reached, strict=True) if reach]
+    # A layer whose batch norm was folded in, or an unused branch, is not on the way.
+    graph = Graph(output)
+    kept = [(i, layer) for i, layer in speaking if graph.reaches(layer.tap)]
     return Recording(
         input=leaf,
         output=output,
+        graph=graph,
         logits=output.detach(),
         layers=tuple(layer for _, layer in kept),
         rectified=frozenset(layer.name for i, layer in kept if i in tape.rectified),
         activations=tape.activations,
         let_through=tuple(dict.fromkeys(tape.outside)),
     )
-
-
-def _reached(output: Tensor, taps: list[Tensor | None]) -> list[bool]:
-    """Which taps the output depends on: a layer whose batch norm was folded in, or an unused branch, is not on the way."""
-    found: set[int] = set()
-    seen: set[Any] = set()
-    stack = [output.grad_fn]
-    while stack:
-        node = stack.pop()
-        if node is None or node in seen:
-            continue
-        seen.add(node)
-        variable = getattr(node, "variable", None)
-        if variable is not None:
-            found.add(id(variable))
-        stack.extend(parent for parent, _ in node.next_functions)
-    return [tap is not None and id(tap) in found for tap in taps]
 
 
 def _forward(network: nn.Module, x: Tensor) -> Any:

@@ -14,6 +14,7 @@ What is recorded (Section 4.1, Eq. 8):
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -103,9 +104,16 @@ class Tape(TorchFunctionMode):
         self._origins: Any = WeakTensorKeyDictionary()
         # A rectifier in place changes its input's values at once; whoever uses that input afterwards means the rectified tensor.
         self._successors: Any = WeakTensorKeyDictionary()
-        self._parameter_names = {id(p): name for name, p in self.network.named_parameters()}
-        self._own = {id(t) for t in (*self.network.parameters(), *self.network.buffers())}
-        self._module_names = {id(m): name for name, m in self.network.named_modules()}
+        self._parameter_names: dict[int, str] = {}
+        self._module_names: dict[int, str] = {}
+        self._own: set[int] = set()
+        for name, module in self.network.named_modules():
+            self._module_names[id(module)] = name
+            self._own.update(id(t) for t in module._buffers.values())
+            for key, parameter in module._parameters.items():
+                self._parameter_names.setdefault(id(parameter), f"{name}.{key}" if name else key)
+        self._own.update(self._parameter_names)
+        self._uses: Counter[str] = Counter()
 
     __hash__ = object.__hash__
 
@@ -222,25 +230,25 @@ class Tape(TorchFunctionMode):
     ) -> Tensor:
         name = self._parameter_name(weight, "conv2d")
         weight, bias = weight.detach(), None if bias is None else bias.detach()
-        stride, dilation = pair(stride), pair(dilation)
-        before, after = convolution_padding(padding, weight.shape[2:], dilation)
-        x = input
+        stride, dilation, kernel = pair(stride), pair(dilation), pair(weight.shape[2:])
+        before, after = convolution_padding(padding, kernel, dilation)
+        x, padded = input, input
         if before != after:
             # torch pads 'same' on the right where the total is odd.
-            input = self._ordinary(F.pad, (input, (before[1], after[1], before[0], after[0])), {})
+            padded = self._ordinary(F.pad, (input, (before[1], after[1], before[0], after[0])), {})
         inner = before if before == after else (0, 0)
-        size, outer = pair(x.shape[2:]), before
         origin = self._origins.get(x)
         if origin is not None and origin.padding is not None:
-            left, _, top, _ = origin.padding
-            size, outer = pair(origin.source.shape[2:]), (before[0] + top, before[1] + left)
-        kernel = pair(weight.shape[2:])
-        affine = Affine(weight, bias, input.shape, stride=stride, padding=inner, dilation=dilation, groups=groups)
-        window = Window(size, output_size(input.shape, kernel, stride, inner, dilation), kernel, stride, outer, dilation)
-        tap = self._tap(input, window.output_size)
+            left, right, top, bottom = origin.padding
+            x, before, after = origin.source, (before[0] + top, before[1] + left), (after[0] + bottom, after[1] + right)
+        # Padding alike on both sides is the convolution's own; the gradient of the padded map need not be made.
+        source, own = (x, before) if before == after else (padded, inner)
+        affine = Affine(weight, bias, source.shape, stride=stride, padding=own, dilation=dilation, groups=groups)
+        size = output_size(padded.shape, kernel, stride, inner, dilation)
+        window = Window(pair(x.shape[2:]), size, kernel, stride, before, dilation)
         taps = weight.shape[1] * kernel[0] * kernel[1]
-        record = LayerRecord(self._unique(name), "conv", affine, window, tap, bias is not None, len(weight), taps)
-        return self.affine(input, lambda: func(input.detach(), weight, bias, stride, inner, dilation, groups), record)
+        record = LayerRecord(self._unique(name), "conv", affine, window, self._tap(source, size), bias is not None, len(weight), taps)
+        return self.affine(source, lambda: func(padded.detach(), weight, bias, stride, inner, dilation, groups), record)
 
     def linear(self, func: Any, input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         if weight.dim() != 2:
@@ -274,8 +282,8 @@ class Tape(TorchFunctionMode):
         mean, var = running_mean.detach(), running_var.detach()
         gamma = torch.ones_like(mean) if weight is None else weight.detach()
         beta = torch.zeros_like(mean) if bias is None else bias.detach()
-        scale = gamma / torch.sqrt(var + eps)
-        shift = beta - mean * scale
+        scale = gamma * torch.rsqrt(var + eps)
+        shift = torch.addcmul(beta, mean, scale, value=-1)
 
         def forward() -> Tensor:
             return F.batch_norm(input.detach(), mean, var, gamma, beta, False, 0.0, eps)
@@ -351,8 +359,8 @@ class Tape(TorchFunctionMode):
 
     def _unique(self, name: str) -> str:
         """A layer that runs again (a reused module) is another layer: ``name#2``."""
-        uses = 1 + sum(1 for layer in self.layers if layer.name.partition("#")[0] == name)
-        return name if uses == 1 else f"{name}#{uses}"
+        self._uses[name] += 1
+        return name if self._uses[name] == 1 else f"{name}#{self._uses[name]}"
 
     def _caller(self) -> str:
         """The name of the innermost module whose ``forward`` is running, for layers and errors that no parameter names."""

@@ -1,0 +1,180 @@
+"""Autograd's graph of one forward pass, walked once for many classes.
+
+Autograd carries several gradients through one graph by ``vmap``, at a price: every node is interpreted in Python, elementwise steps run
+over copies of activations that all classes share, and paddings and maxima copy whole maps. Here the walk is our own. The operations
+whose backward rule the theory changes (:class:`trgbp_core.backward.ForAllClasses`) receive all classes as one ordinary batch; additions,
+paddings and maxima, which a gradient passes without arithmetic, cost next to nothing; every other node is called under ``vmap``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+Node = Any  # torch.autograd.graph.Node, or the context of a torch.autograd.Function
+Gradients = list["Tensor | None"]
+
+
+@dataclass
+class _Arrived:
+    """A gradient on its way, (K, ...); ``fresh`` if nobody else holds its memory, so that another may be added in place."""
+
+    value: Tensor
+    fresh: bool
+
+    def add(self, other: _Arrived) -> None:
+        if self.fresh:
+            self.value.add_(other.value)
+        elif other.fresh:
+            self.value, self.fresh = other.value.add_(self.value), True
+        else:
+            self.value, self.fresh = self.value + other.value, True
+
+
+class Graph:
+    """What ``output`` was computed from.
+
+    Args:
+        output: a tensor with a gradient function; the graph is kept as long as this object is.
+    """
+
+    def __init__(self, output: Tensor) -> None:
+        self._root, self._output_index = output.grad_fn, output.output_nr
+        self._order = _ordered(self._root)
+        self._leaves = {id(node.variable) for node in self._order if hasattr(node, "variable")}
+
+    def reaches(self, leaf: Tensor | None) -> bool:
+        """Does the output depend on ``leaf``?"""
+        return id(leaf) in self._leaves
+
+    @torch.no_grad()
+    def backward(self, cotangents: Tensor, leaves: Iterable[Tensor]) -> list[Tensor]:
+        """The gradients (K, ...) at ``leaves`` for ``cotangents``, (K, ...) at the output; the graph can be walked again."""
+        arrived: dict[Node, dict[int, _Arrived]] = {self._root: {self._output_index: _Arrived(cotangents, False)}}
+        found: dict[int, Tensor] = {}
+        for node in self._order:
+            gradients = arrived.pop(node, None)
+            if gradients is None:
+                continue
+            if hasattr(node, "variable"):
+                found[id(node.variable)] = gradients[0].value
+                continue
+            given = [gradients[i].value if i in gradients else None for i in range(len(node._input_metadata))]
+            del gradients
+            results, fresh = _back(node, given, len(cotangents))
+            del given
+            for (parent, index), result in zip(node.next_functions, results, strict=False):
+                if parent is None or result is None:
+                    continue
+                new, there = _Arrived(result, fresh), arrived.setdefault(parent, {})
+                if index in there:
+                    there[index].add(new)
+                else:
+                    there[index] = new
+            del results
+        return [found[id(leaf)] if id(leaf) in found else leaf.new_zeros(len(cotangents), *leaf.shape) for leaf in leaves]
+
+
+def _ordered(root: Node) -> list[Node]:
+    """All nodes, each before those that it hands its gradients to."""
+    waiting = {root: 0}
+    stack = [root]
+    while stack:
+        for parent, _ in stack.pop().next_functions:
+            if parent is not None:
+                if parent not in waiting:
+                    waiting[parent] = 0
+                    stack.append(parent)
+                waiting[parent] += 1
+    order, ready = [], [root]
+    while ready:
+        node = ready.pop()
+        order.append(node)
+        for parent, _ in node.next_functions:
+            if parent is not None:
+                waiting[parent] -= 1
+                if not waiting[parent]:
+                    ready.append(parent)
+    return order
+
+
+def _back(node: Node, given: Gradients, classes: int) -> tuple[Gradients, bool]:
+    """What ``node`` hands to those before it, and whether that memory is nobody else's."""
+    step = getattr(node, "for_all_classes", None)
+    first = given[0]
+    if step is not None and first is not None:
+        results = step(first.flatten(0, 1))
+        passed_on = results[0].data_ptr() == first.data_ptr()
+        return [None if r is None else r.unflatten(0, (classes, -1)) for r in results], not passed_on
+    special = _SPECIAL.get(node.name())
+    if special is not None and first is not None:
+        result = special(node, first)
+        if result is not None:
+            return result
+    return _under_vmap(node, given, classes), False
+
+
+def _under_vmap(node: Node, given: Gradients, classes: int) -> Gradients:
+    """One of autograd's own nodes, or somebody's ``Function``, for every class at once."""
+    call = node if callable(node) else node.apply
+    shapes = [None if parent is None else parent._input_metadata[index].shape for parent, index in node.next_functions]
+    present = [g if g is not None else _zeros(node, i, given, classes) for i, g in enumerate(given)]
+    filled: list[bool] = []
+
+    def one_class(*gradients: Tensor) -> tuple[Tensor, ...]:
+        results = call(*gradients)
+        results = results if isinstance(results, tuple) else (results,)
+        filled[:] = [r is not None and s is not None for r, s in zip(results, shapes, strict=False)]
+        # An operand that was broadcast receives the sum of what its copies receive, as from autograd's engine.
+        return tuple(r.sum_to_size(s) for r, s, wanted in zip(results, shapes, filled, strict=False) if wanted)
+
+    results = iter(torch.func.vmap(one_class)(*present))
+    return [next(results) if wanted else None for wanted in filled]
+
+
+def _zeros(node: Node, index: int, given: Gradients, classes: int) -> Tensor:
+    like = next(g for g in given if g is not None)
+    return like.new_zeros(classes, *node._input_metadata[index].shape)
+
+
+# -- operations that a gradient passes without arithmetic --------------------------------------------------------------------------------
+
+
+def _addition(node: Node, g: Tensor) -> tuple[Gradients, bool] | None:
+    shapes = [parent._input_metadata[index].shape for parent, index in node.next_functions if parent is not None]
+    if node._saved_alpha != 1 or any(tuple(shape) != tuple(g.shape[1:]) for shape in shapes):
+        return None
+    return [g] * len(node.next_functions), False
+
+
+def _padding(node: Node, g: Tensor) -> tuple[Gradients, bool] | None:
+    """The inner part, as a view."""
+    pad = list(node._saved_pad)
+    if min(pad) < 0:
+        return None
+    for dim, (before, after) in enumerate(zip(pad[::2], pad[1::2], strict=True), start=1):
+        g = g.narrow(-dim, before, g.shape[-dim] - before - after)
+    return [g], False
+
+
+def _maximum(node: Node, g: Tensor) -> tuple[Gradients, bool] | None:
+    """Class by class, straight into place; all at once, a copy of the pooled map would be made for each class."""
+    x, where = node._saved_self, node._saved_result1
+    if x.dim() != 4:
+        return None
+    result = g.new_empty(len(g), len(x), *x.shape[2:], x.shape[1]).movedim(-1, 2)
+    geometry = node._saved_kernel_size, node._saved_stride, node._saved_padding, node._saved_dilation, node._saved_ceil_mode
+    for one, into in zip(g, result, strict=True):
+        torch.ops.aten.max_pool2d_with_indices_backward.grad_input(one, x, *geometry, where, grad_input=into)
+    return [result], True
+
+
+_SPECIAL: dict[str, Callable[[Node, Tensor], tuple[Gradients, bool] | None]] = {
+    "AddBackward0": _addition,
+    "ConstantPadNdBackward0": _padding,
+    "MaxPool2DWithIndicesBackward0": _maximum,
+}
