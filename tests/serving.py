@@ -26,13 +26,13 @@ def served(log: Path, *program: str, environment: Mapping[str, str] | None = Non
         server = subprocess.Popen(command, cwd=ROOT, stdout=out, stderr=subprocess.STDOUT, env={**os.environ, **(environment or {})})
     url = f"http://127.0.0.1:{port}/"
     try:
-        for _ in range(240):
+        for _ in range(2400):
             assert server.poll() is None, log.read_text()
             try:
                 urllib.request.urlopen(url, timeout=2).close()
                 break
             except OSError:
-                time.sleep(0.5)
+                time.sleep(0.05)
         else:
             raise AssertionError(f"the page did not come up: {log.read_text()}")
         yield url
