@@ -73,6 +73,7 @@ def record(network: nn.Module, x: Tensor, *, tape: Tape | None = None, **options
         leaf = x.detach().clone(memory_format=torch.channels_last).requires_grad_()
         # The network may write to its input; view_as would give a batch of one a stride that later operations take for another layout.
         view = torch.ops.aten.alias(leaf)
+        tape.picture = view
         with tape, as_written(x.device):
             output = _logits(_forward(network, view))
     if not output.requires_grad:

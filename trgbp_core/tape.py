@@ -87,6 +87,8 @@ class Tape(TorchFunctionMode):
         guided: Eq. 4 at rectifiers, or the ordinary gradient.
         layer_maps: note bias-carrying layers.
         strict: refuse operations that the theory does not cover; otherwise they keep their ordinary gradient and are listed.
+
+    ``picture`` is what the network is called with, as :func:`record` sets it.
     """
 
     network: nn.Module
@@ -98,6 +100,7 @@ class Tape(TorchFunctionMode):
     saturating: set[int] = field(default_factory=set)
     outside: list[str] = field(default_factory=list)
     activations: int = 0
+    picture: Tensor | None = None
 
     def __post_init__(self) -> None:
         super().__init__()

@@ -162,7 +162,7 @@ class RelevanceTape(RuleTape):
     def _box(self, x: Tensor) -> tuple[Tensor, Tensor] | None:
         if self.first_rule is None:
             return None
-        if not x.is_leaf:
+        if x is not self.picture:
             return self._boxes.get(x)
         x = x.detach()
         if self.bounds is None:
