@@ -1,11 +1,15 @@
-"""Every architecture of the zoo, each with the smallest picture that it takes, for tests that go through all of them."""
+"""Every architecture of the zoo, each with the smallest picture that it takes, and its refusals, for tests that go through all of them."""
 
 from __future__ import annotations
 
+import functools
+
+import pytest
 import torch
 from torch import Tensor, nn
 
-from trgbp_core import available_models, load_model
+from trgbp_core import ModelError, available_models, load_model
+from trgbp_core.models import Zoo
 
 ARCHITECTURES = [entry.name for entry in available_models() if "@" not in entry.name]
 """One name an architecture; further weights of the same (``resnet50@IMAGENET1K_V2``) are the same network."""
@@ -50,3 +54,17 @@ def picture(name: str, count: int = 1, dtype: torch.dtype = torch.float64) -> Te
     """Normal numbers, (count, 3, side, side)."""
     side = SIDES.get(name, SIDE)
     return torch.randn(count, 3, side, side, generator=torch.Generator().manual_seed(0), dtype=dtype)
+
+
+@functools.cache
+def embedded() -> Zoo:
+    return load_model("efficientnet_lite0")
+
+
+def refused(name: object, error: type[Exception] = ModelError, **options: object) -> str:
+    """The sentence with which ``load_model`` refuses."""
+    with pytest.raises(error) as caught:
+        load_model(name, **options)  # type: ignore[arg-type]
+    print(caught.value)
+    assert str(caught.value).endswith((".", "?"))
+    return str(caught.value)
