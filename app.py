@@ -17,7 +17,7 @@ from trgbp_core import endpoints, page
 from trgbp_core.explorer import DEFAULT_MODEL, NETWORK_BYTES, Explorer
 from trgbp_core.memory import keep_freed_memory
 from trgbp_core.models import ModelCache, Zoo
-from trgbp_core.own import named
+from trgbp_core.own import first_choice, named
 from trgbp_core.tabs import TABS, Room
 from trgbp_core.tabs.side import Side
 
@@ -60,10 +60,14 @@ def launch(argv: Sequence[str] = (), *, models: Mapping[str, Zoo] | None = None,
     parser.add_argument("--port", type=int, help="port (default: the first free one from 7860)")
     parser.add_argument("--share", action="store_true", help="also serve the page through a public link of Gradio's")
     parser.add_argument("--model", default=DEFAULT_MODEL, help=f"the network that is chosen first (default {DEFAULT_MODEL})")
+    parser.add_argument("--weights", type=Path, metavar="FILE", help="its weights: safetensors, or a checkpoint of plain tensors")
     arguments = parser.parse_args(argv)
-    explorer = Explorer(ModelCache(NETWORK_BYTES, own=named(models)))
-    if arguments.model not in [entry.name for entry in explorer.entries()]:
-        parser.error(f"there is no network {arguments.model!r}; `python -m trgbp_core models` lists them")
+    own = named(models)
+    try:
+        own |= first_choice(arguments.model, arguments.weights, own)
+    except ValueError as error:
+        parser.error(f"{error} `python -m trgbp_core models` lists the networks.")
+    explorer = Explorer(ModelCache(NETWORK_BYTES, own=own))
     keep_freed_memory()
     demo = build(explorer, arguments.model)
     demo.queue(default_concurrency_limit=2, max_size=64)

@@ -1,8 +1,9 @@
-"""One running page for all tests that need it."""
+"""What tests share: one running page, and a machine that has nothing."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -14,3 +15,13 @@ def page_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of ``python app.py``, started as the README says."""
     with served(tmp_path_factory.mktemp("app") / "log.txt", "app.py") as url:
         yield url
+
+
+@pytest.fixture
+def nothing_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine without weights and without network."""
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("TRGBP_MODEL_DIR", raising=False)
+    monkeypatch.setenv("TRGBP_WEIGHTS_URL", "http://127.0.0.1:9")  # the discard port: nobody listens
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    monkeypatch.setattr("trgbp_core.downloads.PAUSE_SECONDS", 0.01)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 import torch
-from torch import nn
+import torch.nn.functional as F
+from torch import Tensor, nn
 
 from trgbp_core import TRGBP
 from trgbp_core.cascade import cascade, layer_groups
@@ -21,6 +22,59 @@ def test_the_cascade_runs_from_the_logits_to_the_first_convolution_and_groups_ba
     assert len(embedded) == 50
     assert embedded[0] == ("_conv_stem", "_bn0")
     assert embedded[-1] == ("_fc",)
+
+
+class Backwards(nn.Module):
+    """Defines its layers in another order than it runs them, one of them twice and one never, and a rectifier between layer and norm."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.head = nn.Linear(8, 5)
+        self.aside = nn.Linear(8, 5)
+        self.late_norm, self.late = nn.BatchNorm2d(8), nn.Conv2d(8, 8, 3, padding=1, bias=False)
+        self.scale = nn.Parameter(torch.full((8, 1, 1), 1.5))
+        self.twice = nn.Conv2d(8, 8, 3, padding=1)
+        self.lone = nn.BatchNorm2d(8)
+        self.norm, self.stem = nn.BatchNorm2d(8), nn.Conv2d(3, 8, 3, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        assert self.head.weight.dtype == x.dtype, "asked for its type, not used"
+        x = self.norm(self.stem(x)).relu()
+        x = self.twice(x).relu()
+        x = self.lone(F.relu_(self.twice(x))) * self.scale
+        x = F.relu(self.late_norm(self.late(x)))
+        return self.head(x.mean((2, 3)))
+
+
+def test_with_a_picture_the_cascade_follows_the_order_of_execution_whatever_the_order_of_definition() -> None:
+    network, x = randomise(Backwards()), picture()
+    executed = [("stem", "norm"), ("twice",), ("lone",), ("",), ("late", "late_norm"), ("head",)]
+    assert layer_groups(network, x) == executed
+    assert layer_groups(network) != executed
+    stages = list(cascade(network, x=x))
+    assert [stage.name for stage in stages] == ["head", "late", "Backwards", "lone", "twice", "stem"]
+    trained = dict(network.named_parameters())
+    for stage in stages:
+        random = {name for group in executed[len(executed) - stage.index :] for name in group}
+        for name, parameter in stage.network.named_parameters():
+            assert torch.equal(parameter, trained[name]) == (name.rpartition(".")[0] not in random), (stage.name, name)
+
+
+def test_recording_the_order_leaves_the_network_as_it_is() -> None:
+    network = randomise(Backwards()).train()
+    before, random = {name: t.clone() for name, t in network.state_dict().items()}, torch.get_rng_state()
+    layer_groups(network, picture())
+    assert all(torch.equal(t, before[name]) for name, t in network.state_dict().items())
+    assert all(t.grad is None and t.requires_grad for t in network.parameters())
+    assert torch.equal(torch.get_rng_state(), random)
+    assert network.training
+
+
+def test_a_network_without_parameters_and_a_picture_that_does_not_fit_get_a_sentence() -> None:
+    with pytest.raises(ValueError, match="nothing to randomise"):
+        next(cascade(nn.Sequential(nn.ReLU(), nn.Flatten())))
+    with pytest.raises(ValueError, match="cannot read an input"):
+        next(cascade(randomise(Residual()), x=picture(1, 4, 32, 32)))
 
 
 @pytest.mark.parametrize("mode", ["gaussian", "reset"])

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from trgbp_core import downloads
-from trgbp_core.downloads import Speedometer, fetch
+from trgbp_core.downloads import fetch
 from trgbp_core.flights import Cancelled
 from trgbp_core.weights import WeightsError
 
@@ -277,21 +277,3 @@ def test_damaged_offline_weights_are_refused_and_a_damaged_cache_is_renewed(serv
     monkeypatch.setenv("TRGBP_MODEL_DIR", str(tmp_path))
     (tmp_path / FILENAME).write_bytes(CONTENT[:-1])
     assert "damaged" in refused()
-
-
-def test_the_speed_is_that_of_the_last_seconds(monkeypatch):
-    now = 0.0
-    monkeypatch.setattr(downloads.time, "monotonic", lambda: now)
-    meter = Speedometer(seconds=5)
-    assert meter(0, 1000) == 0
-    for second in range(1, 11):
-        now = float(second)
-        meter(10 * second, 1000)
-    assert meter.speed == pytest.approx(10)
-    assert meter.remaining == pytest.approx(90)
-    for second in range(11, 21):
-        now = float(second)
-        meter(100 + 50 * (second - 10), 1000)
-    assert meter.speed == pytest.approx(50)
-    now = 21.0
-    assert meter(0, 1000) == 0, "begun anew"

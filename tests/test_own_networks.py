@@ -21,7 +21,7 @@ from trgbp_core.suitability import UnsuitableNetwork, unwrapped
 
 from .comparison import completeness_gap
 from .nets import Functional, picture, randomise
-from .test_models import photo
+from .pictures import photo
 
 EXACT = 1e-9  # float64: what remains is summation order
 
@@ -273,7 +273,8 @@ def test_given_networks_stay_whatever_is_loaded_and_are_neither_copied_nor_chang
         (lambda: own_model(small(), "abcdefg"), "list of as many labels"),
         (lambda: own_model(small(rectifier=nn.SiLU), list("abcdefg")), "silu"),
         (lambda: own_model(small(channels=1), list("abcdefg")), "cannot read an input"),
-        (lambda: own_model(small().double(), list("abcdefg")), "same type"),
+        (lambda: own_model(small().double(), list("abcdefg")), r"float64.*give network.float\(\).cpu\(\)"),
+        (lambda: own_model(small().to("meta"), list("abcdefg")), "on meta"),
         (lambda: own_model("resnet50", list("abcdefg")), "torch.nn.Module"),  # type: ignore[arg-type]
         (lambda: named({EMBEDDED: digits()}), "cannot be the name"),
         (lambda: named({" ": digits()}), "cannot be the name"),

@@ -27,7 +27,7 @@ from trgbp_core.similarity import ssim, unit_range
 from . import zoo
 from .guided_reference import guided_gradient
 from .nets import Residual, picture, randomise
-from .test_models import photo
+from .pictures import photo
 
 network = cache(zoo.network)
 

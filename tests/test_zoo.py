@@ -13,7 +13,7 @@ from trgbp_core.cascade import layer_groups
 
 from .comparison import completeness_gap
 from .guided_reference import guided_gradient
-from .zoo import ARCHITECTURES, DEPTHS, network, picture
+from .zoo import ARCHITECTURES, DEPTHS, PROJECTIONS, network, picture
 
 WEIGHTED = (nn.Conv2d, nn.Linear)
 
@@ -60,6 +60,18 @@ def reference(name: str, network: nn.Module, x: Tensor, k: int) -> Tensor:
         return GuidedBackprop(network).attribute(x.clone().requires_grad_(), k).detach()
 
 
+def ordered_from_logits_to_first_convolution(net: nn.Module, x: Tensor, weighted: list[str]) -> None:
+    groups = layer_groups(net, x)
+    assert [layer for group in groups for layer in group if layer in weighted] == weighted
+    assert {layer for group in groups for layer in group} == {name.rpartition(".")[0] for name, _ in net.named_parameters()}
+    lone = [group[0] for group in groups if group[0] not in weighted]
+    assert bool(lone) == ("densenet" in str(type(net)).lower()), "batch norms that follow no convolution are layers too"
+    if not lone:
+        assert groups == layer_groups(net), "defined in the order in which they run"
+    for first in (next(iter(cascade(net))), next(iter(cascade(net, x=x)))):
+        assert first.name == weighted[-1] == groups[-1][0]
+
+
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_every_architecture_is_complete_layered_as_published_and_guided_as_elsewhere(name: str) -> None:
     net, x = network(name), picture(name)
@@ -72,14 +84,8 @@ def test_every_architecture_is_complete_layered_as_published_and_guided_as_elsew
     # torchvision's networks that were trained on (−1, 1) first move the picture's three colours there: constants that no layer holds.
     assert len(guided.layers) - len(layers) == (3 if getattr(net, "transform_input", False) else 0)
     weighted = weighted_layers(net)
-    if name in DEPTHS:
-        assert len([layer for layer in weighted if "downsample" not in layer]) == DEPTHS[name]
-
-    groups = [group[0] for group in layer_groups(net)]
-    if not name.startswith("densenet"):  # whose lone batch norms are layers too
-        assert groups == weighted
-    assert [layer for layer in groups if layer in weighted] == weighted
-    assert next(iter(cascade(net))).name == weighted[-1]
+    assert len([layer for layer in weighted if not any(part in layer for part in PROJECTIONS)]) == DEPTHS[name]
+    ordered_from_logits_to_first_convolution(net, x, weighted)
 
     complete = completeness_gap(ordinary, x)
     theirs = reference(name, net, x, k)

@@ -42,7 +42,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     patterns.add_argument("images", type=Path, metavar="IMAGES")
     patterns.add_argument("--out", type=Path, required=True, metavar="FILE")
-    patterns.add_argument("--model", default="efficientnet_lite0")
+    _network(patterns)
     sanity = _command(commands, "cascade", _cascade, "randomise layer by layer; print how the maps follow, and what theory predicted")
     _asked(sanity)
     sanity.add_argument("--seeds", type=int, default=5, help="draws for the fully randomised network (default 5)")
@@ -64,19 +64,29 @@ def _command(commands: Any, name: str, run: Any, help: str) -> argparse.Argument
 
 def _asked(command: argparse.ArgumentParser) -> None:
     command.add_argument("picture", metavar="PICTURE")
-    command.add_argument("--model", default="efficientnet_lite0", help="a network of `models` (default efficientnet_lite0)")
+    _network(command)
     command.add_argument("--class", dest="wanted", default=None, metavar="K|NAME", help="the class to explain (default: the best)")
     command.add_argument("--out", type=Path, default=Path("out"), help="folder to write to (default out)")
+
+
+def _network(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--model", default="efficientnet_lite0", help="a network of `models` (default efficientnet_lite0)")
+    command.add_argument("--weights", type=Path, metavar="FILE", help="its weights: safetensors, or a checkpoint of plain tensors")
 
 
 def _question(arguments: argparse.Namespace) -> Any:
     from . import images
     from .explorer import Explorer
     from .memory import keep_freed_memory
+    from .models import ModelCache
+    from .own import with_weights
+    from .speed import on_terminal
 
     keep_freed_memory()
-    explorer = Explorer()
-    question = explorer.ask(images.read(arguments.picture), arguments.model)
+    picture = images.read(arguments.picture)
+    explorer = Explorer(ModelCache(own=with_weights(arguments.model, arguments.weights)))
+    with on_terminal(arguments.model) as progress:
+        question = explorer.ask(picture, arguments.model, progress=progress)
     return explorer, question, explorer.find_class(question, arguments.wanted)
 
 
@@ -136,9 +146,11 @@ def _patterns(arguments: argparse.Namespace) -> None:
     from . import images
     from .baselines.signals import fit_patterns
     from .models import load_model
+    from .speed import on_terminal
 
     files = sorted(file for file in arguments.images.iterdir() if file.is_file())
-    zoo, batch = load_model(arguments.model), 16
+    with on_terminal(arguments.model) as progress:
+        zoo, batch = load_model(arguments.model, weights=arguments.weights, progress=progress), 16
 
     def pictures() -> Iterator[torch.Tensor]:
         waiting = []
@@ -175,21 +187,12 @@ def _cascade(arguments: argparse.Namespace) -> None:
 
 
 def _models(arguments: argparse.Namespace) -> None:
-    from .models import available_models, fetch
+    from . import listing
 
-    for name in arguments.fetch or ():
-        fetch(name)
-        print(f"{name}: ready", flush=True)
-    if not arguments.fetch:
-        print("| name | network | input | parameters | top-1 | weights | licence |\n|---|---|---:|---:|---:|---|---|")
-        for e in available_models():
-            where = "embedded" if e.embedded else "on this machine" if e.available else f"download, {e.download_size / 1e6:.0f} MB"
-            size, count = f"{e.input_size}×{e.input_size}", f"{e.parameters / 1e6:.1f} M"
-            print(f"| `{e.name}` | {e.title} | {size} | {count} | {_per_cent(e.accuracy)} | {where} | {e.licence} |")
-
-
-def _per_cent(accuracy: float | None) -> str:
-    return "–" if accuracy is None else f"{accuracy:.1f} %"
+    if arguments.fetch:
+        listing.fetch_all(arguments.fetch)
+    else:
+        print(listing.table())
 
 
 def _bench(arguments: argparse.Namespace) -> None:

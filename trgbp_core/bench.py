@@ -17,6 +17,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from . import models
 from .baselines import METHODS, NotApplicable
 from .recording import record
+from .speed import on_terminal
 from .trgbp import TRGBP, one_hot
 
 NETWORKS = ("random:resnet50", "random:vgg16", "efficientnet_lite0")
@@ -44,7 +45,8 @@ def gemm_rate(repeats: int = 5) -> float:
 
 def bench_network(name: str, repeats: int) -> dict[str, float]:
     """Forward pass, explanation of 5 classes with all layers, and their guided gradients alone, for one network."""
-    zoo = models.load_model(name)
+    with on_terminal(name) as progress:
+        zoo = models.load_model(name, progress=progress)
     x = _example(zoo)
     explainer, classes = TRGBP(zoo.network), torch.arange(CLASSES)[:, None]
     top = explainer.record(x).top5
@@ -100,7 +102,8 @@ def bench(networks: Iterable[str] = NETWORKS, *, repeats: int = 10, threads: int
 def bench_methods(name: str = "efficientnet_lite0", *, repeats: int = 3, threads: int = 2) -> str:
     """The table of ``bench --methods``: every method's time for one map, in forward passes of the same network in the same run."""
     torch.set_num_threads(threads)
-    zoo = models.load_model(name)
+    with on_terminal(name) as progress:
+        zoo = models.load_model(name, progress=progress)
     x = _example(zoo)
     lines = [f"{name}, {threads} threads, medians of {repeats}", "", "| method | ÷ one forward pass |", "|---|---:|"]
     for key, method in METHODS.items():

@@ -15,6 +15,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from .execution import executed_layers
 from .suitability import unwrapped
 
 Mode = Literal["gaussian", "reset"]
@@ -32,11 +33,21 @@ class Stage:
     network: nn.Module
 
 
-def layer_groups(network: nn.Module) -> list[tuple[str, ...]]:
+def layer_groups(network: nn.Module, x: Tensor | None = None) -> list[tuple[str, ...]]:
     """The layers to randomise, first to last, as module names: a convolution or linear layer with the batch norm behind it.
 
-    The order is the one in which the modules were defined, which is the order of execution in every network of the zoo.
+    Args:
+        x: a picture, (1, C, H, W). With it the order is that of execution, and what does not run is left out: see
+            :func:`execution.executed_layers`. Without it the order is the one in which the modules were defined; in every network of the
+            zoo the two are one.
+
+    Raises:
+        ValueError: the network cannot read ``x``.
     """
+    return executed_layers(network, x) if x is not None else _defined_layers(network)
+
+
+def _defined_layers(network: nn.Module) -> list[tuple[str, ...]]:
     groups: list[tuple[str, ...]] = []
     previous: nn.Module | None = None
     for name, module in network.named_modules():
@@ -51,7 +62,7 @@ def layer_groups(network: nn.Module) -> list[tuple[str, ...]]:
     return groups
 
 
-def cascade(network: nn.Module, *, seed: int = 0, mode: Mode = "gaussian") -> Iterator[Stage]:
+def cascade(network: nn.Module, *, seed: int = 0, mode: Mode = "gaussian", x: Tensor | None = None) -> Iterator[Stage]:
     """Randomise ``network`` layer by layer, cumulatively.
 
     Args:
@@ -60,19 +71,22 @@ def cascade(network: nn.Module, *, seed: int = 0, mode: Mode = "gaussian") -> It
         mode: ``gaussian`` draws every learnable tensor from N(0, r²), r the trained tensor's root mean square: the zero-mean Gaussian
             weights of Theorem 1. ``reset`` initialises anew as torch does; it sets the biases of batch norms to zero, so that the R^l of
             layers with batch norm vanish.
+        x: a picture, (1, C, H, W), for the order in which the layers run; without it, that in which they were defined.
 
     Yields:
         one :class:`Stage` a layer, logits first, ``index`` 1..L.
 
     Raises:
-        ValueError: an unknown mode, or a negative seed.
+        ValueError: an unknown mode, a negative seed, a network without parameters, or an ``x`` that it cannot read.
     """
     if mode not in MODES:
         raise ValueError(f"mode is one of {', '.join(MODES)}, not {mode!r}.")
     if not 0 <= seed < 2**31:
         raise ValueError(f"A seed is a whole number from 0 to {2**31 - 1}, not {seed}.")
     network = unwrapped(network)
-    groups = layer_groups(network)
+    groups = layer_groups(network, x)
+    if not groups:
+        raise ValueError("The network has no parameters: there is nothing to randomise.")
     modules = dict(network.named_modules())
     drawn: dict[str, dict[str, Tensor]] = {}
     for index, group in enumerate(reversed(groups), start=1):

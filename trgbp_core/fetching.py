@@ -7,10 +7,10 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from .downloads import Speedometer
 from .explorer import Explorer
 from .flights import Cancelled
 from .models import Entry
+from .speed import Speedometer
 
 TELL_SECONDS = 0.4
 TWICE_SECONDS = 0.3
@@ -108,8 +108,5 @@ class _Wish:
             yield Step(f"{entry.title} is ready.", ready=True)
 
     def _told(self, speed: Speedometer) -> str:
-        entry = self.entry
-        now, total = self.progress
-        rate = speed(now, total or entry.download_size)
-        share = f"{now / 1e6:.1f} of {(total or entry.download_size) / 1e6:.1f} MB, {rate / 1e6:.1f} MB/s"
-        return f"Downloading {entry.title}: {share} …"
+        done, total = self.progress
+        return f"Downloading {self.entry.title}: {speed.told(done, total or self.entry.download_size)} …"

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import torch
 from PIL import Image
@@ -121,6 +122,8 @@ def load_model(
     with torch.inference_mode(False):
         plain = name.removeprefix(RANDOM + ":") if isinstance(name, str) else name
         chosen = catalogue.entry(plain)
+        if plain != name and weights not in (None, RANDOM):
+            raise ModelError(f"{name} has seeded noise for weights; with a weights file the network is called {plain}.")
         if weights == RANDOM or plain != name:
             return _random(chosen)
         if weights is None and chosen.load is not None:
@@ -129,8 +132,15 @@ def load_model(
         network = random_weights.uninitialised(chosen.build)
         adopt(network, read(path), path.name)
         if weights is not None:
-            chosen = replace(chosen, source=f"file {path.name}", accuracy=None, embedded=False)
+            title = f"{chosen.title}, {path.name}"
+            chosen = at_hand(chosen, title=title, source=f"file {path.name}", licence="its owner's", accuracy=None)
         return _zoo(chosen, network)
+
+
+def at_hand(entry: Entry, **changes: Any) -> Entry:
+    """What is known of a network that is in memory already, so that nothing is left to download."""
+    nothing: dict[str, Any] = {"download_size": 0, "embedded": False, "url": "", "sha256": "", "local": None, "load": None}
+    return replace(entry, **nothing, **changes)
 
 
 def fetch(name: str, *, progress: Progress | None = None, cancel: Cancel | None = None) -> Path:
@@ -161,23 +171,15 @@ def _random(chosen: Entry) -> Zoo:
     network = random_weights.uninitialised(chosen.build, clear=True)
     # timm's networks may insist on their own size.
     random_weights.randomise(network, size=random_weights.CALIBRATION_SIZE if chosen.load is None else chosen.input_size)
-    noise = replace(
-        chosen,
-        name=f"{RANDOM}:{chosen.name}",
-        title=f"{chosen.title}, random weights",
-        source="seeded noise",
-        accuracy=None,
-        download_size=0,
-        embedded=False,
-        url="",
-        sha256="",
-        load=None,
-    )
+    name, title = f"{RANDOM}:{chosen.name}", f"{chosen.title}, random weights"
+    noise = at_hand(chosen, name=name, title=title, source="seeded noise", accuracy=None)
     return _zoo(noise, network)
 
 
 def _load_foreign(chosen: Entry, progress: Progress | None, cancel: Cancel | None) -> Zoo:
     """timm downloads by itself, with its own retries; in a thread of its own, so that nobody has to wait for it to give up."""
+    # Asked before anything is downloaded: a network outside the theory would be fetched in vain.
+    _classes(chosen, random_weights.uninitialised(chosen.build, clear=True))
 
     def work(flight: Flight[nn.Module]) -> nn.Module:
         return random_weights.uninitialised(chosen.load)  # type: ignore[arg-type]
@@ -191,7 +193,7 @@ def _load_foreign(chosen: Entry, progress: Progress | None, cancel: Cancel | Non
             f"timm cannot get the weights of {chosen.name}. Without network use the embedded network efficientnet_lite0, "
             "or give a weights file."
         ) from error
-    return _zoo(chosen, network)
+    return _zoo(at_hand(chosen), network)
 
 
 def _zoo(chosen: Entry, network: nn.Module) -> Zoo:
@@ -261,8 +263,8 @@ class ModelCache:
 
     @property
     def entries(self) -> tuple[Entry, ...]:
-        """What can be asked for: the given networks, then the zoo."""
-        return (*(zoo.entry for zoo in self._own.values()), *available_models())
+        """What can be asked for: the given networks, then the zoo; one of the zoo's that was given with other weights is itself no more."""
+        return (*(zoo.entry for zoo in self._own.values()), *(e for e in available_models() if e.name not in self._own))
 
     @property
     def bytes(self) -> int:

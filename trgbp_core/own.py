@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+import torch
 from torch import Tensor, nn
 
 from . import catalogue
 from .catalogue import Entry, ModelError
-from .models import Zoo
+from .models import Zoo, at_hand, load_model
 from .preprocessing import Preprocess
 from .recording import record
+from .speed import on_terminal
 
 
 def own_model(network: nn.Module, labels: Sequence[str], *, preprocess: Preprocess | None = None, name: str = "mine") -> Zoo:
@@ -34,6 +37,7 @@ def own_model(network: nn.Module, labels: Sequence[str], *, preprocess: Preproce
     """
     preprocess = preprocess or Preprocess()
     names = [str(label) for label in labels]
+    _check_numbers(network)
     try:
         classes = record(network, _black(preprocess)).logits.shape[1]
     except ValueError as error:
@@ -53,8 +57,43 @@ def own_model(network: nn.Module, labels: Sequence[str], *, preprocess: Preproce
     return Zoo(entry, network, names)
 
 
+def _check_numbers(network: nn.Module) -> None:
+    """The page turns pictures into float32 on the processor; from Python, :class:`TRGBP` takes any type and device."""
+    for parameter in network.parameters() if isinstance(network, nn.Module) else ():
+        if parameter.is_floating_point() and (parameter.dtype != torch.float32 or parameter.device.type != "cpu"):
+            raise ModelError(
+                f"This network is {parameter.dtype} on {parameter.device}; the page computes in float32 on the processor: "
+                "give network.float().cpu()."
+            )
+
+
 def _black(preprocess: Preprocess) -> Tensor:
     return preprocess.black.expand(-1, -1, preprocess.size, preprocess.size)
+
+
+def with_weights(name: str, weights: str | os.PathLike[str] | None) -> dict[str, Zoo]:
+    """A network of the zoo with the weights of a file, as :class:`models.ModelCache` takes it; nothing where there is no file.
+
+    Raises:
+        ModelError, WeightsError: as :func:`models.load_model`.
+    """
+    return {} if weights is None else {name: load_model(name, weights=weights)}
+
+
+def first_choice(name: str, weights: str | os.PathLike[str] | None, own: Mapping[str, Zoo]) -> dict[str, Zoo]:
+    """What the page's picker does not hold by itself but is asked to begin with: a weights file's network, one of timm, a random one.
+
+    Raises:
+        ModelError, WeightsError: as :func:`models.load_model`; a file of weights for a network that was given with its own.
+    """
+    if name in own:
+        if weights is not None:
+            raise ModelError(f"{name} has its weights already: a file of weights goes with a network of the zoo.")
+        return {}
+    if weights is not None or name in catalogue.entries():
+        return with_weights(name, weights)
+    with on_terminal(name) as progress:
+        return {name: load_model(name, progress=progress)}
 
 
 def named(models: Mapping[str, Zoo] | None) -> dict[str, Zoo]:
@@ -69,5 +108,5 @@ def named(models: Mapping[str, Zoo] | None) -> dict[str, Zoo]:
             raise ModelError(f"{str(name)[:60]!r} cannot be the name of your network: give one that is not empty, and not in the zoo.")
         if not isinstance(zoo, Zoo):
             raise ModelError(f"{name} is {type(zoo).__name__}; make it ready with own_model(network, labels).")
-        result[name] = replace(zoo, entry=replace(zoo.entry, name=name, title=name))
+        result[name] = replace(zoo, entry=at_hand(zoo.entry, name=name, title=name))
     return result

@@ -151,7 +151,7 @@ def sanity_table(network: nn.Module, x: Tensor, k: int, *, seeds: int = 5) -> st
     lines = ["| seeds | cosine with the predicted map | cosine with a uniform map |", "|---:|---:|---:|"]
     mean = torch.zeros_like(predicted)
     for seed in range(seeds):
-        *_, last = cascade(network, seed=seed)
+        *_, last = cascade(network, seed=seed, x=x)
         e = TRGBP(last.network).explain(x, [k])
         mean += (e.raw(k) - e.layer_raw(0, k)).to(mean) / seeds
     lines.append(f"| {seeds} | {cosine(mean, predicted):.4f} | {cosine(mean, torch.ones_like(mean)):.4f} |")

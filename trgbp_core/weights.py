@@ -130,7 +130,7 @@ def adopt(network: nn.Module, state: dict[str, Tensor], filename: str) -> None:
             example, others = sorted(wrong)[0], len(wrong) - 1
             raise WeightsError(
                 f"{filename} does not fit this network: it {what} {example}{f' and {others} more' if others else ''}. "
-                "Give the weights of the same architecture with 1000 classes."
+                "Give the weights of the same architecture with 1000 classes; a network with other classes is put in with own_model."
             )
     fitting._metadata = metadata  # type: ignore[attr-defined]
     network.load_state_dict(fitting, assign=True)

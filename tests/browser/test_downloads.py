@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
-import io
 import itertools
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-import torch
 from playwright.sync_api import Browser, Page, expect
 
+from tests.hostile_machine import environment, make_weights
 from tests.hostile_server import Server
 from tests.serving import served
-from trgbp_core import load_model
 
 PICTURES = itertools.cycle((Path(__file__).parents[2] / "assets" / "examples").glob("c*e*.jpg"))
 WAIT = 60_000  # milliseconds; a limit for a busy machine, no measurement
@@ -25,13 +22,8 @@ pytestmark = pytest.mark.browser
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Weights of noise, named as torch names files: NAME-HASH.pth."""
     folder = tmp_path_factory.mktemp("weights")
-    for name in NETWORKS:
-        buffer = io.BytesIO()
-        torch.save(load_model(f"random:{name}").network.state_dict(), buffer)
-        digest = hashlib.sha256(buffer.getvalue()).hexdigest()
-        (folder / f"{name}-{digest[:8]}.pth").write_bytes(buffer.getvalue())
+    make_weights(folder, NETWORKS)
     return folder
 
 
@@ -46,14 +38,7 @@ def running(folder: Path) -> Iterator[Server]:
 @pytest.fixture(scope="module")
 def hostile_url(running: Server, folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     home = tmp_path_factory.mktemp("home")
-    environment = {
-        "TRGBP_WEIGHTS_URL": running.address,
-        "TRGBP_TEST_WEIGHTS": str(folder),
-        "TORCH_HOME": str(home),
-        "TRGBP_MODEL_DIR": "",
-        "no_proxy": "127.0.0.1",
-    }
-    with served(home / "log.txt", "-m", "tests.browser.hostile_app", environment=environment) as url:
+    with served(home / "log.txt", "-m", "tests.browser.hostile_app", environment=environment(running.address, folder, home)) as url:
         yield url
 
 

@@ -1,0 +1,79 @@
+"""In which order a network's layers run, whatever the order in which its modules were defined."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.utils.weak import WeakTensorKeyDictionary
+
+from .operations import tensors
+from .recording import record
+from .suitability import unwrapped
+from .tape import Tape
+
+_LAYERS = (torch.conv2d, F.linear)
+_NORMS = (F.batch_norm, torch.batch_norm)
+
+
+@dataclass
+class _Order(Tape):
+    """Notes which module's parameters each operation takes, and whose output a batch norm reads."""
+
+    __hash__ = object.__hash__
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.used: dict[str, None] = {}
+        self.normed: dict[str, str] = {}
+        self._makers: Any = WeakTensorKeyDictionary()
+        self._owners: dict[int, list[str]] = {}
+        for name, parameter in self.network.named_parameters(remove_duplicate=False):
+            self._owners.setdefault(id(parameter), []).append(name.rpartition(".")[0])
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = super().__torch_function__(func, types, args, kwargs)
+        # Whoever asks a parameter for its shape or its device does not compute with it.
+        if isinstance(result, Tensor):
+            for owner in [owner for t in tensors(args, kwargs or {}) for owner in self._owners.get(id(t), ())]:
+                self._note(owner, func, args, result)
+        return result
+
+    def _note(self, owner: str, func: Any, args: Any, result: Tensor) -> None:
+        self.used.pop(owner, None)
+        self.used[owner] = None
+        if func in _LAYERS:
+            self._makers[result] = owner
+        elif func in _NORMS and (maker := self._makers.get(self._current(args[0]))) is not None:
+            self.normed[owner] = maker
+
+
+def executed_layers(network: nn.Module, x: Tensor) -> list[tuple[str, ...]]:
+    """The modules that hold parameters, first to last as they run, a convolution or linear layer with the batch norm that reads it.
+
+    A module that runs several times stands where it runs last, which is where one who comes down from the logits meets it. Modules that
+    the forward pass does not reach (training's auxiliary heads) are left out.
+
+    Args:
+        network: any module; called once on the tape, in evaluation mode, and left as it is. x: (N, C, H, W).
+
+    Returns:
+        names of modules; ``""`` is the network itself.
+
+    Raises:
+        ValueError: see :func:`recording.record`; operations outside the theory are let through.
+    """
+    network = unwrapped(network)
+    order = _Order(network, guided=False, layer_maps=False, strict=False)
+    record(network, x, tape=order)
+    groups: dict[str, tuple[str, ...]] = {}
+    for name in order.used:
+        layer = order.normed.get(name)
+        if layer is not None and layer in groups:
+            groups[layer] += (name,)
+        else:
+            groups[name] = (name,)
+    return list(groups.values())
