@@ -28,7 +28,7 @@ def feeding(network):
 
     def model(pictures, call_model_args=None, expected_keys=None):
         x = torch.from_numpy(np.ascontiguousarray(np.moveaxis(np.asarray(pictures), -1, 1)))
-        gradient = input_gradient(network, x, TARGET, strict=False)
+        gradient = input_gradient(network, x, TARGET)
         return {authors.INPUT_OUTPUT_GRADIENTS: np.moveaxis(gradient.numpy(), 1, -1)}
 
     return model

@@ -26,7 +26,7 @@ def gradients_at(
     together = max(1, BATCH // len(classes))
     for first in range(0, count, together):
         points = [point(i) for i in range(first, min(first + together, count))]
-        gradients = input_gradient(network, torch.cat(points), classes.repeat(len(points)), strict=False)
+        gradients = input_gradient(network, torch.cat(points), classes.repeat(len(points)))
         yield from gradients.unflatten(0, (len(points), -1))
         if progress is not None:
             progress((first + len(points)) / count)
