@@ -1,14 +1,21 @@
-"""Plain forward passes for methods and measures that only ask what the network says about many changed pictures."""
+"""Plain passes, forward and backward, for methods and measures that need no more than scores and their ordinary gradient."""
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
-from .recording import _logits
+from .operations import DROPOUTS
+from .recording import _forward, _logits, as_written
+from .suitability import check, unwrapped
+
+BATCH = 4
+"""Pictures that go through a network together: more leave the processor's cache between two layers, fewer leave its cores idle."""
 
 
 def evaluation_twin(network: nn.Module) -> nn.Module:
@@ -26,8 +33,19 @@ def evaluation_twin(network: nn.Module) -> nn.Module:
         raise ValueError("The network is in training mode and cannot be copied; call its eval() first.") from None
 
 
+class _AsExplained(TorchFunctionMode):
+    """What the tape does to a network, but for its rules: functions of dropout are the identity, parameters are constants."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if getattr(func, "__name__", "") in DROPOUTS:
+            return args[0] if args else kwargs["input"]
+        args = [a.detach() if isinstance(a, nn.Parameter) else a for a in args]
+        return func(*args, **{k: a.detach() if isinstance(a, nn.Parameter) else a for k, a in kwargs.items()})
+
+
 @torch.no_grad()
-def scores(network: nn.Module, pictures: Callable[[int, int], Tensor], count: int, *, batch: int = 16) -> Tensor:
+def scores(network: nn.Module, pictures: Callable[[int, int], Tensor], count: int, *, batch: int = BATCH) -> Tensor:
     """Logits of ``count`` pictures, made a batch at a time, without a graph and without any change to the network.
 
     Args:
@@ -40,6 +58,36 @@ def scores(network: nn.Module, pictures: Callable[[int, int], Tensor], count: in
         (count, classes).
     """
     twin = evaluation_twin(network)
-    chunks = (pictures(start, min(start + batch, count)) for start in range(0, count, batch))
-    # Channels last, the layout of the tape too, is the faster one on a processor.
-    return torch.cat([_logits(twin(chunk.contiguous(memory_format=torch.channels_last))) for chunk in chunks])
+    results = []
+    for start in range(0, count, batch):
+        # Channels last, the layout of the tape too, is the faster one on a processor.
+        chunk = pictures(start, min(start + batch, count)).contiguous(memory_format=torch.channels_last)
+        with _AsExplained():
+            results.append(_logits(twin(chunk)))
+    return torch.cat(results)
+
+
+def score_gradient(network: nn.Module, x: Tensor, classes: Callable[[Tensor], Tensor]) -> Tensor:
+    """The ordinary gradient ∂f_k/∂x, (N, C, H, W), by torch's own autograd, whatever operations the network is made of.
+
+    Args:
+        network: maps (N, C, H, W) to (N, classes); explained in evaluation mode whatever mode it is in, never changed.
+        x: (N, C, H, W), normalised.
+        classes: from the logits to k, one class a picture, (N,).
+
+    Raises:
+        UnsuitableNetwork: a scripted, quantised, exported or in parts compiled network.
+        ValueError: the input or the output has not the shape of a classifier's, does not fit the network, or they are not connected.
+    """
+    network = unwrapped(network)
+    check(network, x)
+    twin = evaluation_twin(network)
+    with torch.inference_mode(False), torch.enable_grad(), as_written(x.device):
+        leaf = x.detach().clone(memory_format=torch.channels_last).requires_grad_()
+        with _AsExplained():
+            logits = _logits(_forward(twin, leaf.clone()))  # the network may write to its input
+        score = logits.gather(1, classes(logits.detach())[:, None]).sum()
+        gradient = torch.autograd.grad(score, leaf, allow_unused=True)[0] if score.requires_grad else None
+    if gradient is None:
+        raise ValueError("The network's output does not depend on the picture: there is nothing to explain.")
+    return gradient

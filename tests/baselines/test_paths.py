@@ -9,7 +9,7 @@ from saliency.core import guided_ig as authors_guided_ig
 
 from trgbp_core.baselines import METHODS
 from trgbp_core.baselines.gradients import input_gradient
-from trgbp_core.baselines.paths import noise
+from trgbp_core.baselines.paths import Noise
 
 from .gradient_networks import KINDS, largest_difference, picture
 
@@ -28,7 +28,7 @@ def feeding(network):
 
     def model(pictures, call_model_args=None, expected_keys=None):
         x = torch.from_numpy(np.ascontiguousarray(np.moveaxis(np.asarray(pictures), -1, 1)))
-        gradient = input_gradient(network, x, TARGET, strict=False)
+        gradient = input_gradient(network, x, TARGET)
         return {authors.INPUT_OUTPUT_GRADIENTS: np.moveaxis(gradient.numpy(), 1, -1)}
 
     return model
@@ -78,15 +78,15 @@ def test_integrated_gradients_become_complete_with_more_steps(kind):
     assert errors[2048] < errors[8] / 16
 
 
-def noisy(x, samples):
+def noisy(x):
     spread = 0.15 * (x.amax((1, 2, 3), keepdim=True) - x.amin((1, 2, 3), keepdim=True))
-    return [spread * draw for draw in noise(x, samples, 0)]
+    return [spread * draw for draw in Noise().draws(x)]
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_smooth_grad_and_var_grad_equal_captum_given_the_same_noise(kind, monkeypatch):
     network, x = KINDS[kind](), picture(1)
-    monkeypatch.setattr(torch, "normal", lambda *_: torch.cat(noisy(x, 25)))
+    monkeypatch.setattr(torch, "normal", lambda *_: torch.cat(noisy(x)))
     tunnel = captum.attr.NoiseTunnel(captum.attr.Saliency(network))
     smooth = tunnel.attribute(x, nt_type="smoothgrad", nt_samples=25, target=TARGET, abs=False)
     variance = tunnel.attribute(x, nt_type="vargrad", nt_samples=25, target=TARGET, abs=False)
@@ -100,7 +100,7 @@ def test_smooth_grad_and_var_grad_equal_captum_given_the_same_noise(kind, monkey
 @pytest.mark.parametrize("kind", KINDS)
 def test_smooth_grad_equals_the_authors_code_given_the_same_noise(kind, monkeypatch):
     network, x = KINDS[kind](), picture(1)
-    draws = iter(noisy(x, 25))
+    draws = iter(noisy(x))
     monkeypatch.setattr(np.random, "normal", lambda *_: as_authors(next(draws)[0]))
     mask = authors.GradientSaliency().GetSmoothedMask(as_authors(x[0]), feeding(network), magnitude=False)
     theirs = torch.from_numpy(mask).abs().amax(-1)[None, None]
@@ -113,10 +113,10 @@ def test_noise_is_the_seeds_alone(key):
     network, x = KINDS["plain"](), picture()
     attribute = METHODS[key].attribute
     torch.manual_seed(1)
-    first = attribute(network, x, TARGET, samples=4, seed=5)
+    first = attribute(network, x, TARGET, noise=Noise(4, seed=5))
     torch.manual_seed(2)
-    assert torch.equal(attribute(network, x, TARGET, samples=4, seed=5), first)
-    assert not torch.allclose(attribute(network, x, TARGET, samples=4, seed=6), first)
+    assert torch.equal(attribute(network, x, TARGET, noise=Noise(4, seed=5)), first)
+    assert not torch.allclose(attribute(network, x, TARGET, noise=Noise(4, seed=6)), first)
 
 
 @pytest.mark.parametrize(("kind", "size"), [("plain", (24, 24)), ("residual", (32, 20)), ("relu6", (20, 32))])

@@ -11,21 +11,31 @@ from torch import Tensor, nn
 from torch.autograd import Function
 
 from ..recording import record
+from ..scoring import score_gradient, scores
 from ..tape import Tape
 from ..trgbp import Target, one_hot, per_picture
 from .registry import Progress, register
 
 
-def input_gradient(network: nn.Module, x: Tensor, target: Target = None, *, guided: bool = False, **options: Any) -> Tensor:
-    """∂f_target/∂x, (N, C, H, W), with the ordinary or the guided rule (Eq. 4) at rectifiers."""
-    recording = record(network, x, guided=guided, layer_maps=False, **options)
+def input_gradient(network: nn.Module, x: Tensor, target: Target = None) -> Tensor:
+    """The ordinary gradient ∂f_target/∂x, (N, C, H, W): see :func:`~trgbp_core.scoring.score_gradient`."""
+    return score_gradient(network, x, lambda logits: per_picture(target, logits))
+
+
+def rectified_gradient(tape: Tape, x: Tensor, target: Target = None) -> Tensor:
+    """What the rules of ``tape`` bring from f_target to the picture, (N, C, H, W).
+
+    Raises:
+        UnsupportedOperation: the network holds an operation that is neither a rectifier nor linear.
+    """
+    recording = record(tape.network, x, tape=tape)
     classes = per_picture(target, recording.logits)
     return recording.backward(one_hot(classes[None], recording.logits))[0][0]
 
 
 def picked_classes(network: nn.Module, x: Tensor, target: Target) -> Tensor:
     """(N,) classes, chosen once at the picture itself and kept all along the path."""
-    return per_picture(target, record(network, x, guided=False, layer_maps=False, strict=False).logits)
+    return per_picture(target, scores(network, lambda start, stop: x[start:stop].clone(), len(x)))
 
 
 def baseline_for(x: Tensor, baseline: Tensor | float) -> Tensor:
@@ -81,7 +91,7 @@ class _DeconvolutionTape(Tape):
 )
 def saliency(network: nn.Module, x: Tensor, target: Target = None, *, progress: Progress | None = None) -> Tensor:
     """max_c |∂f_k/∂x_c| (Simonyan et al. 2013, Section 3.1), (N, 1, H, W), not negative."""
-    return input_gradient(network, x, target, strict=False).abs().amax(1, keepdim=True)
+    return input_gradient(network, x, target).abs().amax(1, keepdim=True)
 
 
 @register(
@@ -97,7 +107,7 @@ def saliency(network: nn.Module, x: Tensor, target: Target = None, *, progress: 
 )
 def input_x_gradient(network: nn.Module, x: Tensor, target: Target = None, *, progress: Progress | None = None) -> Tensor:
     """Σ_c x_c · ∂f_k/∂x_c (Shrikumar et al. 2016), (N, 1, H, W), signed; x as the network sees it, normalised."""
-    return (x.detach() * input_gradient(network, x, target, strict=False)).sum(1, keepdim=True)
+    return (x.detach() * input_gradient(network, x, target)).sum(1, keepdim=True)
 
 
 @register(
@@ -116,8 +126,7 @@ def deconvnet(network: nn.Module, x: Tensor, target: Target = None, *, progress:
     Raises:
         UnsupportedOperation: the network holds an operation that is neither a rectifier nor linear.
     """
-    tape = _DeconvolutionTape(network, layer_maps=False)
-    return input_gradient(network, x, target, tape=tape).sum(1, keepdim=True)
+    return rectified_gradient(_DeconvolutionTape(network, layer_maps=False), x, target).sum(1, keepdim=True)
 
 
 @register(
@@ -131,7 +140,7 @@ def deconvnet(network: nn.Module, x: Tensor, target: Target = None, *, progress:
 )
 def guided_backprop(network: nn.Module, x: Tensor, target: Target = None, *, progress: Progress | None = None) -> Tensor:
     """The guided gradient (Eq. 4) summed over the colours: R̃^0_k, (N, 1, H, W), signed."""
-    return input_gradient(network, x, target, guided=True).sum(1, keepdim=True)
+    return rectified_gradient(Tape(network, layer_maps=False), x, target).sum(1, keepdim=True)
 
 
 @register(

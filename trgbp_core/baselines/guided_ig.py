@@ -24,7 +24,7 @@ def guided_path(
 
     Each step must bring every path's L1 distance to x down by the same share. It changes the values with the smallest gradients
     first, ``fraction`` of all values at a time, and none further from the straight line than ``max_distance`` of its way
-    (Kapishnikov et al. 2021, in the order of the authors' code).
+    (Kapishnikov et al. 2021, in the order of the authors' code). ``gradient`` may answer in another precision.
     """
     way = x - start
     length, direction = way.abs(), way.sign()
@@ -34,30 +34,34 @@ def guided_path(
     for step in range(1, steps + 1):
         slope = gradient(torch.addcmul(x, direction, left, value=-1))
         alpha = step / steps
-        latest, earliest = length * (1 - max(alpha - max_distance, 0.0)), length * (1 - min(alpha + max_distance, 1.0))
-        before, left = left, _advance(torch.minimum(left, latest), slope.abs(), earliest, total * (1 - alpha), fraction)
-        attribution.addcmul_(before - left, slope)
+        earliest = length * (1 - min(alpha + max_distance, 1.0))
+        before, left = left, torch.minimum(left, length * (1 - max(alpha - max_distance, 0.0)))
+        left = _advance(left, slope.abs(), earliest, total * (1 - alpha), fraction)
+        attribution.addcmul_(before.sub_(left) if step > 1 else before - left, slope)
     return attribution * direction
 
 
 def _advance(left: Tensor, sensitivity: Tensor, limit: Tensor, target: Tensor, fraction: float) -> Tensor:
-    """Take values down to ``limit``, the least sensitive first, until what is left of each path's way adds up to ``target`` (N, 1)."""
+    """Take values down to ``limit``, the least sensitive first, until what is left of each path's way adds up to ``target`` (N, 1).
+
+    ``left`` and ``sensitivity`` are used up.
+    """
     rank = math.floor(fraction * (left.shape[1] - 1))
+    room, bound = left.sub_(limit), target - limit.sum(1, keepdim=True)
     # Every round takes its share of the values to their limit or ends the step, so that few rounds suffice.
     for _ in range(math.ceil(1 / fraction) + 1):
-        excess = left.sum(1, keepdim=True) - target
+        excess = room.sum(1, keepdim=True) - bound
         unfinished = excess.abs() > (CLOSE * (target + excess.clamp_min(0))).clamp_min(CLOSE)
         if not bool(unfinished.any()):
             break
-        room = left - limit
         sensitivity.masked_fill_(room == 0, math.inf)
         # numpy's selection is several times as fast as kthvalue, which would cost more than all the rest.
-        threshold = torch.from_numpy(np.partition(sensitivity.numpy(force=True), rank, axis=1)[:, rank : rank + 1]).to(left)
-        chosen = (sensitivity <= threshold).to(left)
-        share = (excess / (room * chosen).sum(1, keepdim=True)).clamp(0, 1)
-        # Written from the limit, so that a share of 1 ends there exactly.
-        left = torch.addcmul(limit, room, 1 - chosen * torch.where(unfinished, share, 0))
-    return left
+        threshold = torch.from_numpy(np.partition(sensitivity.numpy(force=True), rank, axis=1)[:, rank : rank + 1]).to(sensitivity)
+        chosen = room * (sensitivity <= threshold)
+        share = (excess / chosen.sum(1, keepdim=True)).clamp(0, 1)
+        # A share of 1 ends at the limit exactly.
+        room.addcmul_(chosen, torch.where(unfinished, share, 0), value=-1)
+    return room.add_(limit)
 
 
 @register(
@@ -98,7 +102,7 @@ def guided_ig(
 
     def gradient(points: Tensor) -> Tensor:
         nonlocal done
-        result = input_gradient(network, points.view_as(x).to(x.dtype), classes, strict=False).flatten(1).double()
+        result = input_gradient(network, points.view_as(x).to(x.dtype), classes).flatten(1)
         done += 1
         if progress is not None:
             progress(done / steps)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -14,7 +15,6 @@ from .registry import Progress, register
 
 INTEGRATED_STEPS = 32
 BLUR_STEPS, BLUR_SIGMA, BLUR_STEP = 100, 50.0, 0.01
-SAMPLES, SPREAD, SEED = 25, 0.15, 0
 BATCH = 8
 """Pictures that go through the network together."""
 
@@ -26,7 +26,7 @@ def gradients_at(
     together = max(1, BATCH // len(classes))
     for first in range(0, count, together):
         points = [point(i) for i in range(first, min(first + together, count))]
-        gradients = input_gradient(network, torch.cat(points), classes.repeat(len(points)), strict=False)
+        gradients = input_gradient(network, torch.cat(points), classes.repeat(len(points)))
         yield from gradients.unflatten(0, (len(points), -1))
         if progress is not None:
             progress((first + len(points)) / count)
@@ -69,22 +69,30 @@ def integrated_gradients(
     return ((x - start) * mean).sum(1, keepdim=True)
 
 
-def noise(x: Tensor, samples: int, seed: int) -> Iterator[Tensor]:
-    """``samples`` standard normal draws (1, C, H, W), the same for every picture of a batch; torch's own generator is left alone."""
-    generator = torch.Generator().manual_seed(seed)
-    for _ in range(samples):
-        yield torch.randn((1, *x.shape[1:]), generator=generator, dtype=x.dtype).to(x.device)
+@dataclass(frozen=True)
+class Noise:
+    """Normal noise around a picture: ``samples`` copies with σ = ``spread`` × (the picture's largest minus its smallest value)."""
+
+    samples: int = 25
+    spread: float = 0.15
+    seed: int = 0
+
+    def draws(self, x: Tensor) -> Iterator[Tensor]:
+        """Standard normal, (1, C, H, W), the same for every picture of a batch; torch's own generator is left alone."""
+        generator = torch.Generator().manual_seed(self.seed)
+        for _ in range(self.samples):
+            yield torch.randn((1, *x.shape[1:]), generator=generator, dtype=x.dtype).to(x.device)
+
+    def gradients(self, network: nn.Module, x: Tensor, target: Target, progress: Progress | None) -> Iterator[Tensor]:
+        """∂f_k/∂x at each of the noisy copies, (N, C, H, W), k being the class of the picture without noise."""
+        x = x.detach()
+        classes = picked_classes(network, x, target)
+        deviation = self.spread * (x.amax((1, 2, 3), keepdim=True) - x.amin((1, 2, 3), keepdim=True))
+        draws = self.draws(x)
+        return gradients_at(network, lambda _: x + deviation * next(draws), self.samples, classes, progress)
 
 
-def noisy_gradients(
-    network: nn.Module, x: Tensor, target: Target, progress: Progress | None, samples: int, spread: float, seed: int
-) -> Iterator[Tensor]:
-    """∂f_k/∂x at x + ε, ε ~ N(0, σ²), σ = ``spread`` × (the picture's largest minus its smallest value): ``samples`` × (N, C, H, W)."""
-    x = x.detach()
-    classes = picked_classes(network, x, target)
-    deviation = spread * (x.amax((1, 2, 3), keepdim=True) - x.amin((1, 2, 3), keepdim=True))
-    draws = noise(x, samples, seed)
-    return gradients_at(network, lambda _: x + deviation * next(draws), samples, classes, progress)
+DEFAULT_NOISE = Noise()
 
 
 @register(
@@ -98,18 +106,11 @@ def noisy_gradients(
     cost=80,
 )
 def smooth_grad(
-    network: nn.Module,
-    x: Tensor,
-    target: Target = None,
-    *,
-    progress: Progress | None = None,
-    samples: int = SAMPLES,
-    spread: float = SPREAD,
-    seed: int = SEED,
+    network: nn.Module, x: Tensor, target: Target = None, *, progress: Progress | None = None, noise: Noise = DEFAULT_NOISE
 ) -> Tensor:
-    """max_c |mean_i ∂f_k/∂x_c (x + ε_i)| (Smilkov et al. 2017), (N, 1, H, W), not negative; the noise as in :func:`noisy_gradients`."""
-    gradients = noisy_gradients(network, x, target, progress, samples, spread, seed)
-    return (sum(gradients, start=torch.zeros_like(x)) / samples).abs().amax(1, keepdim=True)
+    """max_c |mean_i ∂f_k/∂x_c (x + ε_i)| (Smilkov et al. 2017), (N, 1, H, W), not negative; ε as in :class:`Noise`."""
+    gradients = noise.gradients(network, x, target, progress)
+    return (sum(gradients, start=torch.zeros_like(x)) / noise.samples).abs().amax(1, keepdim=True)
 
 
 @register(
@@ -123,23 +124,16 @@ def smooth_grad(
     cost=80,
 )
 def var_grad(
-    network: nn.Module,
-    x: Tensor,
-    target: Target = None,
-    *,
-    progress: Progress | None = None,
-    samples: int = SAMPLES,
-    spread: float = SPREAD,
-    seed: int = SEED,
+    network: nn.Module, x: Tensor, target: Target = None, *, progress: Progress | None = None, noise: Noise = DEFAULT_NOISE
 ) -> Tensor:
     """Σ_c Var_i(∂f_k/∂x_c (x + ε_i)) (Adebayo et al. 2018), (N, 1, H, W), not negative; SmoothGrad's noise, the variance over n."""
     mean, squares = torch.zeros_like(x), torch.zeros_like(x)
     # Welford's running sums: the difference of two large means would lose a small variance in float32.
-    for i, g in enumerate(noisy_gradients(network, x, target, progress, samples, spread, seed), start=1):
+    for i, g in enumerate(noise.gradients(network, x, target, progress), start=1):
         change = g - mean
         mean = mean + change / i
         squares = squares + change * (g - mean)
-    return (squares / samples).sum(1, keepdim=True)
+    return (squares / noise.samples).sum(1, keepdim=True)
 
 
 def _blur_matrix(length: int, sigma: float) -> Tensor:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from ..geometry import upsample
-from ..scoring import scores
+from ..scoring import BATCH, scores
 from ..trgbp import Target, per_picture
 from .activation import record_activation
 from .cam import weighted
@@ -22,7 +22,7 @@ from .registry import Progress, register
     promise="No gradients: free of their noise and saturation.",
     failure="One forward pass for every channel; the masks are as coarse as the last layer.",
 )
-def score_cam(network: nn.Module, x: Tensor, target: Target = None, *, progress: Progress | None = None, batch: int = 16) -> Tensor:
+def score_cam(network: nn.Module, x: Tensor, target: Target = None, *, progress: Progress | None = None, batch: int = BATCH) -> Tensor:
     """relu(Σ_c softmax_c(f_k(x ∘ H_c) − f_k(0)) A_c), H_c = A_c upsampled, then scaled to [0, 1] (Wang et al. 2020, Eqs. 3-6, Algorithm 1).
 
     f_k is the class score before the softmax over classes, and the zero picture is one that is zero after normalisation; it falls out
