@@ -14,6 +14,7 @@ from ..imagenet import Box
 from ..measures import FRACTIONS, PerturbationCurve, ebpg, ibd, perturbation_curve, pointing_game
 from ..models import Zoo
 from ..perturbation import ABSOLUTE_LERF, Order
+from ..scoring import scores
 from .attributions import Attributions, usable
 from .settings import Settings
 from .store import Piece, Row
@@ -23,6 +24,9 @@ HALF = 0.5
 
 AREAS = (0.1, 0.9)
 """Perturbation areas go from the first fraction to 10 %, FullGrad's range, and to 90 %."""
+
+AT_A_TIME = 10
+"""Perturbed pictures that go through the network together: few enough for their maps to stay in a processor's cache."""
 
 FACTS = ("image", "class_index", "predicted", "confidence", "boxes", "box_share", "method")
 NUMBERS = (
@@ -99,9 +103,8 @@ class _Batch:
 
     def __init__(self, seen: list[Seen], zoo: Zoo, watched: torch.nn.Module, settings: Settings, piece: Piece) -> None:
         self.seen, self.zoo, self.watched, self.settings, self.piece = seen, zoo, watched, settings, piece
-        self.x = torch.cat([s.x for s in seen])
-        with torch.no_grad():
-            self.logits = watched(self.x.contiguous(memory_format=torch.channels_last))
+        self.x = torch.cat([s.x for s in seen]).contiguous(memory_format=torch.channels_last)
+        self.logits = scores(watched, lambda start, stop: self.x[start:stop].clone(), len(seen))
         self.predicted = self.logits.argmax(1)
         self.boxed = [i for i, s in enumerate(seen) if s.box is not None and box_share(s.box) < HALF]
         self.targets = self._targets()
@@ -167,6 +170,7 @@ class _Batch:
                     fill=self.zoo.preprocess.black,
                     order=order,
                     unperturbed=self.logits,
+                    batch=AT_A_TIME,
                 )
                 self._write_curve(order, curve, good, numbers)
 

@@ -88,12 +88,13 @@ def _mosaics(right: list[mosaics.Candidate], named: dict[str, Sample], zoo: Zoo,
 
 
 def _sanity(measured: list[mosaics.Candidate], named: dict[str, Sample], zoo: Zoo, settings: Settings, team: Team) -> Phase:
-    chosen = [measured[i] for i in drawn(len(measured), settings.sanity, settings.seed)]
+    chosen = chunks([measured[i] for i in drawn(len(measured), settings.sanity, settings.seed)], settings.batch)
 
     def work(index: int) -> Piece:
-        return sanity.measure(named[chosen[index].name], chosen[index].label, zoo, settings, team.device)
+        samples = [named[candidate.name] for candidate in chosen[index]]
+        return sanity.measure(samples, [candidate.label for candidate in chosen[index]], zoo, settings, team.device)
 
-    return Phase("sanity", "Sanity checks", "pictures", [1] * len(chosen), work)
+    return Phase("sanity", "Sanity checks", "pictures", [len(batch) for batch in chosen], work)
 
 
 def _outcome(store: Store, count: int, settings: Settings) -> tuple[list[mosaics.Candidate], list[mosaics.Candidate]]:

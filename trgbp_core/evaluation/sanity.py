@@ -12,9 +12,9 @@ from ..datasets import Problem, Sample
 from ..models import Zoo
 from ..similarity import Sign, similarity
 from .attributions import Attributions, usable
-from .pictures import see
+from .pictures import Seen, see
 from .settings import Settings
-from .store import Piece
+from .store import Piece, Row
 
 SIGNS: tuple[Sign, ...] = ("abs", "relu")
 SIMILARITIES = ("spearman", "ssim", "hog")
@@ -30,24 +30,33 @@ def watched_stages(total: int, count: int) -> list[int]:
     return stages
 
 
-def measure(sample: Sample, label: int, zoo: Zoo, settings: Settings, device: torch.device) -> Piece:
-    """One picture through the cascade; the class stays ``label``, which the trained network was asked about."""
-    piece, seen = Piece(), see(sample, zoo, device)
-    if isinstance(seen, Problem):
-        piece.problems.append(seen)
-        return piece
-    target = torch.tensor([label], device=device)
-    trained = dict(_maps(zoo.network, seen.x, target, settings.methods, piece))
+def measure(samples: Sequence[Sample], labels: Sequence[int], zoo: Zoo, settings: Settings, device: torch.device) -> Piece:
+    """Some pictures through the cascade; their classes stay ``labels``, which the trained network was asked about."""
+    piece, kept = Piece(), list[tuple[Seen, int]]()
+    for sample, label in zip(samples, labels, strict=True):
+        seen = see(sample, zoo, device)
+        if isinstance(seen, Problem):
+            piece.problems.append(seen)
+        else:
+            kept.append((seen, label))
+    if kept:
+        piece.rows += _follow(kept, zoo, settings, piece)
+    return piece
+
+
+def _follow(kept: list[tuple[Seen, int]], zoo: Zoo, settings: Settings, piece: Piece) -> Iterator[Row]:
+    x = torch.cat([seen.x for seen, _ in kept])
+    target = torch.tensor([label for _, label in kept], device=x.device)
+    trained = dict(_maps(zoo.network, x, target, settings.methods, piece))
     total = len(layer_groups(zoo.network))
     watched = set(watched_stages(total, settings.stages))
     for stage in cascade(zoo.network, seed=settings.seed):
         if stage.index not in watched:
             continue
-        for key, maps in _maps(stage.network, seen.x, target, tuple(trained), piece):
-            values = _similarities(maps, trained[key])
-            facts = (sample.name, label, stage.index, total, stage.name, key)
-            piece.rows.append(dict(zip(COLUMNS, (*facts, *values), strict=True)))
-    return piece
+        for key, maps in _maps(stage.network, x, target, tuple(trained), piece):
+            for i, (seen, label) in enumerate(kept):
+                facts = (seen.sample.name, label, stage.index, total, stage.name, key)
+                yield dict(zip(COLUMNS, (*facts, *_similarities(maps[i : i + 1], trained[key][i : i + 1])), strict=True))
 
 
 def _maps(network: nn.Module, x: Tensor, target: Tensor, methods: Sequence[str], piece: Piece) -> Iterator[tuple[str, Tensor]]:

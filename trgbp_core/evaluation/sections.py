@@ -77,8 +77,8 @@ def perturbation(r: Results) -> str:
     files = figures.perturbation(r)
     return (
         f"![Relative change of the class score, MoRF and LeRF]({files[0].name})\n\nThe mean relative change of the class score between "
-        "the first fraction of pixels that turn black (0.1 %) and 10 % or 90 %. Taking the most relevant first (MoRF) higher is better, the "
-        "least relevant first (LeRF) lower is better; GBP and GIG rank |R| for LeRF (appendix D).\n\n" + table(head(r, "area"), rows)
+        "the first fraction of pixels that turn black (0.1 %) and 10 % or 90 %. Taking the most relevant first (MoRF) higher is better, "
+        "the least relevant first (LeRF) lower is better; GBP and GIG rank |R| for LeRF (appendix D).\n\n" + table(head(r, "area"), rows)
     )
 
 
@@ -182,9 +182,9 @@ def sanity_checks(r: Results) -> str:
     pictures = len(next(iter(r.similarities.values())))
     return (
         f"![Similarity with the trained network's map]({files[0].name})\n\nSimilarity with the trained network's map after so many of "
-        f"{r.layers} layers are randomised, logits first; mean of {pictures} pictures: Spearman's rank correlation of |R| / SSIM of relu(R). "
-        "A map without any positive relevance resembles nothing and is left out. The figure has all six similarities with their intervals."
-        "\n\n" + table(head(r, "layers"), rows)
+        f"{r.layers} layers are randomised, logits first; mean of {pictures} pictures: Spearman's rank correlation of |R| / SSIM of "
+        "relu(R). A map without any positive relevance resembles nothing and is left out. The figure has all six similarities with their "
+        "intervals.\n\n" + table(head(r, "layers"), rows)
     )
 
 
