@@ -6,6 +6,7 @@ import csv
 from pathlib import Path
 
 import numpy as np
+import torch
 from PIL import Image
 from torch import nn
 
@@ -20,7 +21,7 @@ LABELS = [f"thing {i}" for i in range(7)]
 def rectangle(index: int, width: int = 60, height: int = 48) -> tuple[Image.Image, tuple[float, float, float, float]]:
     """A picture with one white rectangle, and the rectangle in fractions of it."""
     generator = np.random.default_rng(index)
-    pixels = generator.integers(0, 120, (height, width, 3), dtype=np.uint8)
+    pixels = (generator.integers(0, 120, (height, width, 3)) * generator.random(3)).astype(np.uint8)
     left, top = int(generator.integers(5, width // 2)), int(generator.integers(5, height // 2))
     right, bottom = left + width // 3, top + height // 3
     pixels[top:bottom, left:right] = 255
@@ -42,7 +43,7 @@ def csv_set(folder: Path, count: int, classes: int = len(LABELS), size: tuple[in
 
 
 def small_zoo(size: int = 32) -> Zoo:
-    """A small convolutional network with biases, ready to be explained."""
+    """A small convolutional network with biases, ready to be explained, that calls such pictures by several classes."""
     network = nn.Sequential(
         nn.Conv2d(3, 8, 3, padding=1, bias=False),
         nn.BatchNorm2d(8),
@@ -55,4 +56,12 @@ def small_zoo(size: int = 32) -> Zoo:
         nn.Flatten(),
         nn.Linear(12, len(LABELS)),
     )
-    return own_model(randomise(network).float(), LABELS, preprocess=Preprocess(size=size, resize=size + 4), name="small")
+    randomise(network).float()
+    preprocess = Preprocess(size=size, resize=size + 4)
+    last = network[-1]
+    assert isinstance(last, nn.Linear)
+    with torch.no_grad():
+        logits = network(torch.cat([preprocess(rectangle(index)[0]) for index in range(20)]))
+        last.weight /= logits.std(0)[:, None]
+        last.bias.copy_((last.bias - logits.mean(0)) / logits.std(0))
+    return own_model(network, LABELS, preprocess=preprocess, name="small")

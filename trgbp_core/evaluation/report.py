@@ -34,7 +34,7 @@ SECTIONS: tuple[tuple[str, Section], ...] = (
 )
 """The report from top to bottom: a heading, and what turns the results into markdown. A further section is one more line."""
 
-PACKAGES = ("torch", "torchvision", "numpy", "pillow", "matplotlib")
+PACKAGES = ("torchvision", "numpy", "pillow", "matplotlib")
 
 
 def write_report(store: Store, finished: Finished, dataset: Dataset, zoo: Zoo, settings: Settings, team: Team) -> str:
@@ -52,7 +52,7 @@ def _run(results: Results, settings: Settings, team: Team) -> dict[str, object]:
     return {
         "command": [os.path.basename(sys.executable), "-m", "trgbp_core", *sys.argv[1:]],
         "settings": {name: getattr(settings, name) for name in settings.__dataclass_fields__},
-        "versions": {"python": platform.python_version()} | {name: _version(name) for name in PACKAGES},
+        "versions": {"python": platform.python_version()} | {name: _version(name) for name in PACKAGES} | {"torch": torch.__version__},
         "machine": {
             "system": platform.system(),
             "processor": platform.machine(),
