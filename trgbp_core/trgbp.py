@@ -188,15 +188,12 @@ class TRGBP:
         return self.record(x).explain(targets)
 
     def attribute(self, x: Tensor, target: Target = None, *, psi: Psi = "paper") -> Tensor:
-        """R_k (Eq. 10) in captum's convention.
+        """R_k (Eq. 10) in captum's convention, (N, 1, H, W), signed.
 
         Args:
             x: (N, C, H, W).
             target: one class for all, or one for each picture; by default each picture's best class.
             psi: see :meth:`Explanation.attribution`.
-
-        Returns:
-            (N, 1, H, W), signed.
         """
         return self.explain_batch(x, [target]).attribution(psi)[0]
 

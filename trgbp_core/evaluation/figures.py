@@ -12,7 +12,11 @@ from . import sanity as sanity_checks
 from .results import Results, title
 from .statistics import Array, bootstrap, estimate, means
 
-STYLES: dict[str, dict[str, Any]] = {"tr_gbp": {"lw": 2.4}, "tr_gbp_conserving": {"lw": 2.4, "ls": "--"}}
+SHARES = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 90)
+STYLES: dict[str, dict[str, Any]] = {
+    "tr_gbp": {"lw": 2.4, "color": "black", "zorder": 3},
+    "tr_gbp_conserving": {"lw": 2.4, "ls": "--", "color": "black", "zorder": 3},
+}
 NAMES = {"spearman": "Spearman", "ssim": "SSIM", "hog": "HOG", "abs": "|R|", "relu": "relu(R)"}
 
 
@@ -20,17 +24,20 @@ def perturbation(r: Results) -> list[Path]:
     """Figure 6: the mean change of the class score over the share of pixels taken away, MoRF and LeRF, with 95 % bands."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(10, 4.4), layout="constrained")
+    figure = Figure(figsize=(10, 5), layout="constrained")
     axes = figure.subplots(1, 2)
     for axis, order, name in zip(axes, ("morf", "lerf"), ("most relevant first (MoRF)", "least relevant first (LeRF)"), strict=True):
         for method in r.methods:
             _band(axis, 100 * np.array(FRACTIONS), r.curves(method, order), method, r.settings.seed)
         axis.set_xscale("log")
+        axis.set_xticks(SHARES, [f"{share:g}" for share in SHARES])
+        axis.minorticks_off()
+        axis.grid(alpha=0.3)
         axis.set_xlabel("pixels taken away, %")
         axis.set_ylabel("relative change of the class score")
         axis.set_title(name)
         axis.set_ylim(bottom=0)
-    axes[1].legend(fontsize=8)
+    _legend(figure, axes[0])
     return _save(figure, r.folder, "perturbation")
 
 
@@ -38,7 +45,7 @@ def sanity(r: Results) -> list[Path]:
     """The similarity curves of the sanity checks: Spearman, SSIM and HOG of |R| and of relu(R), with 95 % bands."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(12, 6.6), layout="constrained")
+    figure = Figure(figsize=(12, 7.2), layout="constrained")
     grid = figure.subplots(len(sanity_checks.SIGNS), len(sanity_checks.SIMILARITIES), sharex=True)
     for row, sign in zip(grid, sanity_checks.SIGNS, strict=True):
         for axis, name in zip(row, sanity_checks.SIMILARITIES, strict=True):
@@ -51,10 +58,15 @@ def sanity(r: Results) -> list[Path]:
             axis.set_xticks([0, *r.stages[:: max(1, len(r.stages) // 5)], r.stages[-1]])
             axis.get_xaxis().set_major_formatter("{x:.0f}")
             axis.minorticks_off()
+            axis.grid(alpha=0.3)
     for axis in grid[-1]:
         axis.set_xlabel("layers randomised")
-    grid[0][-1].legend(fontsize=8)
+    _legend(figure, grid[0][0])
     return _save(figure, r.folder, "sanity")
+
+
+def _legend(figure: Any, axis: Any) -> None:
+    figure.legend(*axis.get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize=9)
 
 
 def _band(axis: Any, x: Array, values: Array, method: str, seed: int) -> None:
