@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -85,21 +85,14 @@ def perturbation_curve(
         ValueError: shapes, an order, a fill or fractions that make no sense.
     """
     _check(x, maps, order, fractions)
-    sequence = removal_order(maps, order)
-    instead = _replacement(x, fill)
     report = progress or (lambda share: None)
     if unperturbed is None:
         unperturbed = scores(network, lambda start, stop: x[start:stop].detach().clone(), len(x), batch=batch)
-    count = len(x) * len(fractions)
+    make, count = _perturbed(x, removal_order(maps, order), _replacement(x, fill), fractions), len(x) * len(fractions)
 
     def pictures(start: int, stop: int) -> Tensor:
         report(start / count)
-        gone = torch.zeros(stop - start, sequence.shape[1], dtype=torch.bool, device=x.device)
-        places = [divmod(index, len(fractions)) for index in range(start, stop)]
-        for taken, (picture, step) in zip(gone, places, strict=True):
-            taken[sequence[picture, : max(1, round(fractions[step] * len(taken)))]] = True
-        own = [picture for picture, _ in places]
-        return torch.where(gone.view(-1, 1, *x.shape[2:]), instead[own], x[own].detach())
+        return make(start, stop)
 
     perturbed = scores(network, pictures, count, batch=batch).unflatten(0, (len(x), -1))
     classes = per_picture(target, unperturbed)
@@ -109,6 +102,20 @@ def perturbation_curve(
     report(1.0)
     change = (after - before[:, None]).abs() / before[:, None].abs()
     return PerturbationCurve(tuple(fractions), change, after, before)
+
+
+def _perturbed(x: Tensor, sequence: Tensor, instead: Tensor, fractions: Sequence[float]) -> Callable[[int, int], Tensor]:
+    """``(start, stop)`` → these perturbed pictures; all fractions of a picture follow each other."""
+
+    def pictures(start: int, stop: int) -> Tensor:
+        gone = torch.zeros(stop - start, sequence.shape[1], dtype=torch.bool, device=x.device)
+        places = [divmod(index, len(fractions)) for index in range(start, stop)]
+        for taken, (picture, step) in zip(gone, places, strict=True):
+            taken[sequence[picture, : max(1, round(fractions[step] * len(taken)))]] = True
+        own = [picture for picture, _ in places]
+        return torch.where(gone.view(-1, 1, *x.shape[2:]), instead[own], x[own].detach())
+
+    return pictures
 
 
 def removal_order(maps: Tensor, order: Order) -> Tensor:
