@@ -20,7 +20,7 @@ from trgbp_core.evaluation.mosaics import Candidate, choose
 from trgbp_core.evaluation.parallel import Team
 from trgbp_core.evaluation.report import write_report
 from trgbp_core.evaluation.sanity import watched_stages
-from trgbp_core.evaluation.settings import Settings
+from trgbp_core.evaluation.settings import Settings, chosen_methods
 from trgbp_core.evaluation.store import Piece, Store
 from trgbp_core.measures import ebpg, ibd, perturbation_curve, pointing_game
 from trgbp_core.models import Zoo
@@ -228,3 +228,15 @@ def test_memory_does_not_grow_with_the_number_of_pictures(tmp_path: Path, monkey
     work(tmp_path / "out", dataset, Settings(methods=("saliency",), batch=4, mosaics=0, sanity=0))
     assert len(alive) == 20
     assert most == 4
+
+
+def test_every_method_there_is_can_be_measured(tmp_path: Path) -> None:
+    images, annotations = csv_set(tmp_path, 1)
+    dataset = datasets.load(images, annotations, labels=LABELS)
+    settings = Settings(methods=chosen_methods("all"), mosaics=0, sanity=0)
+    store, finished, _ = work(tmp_path / "out", dataset, settings)
+    refused = set().union(*(piece.refused for piece in store.pieces("pictures", finished.counts["pictures"])))
+    measured = {row["method"] for row in rows(store.folder / "results.csv")}
+    assert measured | refused == set(METHODS)
+    assert refused <= {"pattern_net", "pattern_attribution"}, "they need patterns that nobody has fitted"
+    assert all(0 <= float(row["ibd"]) <= 1 for row in rows(store.folder / "results.csv"))
