@@ -13,15 +13,12 @@ from torch import Tensor
 from .baselines import METHODS, NotApplicable
 from .explorer import Explorer, Payload, Question, panel
 from .measures import Box, ebpg, ibd, perturbation_curve, pointing_game
-from .perturbation import FRACTIONS
+from .perturbation import ABSOLUTE_LERF, FRACTIONS
 from .render import to_array
 from .streaming import Step
 
 CELLS = 56
 """Boxes snap to a grid of this many cells a side, so that the browser can add up EBPG exactly while a box is being drawn."""
-
-ABSOLUTE_LERF = ("guided_backprop", "guided_ig")
-"""Appendix D ranks |R| instead of R for the least relevant pixels of these methods."""
 
 
 def cell_shares(map: Tensor) -> np.ndarray:

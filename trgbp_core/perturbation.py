@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -19,6 +19,9 @@ Fill = Tensor | Literal["mean", "blur"]
 
 FRACTIONS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 """0.1 % to 10 % as in FullGrad's experiment, and on to 90 %."""
+
+ABSOLUTE_LERF = ("guided_backprop", "guided_ig")
+"""Appendix D ranks |R| instead of R for the least relevant pixels of these methods."""
 
 BLUR = 10 / 224  # the blur's σ as a share of the shorter side (Fong & Vedaldi 2017: σ = 10 at 224 pixels)
 
@@ -60,6 +63,7 @@ def perturbation_curve(
     order: Order = "morf",
     fractions: Sequence[float] = FRACTIONS,
     probability: bool = False,
+    unperturbed: Tensor | None = None,
     batch: int = 16,
     progress: Progress | None = None,
 ) -> PerturbationCurve:
@@ -74,35 +78,44 @@ def perturbation_curve(
             ``"blur"``, the picture itself under a Gaussian blur.
         fractions: the share of pixels to take away, at least one pixel each time.
         probability: watch the class probability instead of the class score before the softmax.
+        unperturbed: the network's logits (N, classes) of ``x`` where they are known already.
         batch: pictures that go through the network at a time. progress: called with the share done; may raise to cancel.
 
     Raises:
         ValueError: shapes, an order, a fill or fractions that make no sense.
     """
     _check(x, maps, order, fractions)
-    sequence = removal_order(maps, order)
-    instead = _replacement(x, fill)
     report = progress or (lambda share: None)
-    count = len(x) * (len(fractions) + 1)
+    if unperturbed is None:
+        unperturbed = scores(network, lambda start, stop: x[start:stop].detach().clone(), len(x), batch=batch)
+    make, count = _perturbed(x, removal_order(maps, order), _replacement(x, fill), fractions), len(x) * len(fractions)
 
     def pictures(start: int, stop: int) -> Tensor:
         report(start / count)
-        made = []
-        for index in range(start, stop):
-            picture, step = divmod(index, len(fractions) + 1)
-            taken = 0 if step == 0 else max(1, round(fractions[step - 1] * sequence.shape[1]))
-            gone = torch.zeros(sequence.shape[1], dtype=torch.bool, device=x.device)
-            gone[sequence[picture, :taken]] = True
-            made.append(torch.where(gone.view(x.shape[2:]), instead[picture], x[picture].detach()))
-        return torch.stack(made)
+        return make(start, stop)
 
-    logits = scores(network, pictures, count, batch=batch).unflatten(0, (len(x), -1))
-    classes = per_picture(target, logits[:, 0])
-    every = (logits.softmax(2) if probability else logits)[torch.arange(len(x), device=x.device), :, classes]
-    unperturbed, perturbed = every[:, 0], every[:, 1:]
+    perturbed = scores(network, pictures, count, batch=batch).unflatten(0, (len(x), -1))
+    classes = per_picture(target, unperturbed)
+    before, after = ((logits.softmax(-1) if probability else logits) for logits in (unperturbed, perturbed))
+    rows = torch.arange(len(x), device=x.device)
+    before, after = before[rows, classes], after[rows, :, classes]
     report(1.0)
-    change = (perturbed - unperturbed[:, None]).abs() / unperturbed[:, None].abs()
-    return PerturbationCurve(tuple(fractions), change, perturbed, unperturbed)
+    change = (after - before[:, None]).abs() / before[:, None].abs()
+    return PerturbationCurve(tuple(fractions), change, after, before)
+
+
+def _perturbed(x: Tensor, sequence: Tensor, instead: Tensor, fractions: Sequence[float]) -> Callable[[int, int], Tensor]:
+    """``(start, stop)`` → these perturbed pictures; all fractions of a picture follow each other."""
+
+    def pictures(start: int, stop: int) -> Tensor:
+        gone = torch.zeros(stop - start, sequence.shape[1], dtype=torch.bool, device=x.device)
+        places = [divmod(index, len(fractions)) for index in range(start, stop)]
+        for taken, (picture, step) in zip(gone, places, strict=True):
+            taken[sequence[picture, : max(1, round(fractions[step] * len(taken)))]] = True
+        own = [picture for picture, _ in places]
+        return torch.where(gone.view(-1, 1, *x.shape[2:]), instead[own], x[own].detach())
+
+    return pictures
 
 
 def removal_order(maps: Tensor, order: Order) -> Tensor:

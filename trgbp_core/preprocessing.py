@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -51,16 +53,37 @@ class Preprocess:
         if len(self.mean) == 1:
             image = image.convert("L").convert("RGB")
         method = Image.Resampling.BICUBIC if self.bicubic else Image.Resampling.BILINEAR
+        size, (left, top) = self._placed(*image.size)
+        resized = image.resize(size, method)
+        return resized if self.resize is None else resized.crop((left, top, left + self.size, top + self.size))
+
+    def box(self, box: Sequence[float], size: tuple[int, int]) -> tuple[float, float, float, float] | None:
+        """A box carried through the same resize and crop as its picture.
+
+        Args:
+            box: (left, top, right, bottom) in fractions of the picture. size: the picture's (width, height) in pixels.
+
+        Returns:
+            the box in fractions of the square that the network sees, cut off at its edges; None where no pixel of it is left.
+        """
+        (width, height), (x, y) = self._placed(*size)
+        left, right = ((edge * width - x) / self.size for edge in (box[0], box[2]))
+        top, bottom = ((edge * height - y) / self.size for edge in (box[1], box[3]))
+        seen = (max(left, 0.0), max(top, 0.0), min(right, 1.0), min(bottom, 1.0))
+        # A pixel belongs to a box if its centre does.
+        holds = all(math.ceil(low * self.size - 0.5) < high * self.size - 0.5 for low, high in ((seen[0], seen[2]), (seen[1], seen[3])))
+        return seen if holds else None
+
+    def _placed(self, width: int, height: int) -> tuple[tuple[int, int], tuple[int, int]]:
+        """The (width, height) that a picture is resized to, and the left upper corner of the square in it."""
         if self.resize is None:
-            return image.resize((self.size, self.size), method)
-        width, height = image.size
+            return (self.size, self.size), (0, 0)
         # torchvision's rounding, so that the network's accuracy is the published one: the longer side is cut down, the corner rounded.
         if width <= height:
             width, height = self.resize, int(self.resize * height / width)
         else:
             width, height = int(self.resize * width / height), self.resize
-        left, top = round((width - self.size) / 2), round((height - self.size) / 2)
-        return image.resize((width, height), method).crop((left, top, left + self.size, top + self.size))
+        return (width, height), (round((width - self.size) / 2), round((height - self.size) / 2))
 
     def normalise(self, picture: Image.Image) -> Tensor:
         """A picture of any size as a network's input, (1, C, H, W), float32."""

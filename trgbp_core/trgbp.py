@@ -188,25 +188,58 @@ class TRGBP:
         return self.record(x).explain(targets)
 
     def attribute(self, x: Tensor, target: Target = None, *, psi: Psi = "paper") -> Tensor:
-        """R_k (Eq. 10) in captum's convention.
+        """R_k (Eq. 10) in captum's convention, (N, 1, H, W), signed.
 
         Args:
             x: (N, C, H, W).
             target: one class for all, or one for each picture; by default each picture's best class.
             psi: see :meth:`Explanation.attribution`.
+        """
+        return self.explain_batch(x, [target]).attribution(psi)[0]
 
-        Returns:
-            (N, 1, H, W), signed.
+    def explain_batch(self, x: Tensor, targets: Sequence[Target]) -> BatchExplanation:
+        """Several classes of every picture of a batch, (N, C, H, W), from one forward and one backward pass.
+
+        Args:
+            targets: each one class for all, or one for each picture, or None for each picture's best class.
         """
         recording = record(self.network, x, guided=self.guided, strict=self.strict)
-        classes = recording.logits.shape[1]
-        top = recording.logits.topk(min(TOP, classes), dim=1).indices.T
-        picked = per_picture(target, recording.logits)
-        slots = top if bool((top == picked).any(0).all()) else torch.cat([picked[None], top])
+        top = recording.logits.topk(min(TOP, recording.logits.shape[1]), dim=1).indices.T
+        picked = torch.stack([per_picture(target, recording.logits) for target in targets])
+        extra = [classes for classes in picked.unique(dim=0) if not bool((top == classes).any(0).all())]
+        slots = torch.cat([torch.stack(extra), top]) if extra else top
         _, maps = _class_maps(recording, slots)
-        raw = _aggregate(maps, (x.shape[2], x.shape[3]), psi)
-        own = (slots == picked).int().argmax(0)
-        return raw[own, torch.arange(len(x), device=own.device)] - raw[-len(top) :].mean(0)
+        own = (slots[None] == picked[:, None]).int().argmax(1)
+        return BatchExplanation(recording.logits, picked, (x.shape[2], x.shape[3]), tuple(maps), own, len(top))
+
+
+@dataclass(frozen=True)
+class BatchExplanation:
+    """Some classes of every picture of a batch. Maps are (K, N, 1, H, W), signed and detached, K being the targets asked for.
+
+    Attributes:
+        logits: (N, C). classes: (K, N). size: (H, W) of the pictures.
+    """
+
+    logits: Tensor
+    classes: Tensor
+    size: Pair
+    _maps: tuple[Tensor, ...] = field(repr=False)
+    _own: Tensor = field(repr=False)
+    _top: int = field(repr=False)
+
+    @property
+    def guided(self) -> Tensor:
+        """R̃^0: guided backpropagation (Eq. 4), summed over the colours."""
+        return self._pick(self._maps[0])
+
+    def attribution(self, psi: Psi = "paper") -> Tensor:
+        """R_k (Eq. 10); see :meth:`Explanation.attribution`."""
+        raw = _aggregate(self._maps, self.size, psi)
+        return self._pick(raw) - raw[-self._top :].mean(0)
+
+    def _pick(self, maps: Tensor) -> Tensor:
+        return maps[self._own, torch.arange(maps.shape[1], device=maps.device)]
 
 
 def per_picture(target: Target, logits: Tensor) -> Tensor:

@@ -1,0 +1,75 @@
+"""The command ``evaluate``: its options, and the run from the first picture to the report."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+HELP = "a folder of pictures → the paper's tables and curves, by one process or (torchrun) many; continues where it was stopped"
+
+
+def options(command: argparse.ArgumentParser) -> None:
+    """Add the options of ``evaluate``."""
+    add = command.add_argument
+    add("--images", type=Path, required=True, metavar="DIR", help="the folder of pictures")
+    add(
+        "--annotations",
+        type=Path,
+        metavar="FILE",
+        help="a CSV (image,class_index,x0,y0,x1,y1; boxes in fractions), or ImageNet's devkit; none for class folders",
+    )
+    add("--boxes", type=Path, metavar="DIR", help="PASCAL-style XML files, called like the pictures")
+    add("--out", type=Path, default=Path("evaluation"), metavar="DIR", help="folder to write to (default evaluation)")
+    add("--model", default="efficientnet_lite0", help="a network of `models` (default efficientnet_lite0)")
+    add("--methods", default="paper", help="comma-separated keys, paper (default: the paper's, TR-GBP with both ψ) or all")
+    add(
+        "--target",
+        default="protocol",
+        choices=("protocol", "label", "prediction"),
+        help="the class to explain; protocol (default) is the label for localisation, the prediction elsewhere",
+    )
+    add("--limit", type=int, metavar="N", help="measure only N pictures, drawn at random")
+    add("--seed", type=int, default=0, help="of every draw (default 0)")
+    add("--sample", type=int, default=500, help="EBPG: pictures in a repeat (default 500)")
+    add("--repeats", type=int, default=5, help="EBPG: repeats (default 5)")
+    add("--mosaics", type=int, default=25, help="mosaics of the grid pointing game (default 25; 0 leaves it out)")
+    add("--sanity", type=int, default=8, metavar="N", help="pictures whose sanity is checked (default 8; 0 leaves it out)")
+    add("--stages", type=int, default=12, help="stages of the cascade that are looked at (default 12)")
+    add("--batch", type=int, default=4, help="pictures that are explained together (default 4)")
+    add("--threads", type=int, help="threads of each process (default: torch's)")
+
+
+def evaluate(arguments: argparse.Namespace) -> None:
+    """Run the command. Every process of a run comes through here; the first one writes and prints."""
+    import torch
+
+    from .. import datasets
+    from ..memory import keep_freed_memory
+    from ..models import load_model
+    from .parallel import team
+    from .report import write_report
+    from .run import run, write_tables
+    from .settings import Settings, chosen_methods
+    from .store import Store
+
+    keep_freed_memory()
+    values: dict[str, Any] = {f.name: getattr(arguments, f.name) for f in fields(Settings)}
+    settings = Settings(**values | {"methods": chosen_methods(arguments.methods)})
+    if arguments.threads is not None:
+        if arguments.threads < 1:
+            raise ValueError(f"--threads is at least 1, not {arguments.threads}.")
+        torch.set_num_threads(arguments.threads)
+    zoo = load_model(settings.model)
+    dataset = datasets.load(arguments.images, arguments.annotations, boxes=arguments.boxes, labels=zoo.labels)
+    with team() as here:
+        store = Store(arguments.out)
+        if here.leads:
+            print(f"{dataset.layout}: {len(dataset.samples)} pictures. {datasets.tally(dataset.problems)}", file=sys.stderr, flush=True)
+        store.open(settings.fingerprint(dataset))
+        finished = run(dataset, zoo, settings, store, here)
+        if here.leads:
+            write_tables(store, finished, dataset)
+            print(write_report(store, finished, dataset, zoo, settings, here))

@@ -1,0 +1,80 @@
+"""Sanity checks over many pictures: how alike each method's map stays while the network's layers are randomised (Section 5.2.2)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from ..cascade import cascade, layer_groups
+from ..datasets import Problem, Sample
+from ..models import Zoo
+from ..similarity import Sign, similarity
+from .attributions import Attributions, usable
+from .pictures import Seen, see
+from .settings import Settings
+from .store import Piece, Row
+
+SIGNS: tuple[Sign, ...] = ("abs", "relu")
+SIMILARITIES = ("spearman", "ssim", "hog")
+COLUMNS = ("image", "class_index", "stage", "of", "layer", "method", *(f"{name}_{sign}" for sign in SIGNS for name in SIMILARITIES))
+
+
+def watched_stages(total: int, count: int) -> list[int]:
+    """``count`` of the stages 1 … ``total``, the first and the last among them, closer together where most happens: near the logits."""
+    stages: list[int] = []
+    for i in range(min(count, total)):
+        spaced = round(total ** (i / (count - 1))) if 1 < count < total else i + 1
+        stages.append(max(spaced, stages[-1] + 1 if stages else 1))
+    return stages
+
+
+def measure(samples: Sequence[Sample], labels: Sequence[int], zoo: Zoo, settings: Settings, device: torch.device) -> Piece:
+    """Some pictures through the cascade; their classes stay ``labels``, which the trained network was asked about."""
+    piece, kept = Piece(), list[tuple[Seen, int]]()
+    for sample, label in zip(samples, labels, strict=True):
+        seen = see(sample, zoo, device)
+        if isinstance(seen, Problem):
+            piece.problems.append(seen)
+        else:
+            kept.append((seen, label))
+    if kept:
+        piece.rows += _follow(kept, zoo, settings, piece)
+    return piece
+
+
+def _follow(kept: list[tuple[Seen, int]], zoo: Zoo, settings: Settings, piece: Piece) -> Iterator[Row]:
+    x = torch.cat([seen.x for seen, _ in kept])
+    target = torch.tensor([label for _, label in kept], device=x.device)
+    trained = dict(_maps(zoo.network, x, target, settings.methods, piece))
+    total = len(layer_groups(zoo.network))
+    watched = set(watched_stages(total, settings.stages))
+    for stage in cascade(zoo.network, seed=settings.seed):
+        if stage.index not in watched:
+            continue
+        for key, maps in _maps(stage.network, x, target, tuple(trained), piece):
+            for i, (seen, label) in enumerate(kept):
+                facts = (seen.sample.name, label, stage.index, total, stage.name, key)
+                yield dict(zip(COLUMNS, (*facts, *_similarities(maps[i : i + 1], trained[key][i : i + 1])), strict=True))
+
+
+def _maps(network: nn.Module, x: Tensor, target: Tensor, methods: Sequence[str], piece: Piece) -> Iterator[tuple[str, Tensor]]:
+    attributions = Attributions(network, x, {"own": target}, piece)
+    for key in methods:
+        found = attributions.maps(key)
+        if found is not None:
+            yield key, found["own"]
+
+
+def _similarities(maps: Tensor, trained: Tensor) -> list[float]:
+    """The columns after the method; NaN where a map is constant or holds no finite numbers: there is nothing to compare."""
+    values = []
+    for sign in SIGNS:
+        sides = [m.abs() if sign == "abs" else m.relu() for m in (maps, trained)]
+        if all(bool(usable(side).all()) and float(side.amax()) > float(side.amin()) for side in sides):
+            found = similarity(maps, trained, sign)
+            values += [float(getattr(found, name)) for name in SIMILARITIES]
+        else:
+            values += [float("nan")] * len(SIMILARITIES)
+    return values
