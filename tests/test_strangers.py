@@ -163,3 +163,17 @@ def test_at_least_sixty_bad_inputs_are_tried() -> None:
     count = len(FILES) + 7 + len(CALLS) + len(NAMES) + len(BODIES) + 4 + len(READINGS) + 4 + 3 + len(PAGE) + 2
     print(f"{count} bad inputs")
     assert count >= 60
+
+
+def test_a_fault_inside_is_told_and_noted_and_takes_nothing_down(tmp_path: Path) -> None:
+    log = tmp_path / "log.txt"
+    with served(log, "-m", "tests.breaking_app", faults=True) as url:
+        stranger = Stranger(url)
+        lion = stranger.upload(LION)
+        for network, word in (("breaks", "Something went wrong inside."), ("hungry", "There is not enough memory for this")):
+            for _ in range(3):
+                reply = stranger.call("explain", [lion, network, ""])
+                assert reply.sentence.startswith(word)
+                assert is_sentence(reply.sentence, tmp_path)
+            assert stranger.call("explain", [lion, MODEL, ""]).data
+    assert log.read_text().count("RuntimeError: a fault of its own") == 3

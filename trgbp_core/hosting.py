@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import sys
@@ -16,6 +17,7 @@ from starlette.middleware import Middleware
 from .gate import MAX_FILE_BYTES, Gate, client
 from .uploads import Uploads, private_folder, remove_private_folders
 
+log = logging.getLogger(__name__)
 QUEUE = 64
 SESSIONS = 500
 """Visitors whose place on the page is remembered: about 1.5 MB each at most. Who has been away longest begins anew."""
@@ -39,6 +41,17 @@ class Page(gr.Blocks):
         except Exception:
             # Gradio would answer with nothing, and write a traceback for every stranger's guess.
             raise gr.Error("An input is missing, or is not of the kind that belongs there.", print_exception=False) from None
+
+    async def call_function(self, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return await super().call_function(*args, **kwargs)
+        except gr.Error:
+            raise
+        except Exception as error:
+            log.exception("A fault inside")
+            short = isinstance(error, MemoryError) or "not enough memory" in str(error)
+            what = "There is not enough memory for this: pick a smaller network." if short else "Something went wrong inside."
+            raise gr.Error(f"{what} What is shown stays; everything else goes on working.", print_exception=False) from None
 
 
 def serve(demo: Page, **options: Any) -> Any:
