@@ -15,6 +15,7 @@ import gradio as gr
 
 from trgbp_core import endpoints, page
 from trgbp_core.explorer import DEFAULT_MODEL, NETWORK_BYTES, Explorer
+from trgbp_core.hosting import Page, leave, serve
 from trgbp_core.memory import keep_freed_memory
 from trgbp_core.models import ModelCache, Zoo
 from trgbp_core.own import first_choice, named
@@ -25,9 +26,9 @@ EXAMPLES = sorted((Path(__file__).parent / "assets" / "examples").glob("*.jpg"))
 FIRST = "cheetah_and_lion.jpg"
 
 
-def build(explorer: Explorer, model: str = DEFAULT_MODEL) -> gr.Blocks:
+def build(explorer: Explorer, model: str = DEFAULT_MODEL) -> Page:
     """The page around one explorer."""
-    with gr.Blocks(title="TR-GBP Explorer", delete_cache=(3600, 7200)) as demo:
+    with Page(title="TR-GBP Explorer") as demo:
         endpoints.add(explorer)  # before the page's own events, which would take the names
         gr.HTML(page.TITLE, elem_id="tg-title")
         with gr.Row():
@@ -69,16 +70,14 @@ def launch(argv: Sequence[str] = (), *, models: Mapping[str, Zoo] | None = None,
         parser.error(f"{error} `python -m trgbp_core models` lists the networks.")
     explorer = Explorer(ModelCache(NETWORK_BYTES, own=own))
     keep_freed_memory()
-    demo = build(explorer, arguments.model)
-    demo.queue(default_concurrency_limit=2, max_size=64)
-    return demo.launch(
+    return serve(
+        build(explorer, arguments.model),
         server_name=arguments.host,
         server_port=arguments.port,
         share=arguments.share or None,
         theme=gr.themes.Default(primary_hue="blue", font=page.FONTS, font_mono=["ui-monospace", "monospace"]),
         css=page.asset("style.css"),
         head=page.head(),
-        max_file_size="40mb",
         ssr_mode=False,
         footer_links=["api"],
         **options,
@@ -87,3 +86,4 @@ def launch(argv: Sequence[str] = (), *, models: Mapping[str, Zoo] | None = None,
 
 if __name__ == "__main__":
     launch(sys.argv[1:])
+    leave()

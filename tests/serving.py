@@ -16,8 +16,17 @@ ROOT = Path(__file__).parent.parent
 
 
 @contextmanager
-def served(log: Path, *program: str, environment: Mapping[str, str] | None = None) -> Iterator[str]:
-    """The address of ``python PROGRAM --port …`` once it answers; nothing in its log may be a traceback."""
+def served(log: Path, *program: str, environment: Mapping[str, str] | None = None, faults: bool = False) -> Iterator[str]:
+    """The address of ``python PROGRAM --port …`` once it answers; nothing in its log may be a traceback unless ``faults`` are asked for."""
+    with running(log, *program, environment=environment, faults=faults) as (url, _):
+        yield url
+
+
+@contextmanager
+def running(
+    log: Path, *program: str, environment: Mapping[str, str] | None = None, faults: bool = False
+) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+    """What :func:`served` gives, and the process."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -35,8 +44,8 @@ def served(log: Path, *program: str, environment: Mapping[str, str] | None = Non
                 time.sleep(0.05)
         else:
             raise AssertionError(f"the page did not come up: {log.read_text()}")
-        yield url
-        assert "Traceback" not in log.read_text(), log.read_text()
+        yield url, server
+        assert faults or "Traceback" not in log.read_text(), log.read_text()
     finally:
         server.terminate()
         server.wait(20)

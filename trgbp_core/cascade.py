@@ -80,7 +80,7 @@ def cascade(network: nn.Module, *, seed: int = 0, mode: Mode = "gaussian", x: Te
         ValueError: an unknown mode, a negative seed, a network without parameters, or an ``x`` that it cannot read.
     """
     if mode not in MODES:
-        raise ValueError(f"mode is one of {', '.join(MODES)}, not {mode!r}.")
+        raise ValueError(f"The mode is one of {', '.join(MODES)}, not {mode!r}.")
     if not 0 <= seed < 2**31:
         raise ValueError(f"A seed is a whole number from 0 to {2**31 - 1}, not {seed}.")
     network = unwrapped(network)

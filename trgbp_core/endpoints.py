@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import gradio as gr
 from PIL import Image
+from torch import Tensor
 
 from . import images, measuring, page
 from .baselines import METHODS, NotApplicable
 from .explorer import DEFAULT_MODEL, Explorer, Payload, Question
 from .render import overlay, read_tile
+from .streaming import Progress, Result, Step, streamed, within
 from .trgbp import Explanation, Layer
 
 Gallery = list[tuple[Image.Image, str]]
@@ -30,6 +33,8 @@ def add(explorer: Explorer) -> None:
         stages = gr.Number(0, label="how many layers to randomise; 0 for all", precision=0)
         box = gr.JSON([0.25, 0.25, 0.75, 0.75], label="box: left, top, right, bottom in fractions of the picture")
         data, gallery, trigger = gr.JSON(), gr.Gallery(format="png"), gr.Button()
+    for component in (model, wanted, layer, methods, baseline, mode, seed, stages, box):
+        component.preprocess = lambda payload: payload  # type: ignore[method-assign] # what is wrong with it is said below
     out: dict[str, Any] = {"outputs": [data, gallery], "concurrency_limit": 2, "concurrency_id": "compute", "show_progress": "hidden"}
     asked = [picture, model, wanted]
     answers = _Answers(explorer)
@@ -48,7 +53,7 @@ class _Answers:
 
     def _ask(self, picture: Any, model: str, wanted: str) -> tuple[Question, int, Explanation]:
         try:
-            question = page.ask(self._explorer, None if picture is None else images.read(picture), model)
+            question = page.ask(self._explorer, None if picture is None else images.read(picture), str(model))
             k = self._explorer.find_class(question, wanted)
             return question, k, self._explorer.explanation(question, k)
         except ValueError as error:
@@ -63,9 +68,7 @@ class _Answers:
             "model": question.zoo.name,
             "class": {"index": k, "name": labels[k], "probability": float(e.probabilities[0, k])},
             "top5": [{"index": i, "name": labels[i], "probability": float(e.probabilities[0, i])} for i in e.top5],
-            "layers": [
-                {"index": x.index, "name": x.name, "kind": x.kind, "N": x.filters, "p": x.taps, "size": list(x.size)} for x in e.layers
-            ],
+            "layers": [_layer(layer) for layer in e.layers],
         }
         return data, [(overlay(question.picture, m), name) for name, m in maps.items()]
 
@@ -73,33 +76,47 @@ class _Answers:
         """One layer's R̃^l and R^l: the numbers (rows of a map), and the pictures."""
         question, k, e = self._ask(picture, model, wanted)
         try:
-            maps = {"raw": e.layer_raw(int(layer), k), "attribution": e.layer_attribution(int(layer), k)}
+            index = _whole(layer, "layer")
+            maps = {"raw": e.layer_raw(index, k), "attribution": e.layer_attribution(index, k)}
         except ValueError as error:
             raise gr.Error(str(error), print_exception=False) from None
-        name = "input" if int(layer) == 0 else e.layers[int(layer) - 1].name
-        data: dict[str, Any] = {"layer": int(layer), "name": name} | {key: m[0, 0].tolist() for key, m in maps.items()}
+        name = "input" if index == 0 else e.layers[index - 1].name
+        data: dict[str, Any] = {"layer": index, "name": name} | {key: m[0, 0].tolist() for key, m in maps.items()}
         return data, [(overlay(question.picture, m), key) for key, m in maps.items()]
 
     def compare(self, picture: Any, model: str, wanted: str, methods: list[str]) -> tuple[dict[str, Any], Gallery]:
         """A map and the seconds of every method in ``methods``."""
         question, k, _ = self._ask(picture, model, wanted)
-        panels = list(self._explorer.compare(question, k, self._known(methods)))
+        keys = self._known(methods)
+        try:
+            panels = list(_finished(lambda step: self._explorer.compare(question, k, keys, step)))
+        except ValueError as error:
+            raise gr.Error(str(error), print_exception=False) from None
         return {p["key"]: {"seconds": p["seconds"], "note": p["empty"]} for p in panels}, _gallery(question, panels)
 
     def measure(self, picture: Any, model: str, wanted: str, methods: list[str], box: list[float]) -> tuple[dict[str, Any], Gallery]:
         """EBPG and pointing game of a box, and IBD, of every method's map."""
         question, k, _ = self._ask(picture, model, wanted)
+        keys = self._known(methods)
+
+        def maps(step: Step) -> Iterator[tuple[str, Tensor | str]]:
+            for key in keys:
+                try:
+                    yield key, self._explorer.attribution(question, k, key, step)
+                except NotApplicable as error:
+                    yield key, str(error)
+
         data: dict[str, Any] = {}
         gallery = []
-        for key in self._known(methods):
-            try:
-                map = self._explorer.attribution(question, k, key)
-                data[key] = measuring.scores(map, box)
+        try:
+            for key, map in _finished(maps):
+                if isinstance(map, str):
+                    data[key] = {"note": map}
+                    continue
+                data[key] = measuring.scores(map, box)  # type: ignore[arg-type]
                 gallery.append((overlay(question.picture, map), METHODS[key].title))
-            except NotApplicable as error:
-                data[key] = {"note": str(error)}
-            except (TypeError, ValueError) as error:
-                raise gr.Error(str(error), print_exception=False) from None
+        except ValueError as error:
+            raise gr.Error(str(error), print_exception=False) from None
         return data, gallery
 
     def _known(self, methods: Any) -> list[str]:
@@ -115,15 +132,31 @@ class _Answers:
         question, k, _ = self._ask(picture, model, wanted)
         try:
             page.known_methods([baseline])
-            found = []
-            for stage in self._explorer.cascade(question, k, baseline, mode=mode, seed=int(seed)):  # type: ignore[arg-type]
+            found, last = [], _whole(stages, "number of layers", 0)
+            work = self._explorer.cascade(question, k, baseline, mode=mode, seed=_whole(seed, "seed"))  # type: ignore[arg-type]
+            for stage in within(work):
                 found.append(stage)
-                if stages and stage["index"] >= stages:
+                if last and stage["index"] >= last:
                     break
         except ValueError as error:
             raise gr.Error(str(error), print_exception=False) from None
         data = [{key: s[key] for key in ("index", "name", "top", "similarity")} for s in found]
         return data, _gallery(question, found[-1]["panels"])
+
+
+def _finished(work: Callable[[Step], Iterator[Result]]) -> Iterator[Result]:
+    """What ``work`` yields, within the time that one request may take."""
+    for event in within(streamed(work)):
+        if not isinstance(event, Progress):
+            yield event
+
+
+def _whole(value: Any, what: str, lowest: int = -(2**63)) -> int:
+    """``value`` as a whole number of at least ``lowest``; raises ValueError with a sentence otherwise."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not lowest <= value < 2**63 or value != int(value):
+        at_least = f" of at least {lowest}" if lowest >= 0 else ""
+        raise ValueError(f"A {what} is a whole number{at_least}, not {str(value)[:60]}.")
+    return int(value)
 
 
 def _layer(layer: Layer) -> dict[str, Any]:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+LONGEST = 200
+"""Letters of a class's name that are read."""
+
 
 def find_class(wanted: object, labels: Sequence[str]) -> int:
     """The index of the class that ``wanted`` means: a number, a full name (in any case), or a part of exactly one name.
@@ -14,12 +17,12 @@ def find_class(wanted: object, labels: Sequence[str]) -> int:
     if isinstance(wanted, (int, float)) and not isinstance(wanted, bool):
         text = str(int(wanted)) if float(wanted).is_integer() else str(wanted)
     else:
-        text = str(wanted).strip()
+        text = str(wanted)[:LONGEST].strip()
     number = text.split(" ")[0].rstrip(":·") if text else ""
     if number.lstrip("-").isdigit() and number.isascii():
         index = int(number)
         if not 0 <= index < len(labels):
-            raise ValueError(f"Classes run from 0 to {len(labels) - 1}; there is no class {index}.")
+            raise ValueError(f"Classes run from 0 to {len(labels) - 1}; there is no class {str(index)[:20]}.")
         return index
     names = [label.lower() for label in labels]
     exact = [i for i, name in enumerate(names) if name == text.lower()]
@@ -31,4 +34,4 @@ def find_class(wanted: object, labels: Sequence[str]) -> int:
             f"No class is called {text[:60]!r}. Give a number from 0 to {len(labels) - 1} or a name, for instance {labels[0]!r}."
         )
     shown = ", ".join(f"{i} {labels[i]}" for i in found[:6])
-    raise ValueError(f"{text!r} fits {len(found)} classes: {shown}{' …' if len(found) > 6 else ''}. Give the number.")
+    raise ValueError(f"{text[:60]!r} fits {len(found)} classes: {shown}{' …' if len(found) > 6 else ''}. Give the number.")

@@ -17,7 +17,7 @@ from .baselines import METHODS
 from .explorer import Explorer, Payload, Question
 from .models import Entry
 from .render import COLOUR_MAPS, lookup
-from .streaming import Progress, Step, streamed
+from .streaming import Progress, Step, streamed, within
 
 ASSETS = Path(__file__).parent.parent / "assets" / "page"
 SCRIPTS = ("maps.js", "views.js", "measure.js")
@@ -146,7 +146,7 @@ def _gathered(
         question = ask(explorer, picture, model)
         k = explorer.find_class(question, wanted)
         label, found = question.zoo.labels[k], list[Payload]()
-        for event in streamed(lambda step: work(question, k, step)):
+        for event in within(streamed(lambda step: work(question, k, step))):
             if isinstance(event, Progress):
                 yield None, f"{done} {len(found)} of {len(methods)} methods for **{label}**; {event.what}: {event.share:.0%} …"
                 continue
@@ -163,7 +163,7 @@ def cascade(explorer: Explorer, picture: Any, model: str, wanted: Any, baseline:
         question = ask(explorer, picture, model)
         k = explorer.find_class(question, wanted)
         run, stages = next(_runs), []
-        for stage in explorer.cascade(question, k, baseline, mode=mode, seed=int(seed or 0)):
+        for stage in within(explorer.cascade(question, k, baseline, mode=mode, seed=int(seed or 0))):
             stages.append(stage)
             done = f"Randomised {stage['index']} of {stage['total']} layers; explained: **{question.zoo.labels[k]}**."
             yield {"stages": list(stages), "run": run}, done

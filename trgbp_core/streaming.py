@@ -16,6 +16,12 @@ Step = Callable[[str, float], None]
 """``(what is being done, share done)``; raises :class:`flights.Cancelled` when nobody waits for the result any more."""
 
 TELL_SECONDS = 0.3
+MAX_SECONDS = 300.0
+"""What one request may take on a server that others wait for."""
+
+
+class TooLong(ValueError):
+    """The work has taken more than its time."""
 
 
 @dataclass(frozen=True)
@@ -73,3 +79,21 @@ def streamed(work: Callable[[Step], Iterator[Result]]) -> Iterator[Result | Prog
             raise event.error
     finally:
         running.gone.set()
+
+
+def within(work: Iterator[Result], seconds: float = MAX_SECONDS) -> Iterator[Result]:
+    """What ``work`` yields, until it has taken ``seconds``; it is then closed, as it is when nobody listens any more.
+
+    Raises:
+        TooLong: after ``seconds``.
+    """
+    end = time.monotonic() + seconds
+    try:
+        for result in work:
+            yield result
+            if time.monotonic() > end:
+                raise TooLong(f"Stopped after {seconds:.0f} seconds: ask for fewer or faster methods, or use the command line.")
+    finally:
+        close = getattr(work, "close", None)
+        if close is not None:
+            close()

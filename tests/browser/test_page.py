@@ -85,6 +85,7 @@ def test_an_upload_and_another_class_redraw_everything(page: Page) -> None:
 
 
 def test_sliders_and_colours_repaint_in_the_browser_without_asking_the_server(page: Page) -> None:
+    page.wait_for_timeout(1500)  # what the closed tabs ask about a new picture, and are told that they need not
     requests: list[str] = []
     page.on("request", lambda request: requests.append(request.url) if "/queue/" in request.url or "/run/" in request.url else None)
     for control, value, where in (("layer", 3, LAYER), ("layer", 49, LAYER), ("opacity", 100, MAP)):

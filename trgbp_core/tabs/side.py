@@ -11,6 +11,7 @@ import gradio as gr
 from .. import images, page
 from ..explorer import Explorer
 from ..fetching import Fetching, Step
+from ..hosting import Page
 from .room import QUIET
 
 WAITING: dict[str, Any] = {"concurrency_limit": 32, "concurrency_id": "fetch", "trigger_mode": "multiple", **QUIET}
@@ -55,11 +56,21 @@ class Side:
         gr.Examples([[str(path)] for path in examples], self.picture, label="Examples", examples_per_page=8)
         self.model = gr.State("")
 
-    def wire(self, demo: gr.Blocks, status: gr.Markdown) -> None:
-        """Fetch a network when the page is opened, and when one is picked."""
+    def wire(self, demo: Page, status: gr.Markdown) -> None:
+        """Fetch a network when the page is opened, and when one is picked; forget the pictures of whoever leaves."""
+        self._uploads = demo.uploads
         for picked in (demo.load, self.network.input):
             picked(self._fetch, [self.network, self.model], [self.model, status, self.cancel, self.network], **WAITING)
         self.cancel.click(self._give_up, None, None, queue=False, **QUIET)
+        self.picture.change(self._remember, self.picture, None, preprocess=False, queue=False, **QUIET)
+        demo.unload(self._leave)
+
+    def _remember(self, sent: Any, request: gr.Request) -> None:
+        if isinstance(sent, dict) and isinstance(sent.get("path"), str):
+            self._uploads.remember(str(request.session_hash), sent["path"])
+
+    def _leave(self, request: gr.Request) -> None:
+        self._uploads.forget(str(request.session_hash))
 
     def _fetch(self, model: str, shown: str, request: gr.Request) -> Iterator[tuple[Any, Any, Any, Any]]:
         """Answers for: the network that is here now, the status line, the button Cancel, the picker."""

@@ -1,0 +1,172 @@
+"""What a stranger may send to the server: where to, how much, and how much at once. An ASGI middleware; it knows nothing of pictures."""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import logging
+from collections.abc import Awaitable, Callable, Collection, MutableMapping
+from typing import Any
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+MAX_FILE_BYTES = 40_000_000
+MAX_UPLOAD_BYTES = MAX_FILE_BYTES + 1_000_000
+"""One file of the permitted size, and what the form around it takes."""
+
+MAX_BODY_BYTES = 1_000_000
+DRAINED_BYTES = 200_000_000
+MAX_WAITING = 32
+"""Requests of one address that may wait at once: a class behind one address works, and nobody fills the queue of 64 alone."""
+
+CLOSED = (
+    "/proxy=",
+    "/file=http",
+    "/process_recording",
+    "/component_server",
+    "/deep_link",
+    "/stream/",
+    "/run-history",
+    "/runs",
+    "/vibe",
+    "/undo-vibe",
+    "/profiling",
+    "/dev/",
+    "/monitoring",
+    "/custom_component",
+)
+"""Routes of Gradio's that the page never asks for, and that fetch, write or convert something for whoever asks."""
+
+NAMED = ("/call/v2/", "/call/", "/run/", "/api/")
+ASKING = ("/queue/join", *NAMED)
+
+log = logging.getLogger(__name__)
+
+
+class Gate:
+    """Refuses with a sentence, ``{"detail": "…"}``, what no visitor of the page would send.
+
+    Args:
+        app: what is behind the gate.
+        names: the endpoints that may be called by name.
+        waiting: how many requests of an address are waiting or being worked on.
+        sent: called after each upload and question, for instance to tidy up.
+    """
+
+    def __init__(self, app: Any, *, names: Collection[str], waiting: Callable[[str], int], sent: Callable[[], Awaitable[None]]) -> None:
+        self._app = app
+        self._names = names
+        self._waiting = waiting
+        self._sent = sent
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return await self._app(scope, receive, send)
+        route = route_of(scope)
+        limit = MAX_UPLOAD_BYTES if route.startswith("/upload") else MAX_BODY_BYTES
+        if refusal := self._refusal(scope, route, limit):
+            await _drain(receive)
+            return await _answer(send, *refusal)
+        reply = _Reply(send)
+        try:
+            await self._app(scope, _counted(receive, limit), reply)
+        except _TooLarge:
+            await _drain(receive)
+            await reply.instead(413, _too_large(limit))
+        except Exception as error:
+            # Gradio's routes raise on numbers, names and events that it does not know; a page that is up has no other errors here.
+            log.error("%s refused: %r", route[:80], error)
+            await reply.instead(400, "This request could not be understood.")
+        if scope["method"] == "POST" and route.startswith(("/upload", *ASKING)):
+            await self._sent()
+
+    def _refusal(self, scope: Scope, route: str, limit: int) -> tuple[int, str] | None:
+        if route.startswith(CLOSED):
+            return 404, "There is nothing here."
+        declared = dict(scope["headers"]).get(b"content-length", b"0")
+        if not declared.isdigit() or int(declared[:20]) > limit:
+            return 413, _too_large(limit)
+        if scope["method"] != "POST":
+            return None
+        for prefix in NAMED:
+            if route.startswith(prefix):
+                # What is run at once, beside the queue, the page asks for by number.
+                names = self._names if prefix.startswith("/call") else {"predict"}
+                if route.removeprefix(prefix).strip("/") not in names:
+                    return 404, f"There is no endpoint of that name; there are {', '.join(sorted(self._names))}."
+                break
+        if route.startswith(ASKING) and self._waiting(client(scope)) >= MAX_WAITING:
+            return 429, f"{MAX_WAITING} requests from this address are waiting already: let some of them finish."
+        return None
+
+
+def route_of(scope: Scope) -> str:
+    """The path behind Gradio's prefix, wherever a proxy has mounted it."""
+    return str(scope["path"]).rpartition("/gradio_api")[2].removeprefix(str(scope.get("root_path") or "").rstrip("/"))
+
+
+def client(scope: Scope) -> str:
+    """The address of whoever asks. A proxy on a private network is believed about whom it speaks for: the last entry is its own."""
+    peer = str((scope.get("client") or ("",))[0])
+    forwarded = dict(scope["headers"]).get(b"x-forwarded-for", b"").decode("latin-1").rpartition(",")[2].strip()
+    try:
+        return forwarded if forwarded and ipaddress.ip_address(peer).is_private else peer
+    except ValueError:
+        return peer
+
+
+class _TooLarge(Exception):
+    pass
+
+
+class _Reply:
+    """``send``, which remembers whether an answer has begun."""
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self._begun = False
+
+    async def __call__(self, message: MutableMapping[str, Any]) -> None:
+        self._begun = True
+        await self._send(message)
+
+    async def instead(self, status: int, sentence: str) -> None:
+        if not self._begun:
+            await _answer(self._send, status, sentence)
+
+
+def _counted(receive: Receive, limit: int) -> Receive:
+    seen = 0
+
+    async def counted() -> MutableMapping[str, Any]:
+        nonlocal seen
+        message = await receive()
+        seen += len(message.get("body", b""))
+        if seen > limit:
+            raise _TooLarge
+        return message
+
+    return counted
+
+
+async def _drain(receive: Receive) -> None:
+    """Take in some of what is not wanted: a sender that is cut off while it sends never reads the answer."""
+    taken = 0
+    while taken < DRAINED_BYTES:
+        message = await receive()
+        taken += len(message.get("body", b""))
+        if not message.get("more_body"):
+            break
+
+
+def _too_large(limit: int) -> str:
+    return f"This is too large: {limit / 1e6:.0f} MB are the limit."
+
+
+async def _answer(send: Send, status: int, sentence: str) -> None:
+    body = json.dumps({"detail": sentence}).encode()
+    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode()), (b"connection", b"close")]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

@@ -1,0 +1,91 @@
+"""How the page is served to strangers: Gradio's side of :mod:`trgbp_core.gate` and :mod:`trgbp_core.uploads`."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+import threading
+from typing import Any
+
+import gradio as gr
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.middleware import Middleware
+
+from .gate import MAX_FILE_BYTES, Gate, client
+from .uploads import Uploads, private_folder, remove_private_folders
+
+log = logging.getLogger(__name__)
+QUEUE = 64
+SESSIONS = 500
+"""Visitors whose place on the page is remembered: about 1.5 MB each at most. Who has been away longest begins anew."""
+
+FILE_SECONDS = 3600
+
+
+class Page(gr.Blocks):
+    """Gradio's page, whose temporary files are its own, and which says a sentence where an input cannot be read at all."""
+
+    def __init__(self, **options: Any) -> None:
+        folder = private_folder()
+        super().__init__(delete_cache=(FILE_SECONDS // 4, FILE_SECONDS), **options)
+        self.uploads = Uploads(folder)
+
+    async def preprocess_data(self, *args: Any, **kwargs: Any) -> list[Any]:
+        try:
+            return await super().preprocess_data(*args, **kwargs)
+        except gr.Error as error:
+            raise gr.Error(f"{error.message.partition(': [')[0].rstrip('.')}.", print_exception=False) from None
+        except Exception:
+            # Gradio would answer with nothing, and write a traceback for every stranger's guess.
+            raise gr.Error("An input is missing, or is not of the kind that belongs there.", print_exception=False) from None
+
+    async def call_function(self, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return await super().call_function(*args, **kwargs)
+        except gr.Error:
+            raise
+        except Exception as error:
+            log.exception("A fault inside")
+            short = isinstance(error, MemoryError) or "not enough memory" in str(error)
+            what = "There is not enough memory for this: pick a smaller network." if short else "Something went wrong inside."
+            raise gr.Error(f"{what} What is shown stays; everything else goes on working.", print_exception=False) from None
+
+
+def serve(demo: Page, **options: Any) -> Any:
+    """``demo.launch``, behind the gate, and ended cleanly by SIGTERM."""
+    demo.uploads.keep_what_is_here()
+    names = {fn.api_name for fn in demo.fns.values() if fn.api_visibility == "public" and isinstance(fn.api_name, str)}
+    gate = Middleware(Gate, names=names, waiting=lambda address: _waiting(demo, address), sent=demo.uploads.tidy_now_and_then)
+    demo.queue(default_concurrency_limit=2, max_size=QUEUE)
+    if threading.current_thread() is threading.main_thread() and not options.get("prevent_thread_lock"):
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+    return demo.launch(
+        max_file_size=MAX_FILE_BYTES,
+        state_session_capacity=SESSIONS,
+        enable_monitoring=False,
+        app_kwargs={"middleware": [gate], "exception_handlers": {RequestValidationError: _not_the_protocol}},
+        **options,
+    )
+
+
+def leave() -> None:
+    """End the process at once, tidily: threads that are still deep inside torch would make the interpreter's own way out abort."""
+    remove_private_folders()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
+
+
+def _not_the_protocol(request: Any, error: Exception) -> JSONResponse:
+    return JSONResponse({"detail": "This request is not of the form that Gradio's clients send."}, 422)
+
+
+def _waiting(demo: Page, address: str) -> int:
+    """How many of that address's requests wait in Gradio's queue or are being worked on."""
+    queue = demo._queue
+    running = [event for job in queue.active_jobs if job for event in job]
+    waiting = [event for line in queue.event_queue_per_concurrency_id.values() for event in line.queue]
+    return sum(client(event.request.scope) == address for event in {event._id: event for event in running + waiting}.values())

@@ -1,0 +1,106 @@
+"""The folder of temporary files: pictures that visitors put in and pictures that endpoints gave out. Kept small, and gone in the end."""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import contextlib
+import os
+import shutil
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+MAX_BYTES = 1_000_000_000
+TIDY_SECONDS = 2.0
+"""Between two looks at the folder. At a visitor's 40 MB a request the folder stays near its limit."""
+
+_made: list[str] = []
+
+
+def private_folder(variable: str = "GRADIO_TEMP_DIR") -> Path:
+    """A folder for this process alone, named by the environment variable and removed when the process ends; one that is set is taken."""
+    if given := os.environ.get(variable):
+        return Path(given)
+    folder = tempfile.mkdtemp(prefix="trgbp-")
+    os.environ[variable] = folder
+    _made.append(folder)
+    return Path(folder)
+
+
+@atexit.register
+def remove_private_folders() -> None:
+    """Remove what :func:`private_folder` has made."""
+    while _made:
+        shutil.rmtree(_made.pop(), ignore_errors=True)
+
+
+class Uploads:
+    """What lies in ``folder``.
+
+    Args:
+        folder: where the files are, at any depth.
+        max_bytes: beyond this the files that have lain longest go.
+    """
+
+    def __init__(self, folder: Path, max_bytes: int = MAX_BYTES) -> None:
+        self._folder = folder
+        self._max_bytes = max_bytes
+        self._stays: set[Path] = set()
+        self._visitors: dict[str, set[Path]] = {}
+        self._lock = threading.Lock()
+        self._looked = 0.0
+
+    def keep_what_is_here(self) -> None:
+        """What is in the folder now, such as the example pictures, stays."""
+        self._stays = {path for path, _, _ in _files(self._folder)}
+
+    def remember(self, visitor: str, path: str | Path) -> None:
+        """``visitor`` has this file on the page."""
+        with self._lock:
+            self._visitors.setdefault(visitor, set()).add(Path(path))
+
+    def forget(self, visitor: str) -> None:
+        """``visitor`` has left: what nobody else has on the page is removed."""
+        with self._lock:
+            left = self._visitors.pop(visitor, set())
+            others = set().union(*self._visitors.values())
+        for path in left - others - self._stays:
+            if self._folder in path.parents:
+                _remove(path)
+
+    def tidy(self) -> None:
+        """Remove the oldest files beyond the limit."""
+        found = sorted((f for f in _files(self._folder) if f[0] not in self._stays), key=lambda f: f[2])
+        excess = sum(size for _, size, _ in found) - self._max_bytes
+        for path, size, _ in found:
+            if excess <= 0:
+                break
+            _remove(path)
+            excess -= size
+
+    async def tidy_now_and_then(self) -> None:
+        """:meth:`tidy`, at most every :data:`TIDY_SECONDS`, beside the event loop."""
+        now = time.monotonic()
+        if now - self._looked >= TIDY_SECONDS:
+            self._looked = now
+            await asyncio.to_thread(self.tidy)
+
+
+def _files(folder: Path) -> list[tuple[Path, int, float]]:
+    """(path, bytes, time of the last change) of every file."""
+    found = []
+    for around, _, names in os.walk(folder):
+        for name in names:
+            path = Path(around, name)
+            with contextlib.suppress(OSError):  # it may be gone by now
+                about = path.lstat()
+                found.append((path, about.st_size, about.st_mtime))
+    return found
+
+
+def _remove(path: Path) -> None:
+    with contextlib.suppress(OSError):  # gone already, or its folder holds more
+        path.unlink()
+        path.parent.rmdir()
