@@ -46,6 +46,9 @@ def _parser() -> argparse.ArgumentParser:
     sanity = _command(commands, "cascade", _cascade, "randomise layer by layer; print how the maps follow, and what theory predicted")
     _asked(sanity)
     sanity.add_argument("--seeds", type=int, default=5, help="draws for the fully randomised network (default 5)")
+    from .paper_figures import command as figure
+
+    figure.options(_command(commands, "figure", figure.run, figure.HELP))
     listing = _command(commands, "models", _models, "the networks, and which need a download")
     listing.add_argument("--fetch", nargs="+", metavar="MODEL", help="download the weights of these now, for working offline later")
     bench = _command(commands, "bench", _bench, "speed, as ratios within one run")
