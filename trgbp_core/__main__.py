@@ -47,8 +47,10 @@ def _parser() -> argparse.ArgumentParser:
     _asked(sanity)
     sanity.add_argument("--seeds", type=int, default=5, help="draws for the fully randomised network (default 5)")
     from .evaluation import command as evaluation
+    from .paper_figures import command as figure
 
     evaluation.options(_command(commands, "evaluate", evaluation.evaluate, evaluation.HELP))
+    figure.options(_command(commands, "figure", figure.run, figure.HELP))
     listing = _command(commands, "models", _models, "the networks, and which need a download")
     listing.add_argument("--fetch", nargs="+", metavar="MODEL", help="download the weights of these now, for working offline later")
     bench = _command(commands, "bench", _bench, "speed, as ratios within one run")

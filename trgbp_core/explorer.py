@@ -21,7 +21,7 @@ from .cache import Cache
 from .cascade import Mode, Stage, cascade
 from .flights import Cancel, Progress
 from .labels import find_class
-from .render import data_uri, describe, tile
+from .render import data_uri, describe, tile, why_empty
 from .similarity import spearman, ssim, unit_range
 from .streaming import Step
 from .trgbp import TRGBP, Explanation, RecordedPicture
@@ -237,15 +237,13 @@ class Explorer:
 
 def panel(map: Tensor, title: str, caption: str, of: str, *, specific: bool = False) -> Payload:
     """One map for the page: its tile, its words, and why it is empty if it is."""
-    empty = ""
-    if not bool(torch.isfinite(map).all()):
-        empty = "Not a number: this network's activations overflow."
-    elif not bool((map > 0).any()):
-        below = "Empty: this class lies below the mean of the top 5 everywhere."
-        empty = below if specific else "Empty: no positive value anywhere."
-    elif map.numel() > 1 and bool((map == map.flatten()[0]).all()):
-        empty = "Uniform: the same value everywhere, no place before another."
-    return {"title": title, "caption": caption, "src": tile(map), "alt": f"{title} of {of}: {describe(map)}", "empty": empty}
+    return {
+        "title": title,
+        "caption": caption,
+        "src": tile(map),
+        "alt": f"{title} of {of}: {describe(map)}",
+        "empty": why_empty(map, specific=specific),
+    }
 
 
 def _similarity(map: Tensor, trained: Tensor) -> dict[str, float]:

@@ -8,6 +8,7 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
+import torch
 from PIL import Image
 from torch import Tensor
 
@@ -24,10 +25,15 @@ def to_array(map: Tensor | np.ndarray) -> np.ndarray:
     return np.nan_to_num(array.reshape(array.shape[-2:]), posinf=0.0, neginf=0.0)
 
 
-def shown(map: Tensor | np.ndarray) -> np.ndarray:
-    """``relu(R)`` scaled to 0..1: full brightness at its :data:`PERCENTILE`; (h, w), all 0 for a map without positive values."""
+def peak(map: Tensor | np.ndarray) -> float:
+    """What counts as full brightness of ``relu(R)``: its :data:`PERCENTILE`, or its maximum where that is 0."""
     positive = np.maximum(to_array(map), 0)
-    top = float(np.percentile(positive, PERCENTILE)) or float(positive.max())
+    return float(np.percentile(positive, PERCENTILE)) or float(positive.max())
+
+
+def shown(map: Tensor | np.ndarray) -> np.ndarray:
+    """``relu(R)`` scaled to 0..1: full brightness at its :func:`peak`; (h, w), all 0 for a map without positive values."""
+    positive, top = np.maximum(to_array(map), 0), peak(map)
     return np.clip(positive / top, 0, 1) if top > 0 else positive
 
 
@@ -92,3 +98,19 @@ def describe(map: Tensor | np.ndarray) -> str:
     edge_y, edge_x = max(1, round(height * 16 / 224)), max(1, round(width * 16 / 224))
     inner = positive[edge_y : height - edge_y, edge_x : width - edge_x].sum()
     return f"peak {vertical} {horizontal}; {left:.0%} in the left half, {top:.0%} in the upper half, {1 - inner / total:.0%} in the frame"
+
+
+def why_empty(map: Tensor, *, specific: bool = False) -> str:
+    """Why there is nothing to see on a map, in a sentence; nothing where there is.
+
+    Args:
+        map: any shape. specific: the map is class-specific, R_k: what is empty lies below the mean of the top 5.
+    """
+    if not bool(torch.isfinite(map).all()):
+        return "Not a number: this network's activations overflow."
+    if not bool((map > 0).any()):
+        below = "Empty: this class lies below the mean of the top 5 everywhere."
+        return below if specific else "Empty: no positive value anywhere."
+    if map.numel() > 1 and bool((map == map.flatten()[0]).all()):
+        return "Uniform: the same value everywhere, no place before another."
+    return ""

@@ -1,0 +1,49 @@
+"""Figures 3, 7 and 8: what TR-GBP shows for each class of one picture. Both ψ, one above the other."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ..geometry import Psi
+from ..render import peak
+from ..trgbp import TRGBP, Explanation
+from .grid import Cell, Rows
+from .subject import Subject
+
+NOTE = "relu(R), each map bright at its own 99.9th percentile; “peak” compares that with the row's highest."
+WORDS: dict[Psi, str] = {"paper": "TR-GBP", "conserving": "TR-GBP,\nconserving ψ"}
+
+
+def two_classes(subject: Subject) -> Rows:
+    """Figure 3: the picture, its best class, its second best class; or whatever classes were asked for."""
+    return _rows(subject, 2)
+
+
+def top_five(subject: Subject) -> Rows:
+    """Figures 7 and 8: the picture, then its five best classes from left to right; or whatever classes were asked for."""
+    return _rows(subject, 5)
+
+
+def _rows(subject: Subject, count: int) -> Rows:
+    recorded = TRGBP(subject.zoo.network).record(subject.x)
+    classes = subject.classes(recorded.top5[:count])
+    e = recorded.explain(classes)
+    above, below = [_named(subject, e, k) for k in classes], [""] * len(classes)
+    return [
+        [Cell(words=subject.letter + WORDS["paper"]), subject.input, *_row(subject, e, classes, "paper", above)],
+        [Cell(words=WORDS["conserving"]), Cell(), *_row(subject, e, classes, "conserving", below)],
+    ]
+
+
+def _row(subject: Subject, e: Explanation, classes: Sequence[int], psi: Psi, titles: Sequence[str]) -> list[Cell]:
+    maps = [e.attribution(k, psi) for k in classes]
+    peaks = [peak(map) for map in maps]
+    highest = max(peaks) or 1.0
+    return [
+        subject.map(map, f"{title}peak {own / highest:.2f}", specific=True) for map, title, own in zip(maps, titles, peaks, strict=True)
+    ]
+
+
+def _named(subject: Subject, e: Explanation, k: int) -> str:
+    p = float(e.probabilities[0, k])
+    return f"{subject.zoo.labels[k]}\n{p:.0%}, " if p >= 0.01 else f"{subject.zoo.labels[k]}\n{p:.1%}, "
