@@ -235,7 +235,7 @@ def _timm(name: str) -> Entry:
         raise ModelError(
             f"timm has no network {plain[:60]!r}." + (f" Did you mean {' or '.join('timm/' + n for n in near)}?" if near else "")
         )
-    config = timm.get_pretrained_cfg(plain, allow_unregistered=False)
+    config: Any = timm.get_pretrained_cfg(plain, allow_unregistered=False)
     size = config.input_size[-1]
     resize = None if config.crop_mode == "squash" else int(size / config.crop_pct)
     return Entry(
