@@ -12,7 +12,7 @@ class Server:
     """Serves ``files``; the first requests go as ``script`` says, the rest well.
 
     A step is ``half`` (half of the bytes, then the connection breaks), ``stall`` (half of them, then silence), ``mute`` (silence),
-    ``lie`` (as many other bytes), ``endless`` (no end), ``slow`` (a hundredth at a time, until released), or a status code.
+    ``lie`` (as many other bytes), ``endless`` (no end), ``slow`` (a hundredth at a time, until released), ``slow lie``, or a status code.
     """
 
     files: dict[str, bytes]
@@ -70,7 +70,7 @@ class Server:
         if start >= len(file):
             handler.send_error(416)
             return
-        content = file[start:] if step != "lie" else bytes(len(file) - start)
+        content = bytes(len(file) - start) if step in ("lie", "slow lie") else file[start:]
         handler.send_response(206 if start else 200)
         if start:
             handler.send_header("Content-Range", f"bytes {start}-{len(file) - 1}/{len(file)}")
@@ -80,7 +80,7 @@ class Server:
         self._send(handler, content, step)
 
     def _send(self, handler: http.server.BaseHTTPRequestHandler, content: bytes, step: object) -> None:
-        if step == "slow":
+        if step in ("slow", "slow lie"):
             chunk = len(content) // 100
             for start in range(0, len(content), chunk):
                 handler.wfile.write(content[start : start + chunk])

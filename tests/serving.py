@@ -26,13 +26,14 @@ def served(log: Path, *program: str, environment: Mapping[str, str] | None = Non
 def running(
     log: Path, *program: str, environment: Mapping[str, str] | None = None, faults: bool = False
 ) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
-    """What :func:`served` gives, and the process."""
+    """What :func:`served` gives, and the process. A program that reads no arguments finds the port where Gradio looks for it."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     command = [sys.executable, *program, "--port", str(port)]
+    environment = {**os.environ, "GRADIO_SERVER_PORT": str(port), **(environment or {})}
     with log.open("w") as out:
-        server = subprocess.Popen(command, cwd=ROOT, stdout=out, stderr=subprocess.STDOUT, env={**os.environ, **(environment or {})})
+        server = subprocess.Popen(command, cwd=ROOT, stdout=out, stderr=subprocess.STDOUT, env=environment)
     url = f"http://127.0.0.1:{port}/"
     try:
         for _ in range(2400):

@@ -1,4 +1,4 @@
-"""What the README says, done: its Python blocks run, and its front matter is what a Space needs."""
+"""What the README and the guides say, done: their Python blocks run, their tables are the commands' own, the front matter is a Space's."""
 
 from __future__ import annotations
 
@@ -10,9 +10,13 @@ from pathlib import Path
 import pytest
 import yaml
 
+from trgbp_core import catalogue, listing
+
+from .documents import python_blocks
+
 ROOT = Path(__file__).parent.parent
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
+BLOCKS = [block for block in python_blocks() if "launch(" not in block]  # those open a page, and are driven in Chromium
 
 
 @pytest.mark.parametrize("block", BLOCKS)
@@ -22,6 +26,14 @@ def test_a_python_block_runs(block: str) -> None:
         block += "assert METHODS['squared'].attribute(zoo.network, torch.zeros(1, 3, 224, 224), 1).shape == (1, 1, 224, 224)\n"
     done = subprocess.run([sys.executable, "-c", block], cwd=ROOT, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
+
+
+def test_the_table_of_networks_is_what_the_command_prints_on_a_machine_without_weights(nothing_here: None) -> None:
+    shown = re.search(r"<details>\n<summary>[^\n]*trgbp_core models</code></summary>\n\n(.*?)\n\n</details>", TEXT, re.DOTALL)
+    assert shown is not None
+    optional = [f"`efficientnet_lite{scale}`" for scale in catalogue.LITE if scale]  # listed where their packages are installed
+    printed = [line for line in listing.table().splitlines() if not any(name in line for name in optional)]
+    assert shown[1].splitlines() == printed
 
 
 def test_the_front_matter_is_a_spaces() -> None:
@@ -34,3 +46,8 @@ def test_the_front_matter_is_a_spaces() -> None:
 def test_every_picture_of_the_readme_is_there() -> None:
     for name in re.findall(r"!\[[^\]]*\]\(([^)]+)\)", TEXT):
         assert (ROOT / name).stat().st_size > 10_000
+
+
+def test_every_page_that_the_readme_links_to_is_there() -> None:
+    for name in re.findall(r"(?<!!)\[[^\]]*\]\((?!http)([^)]+)\)", TEXT):
+        assert (ROOT / name).is_file(), name

@@ -16,7 +16,12 @@ from tests.serving import served
 PICTURES = itertools.cycle((Path(__file__).parents[2] / "assets" / "examples").glob("c*e*.jpg"))
 WAIT = 60_000  # milliseconds; a limit for a busy machine, no measurement
 EMBEDDED = "EfficientNet-Lite0"
-NETWORKS = {"squeezenet1_1": "SqueezeNet 1.1", "squeezenet1_0": "SqueezeNet 1.0", "shufflenet_v2_x0_5": "ShuffleNetV2 ×0.5"}
+NETWORKS = {
+    "squeezenet1_1": "SqueezeNet 1.1",
+    "squeezenet1_0": "SqueezeNet 1.0",
+    "shufflenet_v2_x0_5": "ShuffleNetV2 ×0.5",
+    "mnasnet0_5": "MNASNet 0.5",
+}
 pytestmark = pytest.mark.browser
 
 
@@ -156,25 +161,49 @@ def test_a_server_that_recovers_delivers_after_all_and_the_network_explains(visi
     expect(page.locator("#tg-cancel")).to_be_hidden()
 
 
-def test_a_download_shows_its_progress_and_is_cancelled_while_others_keep_it(visit: Callable[[], Page], server: Server) -> None:
-    first, second = visit(), visit()
+def wait_for_it(page: Page, title: str) -> None:
+    """One more visitor picks the network, and is told how far it has come."""
+    expect(page.locator("#tg-cancel")).to_be_hidden()
+    pick(page, title)
+    says(page, f"Downloading {title}", " MB/s")
+    expect(page.locator("#tg-cancel")).to_be_visible()
+
+
+def test_many_who_wait_share_one_download_and_one_who_cancels_leaves_it_to_the_others(visit: Callable[[], Page], server: Server) -> None:
+    first, *others = visit(), visit(), visit()
     server.script = ["slow"]
     title = NETWORKS["shufflenet_v2_x0_5"]
-    for page in (first, second):
-        expect(page.locator("#tg-cancel")).to_be_hidden()
-        pick(page, title)
-        says(page, f"Downloading {title}", " MB/s")
-        expect(page.locator("#tg-cancel")).to_be_visible()
+    for page in (first, *others):
+        wait_for_it(page, title)
     first.locator("#tg-cancel").click()
     print(says(first, f"Cancelled: {title} is not downloaded"))
     picker_shows(first, EMBEDDED)
     expect(first.locator("#tg-cancel")).to_be_hidden()
     still_works(first)
-    says(second, f"Downloading {title}")
+    for page in others:
+        says(page, f"Downloading {title}")
     server.release.set()
-    says(second, f"{title} says", "Explained")
-    expect(second.locator("#tg-cancel")).to_be_hidden()
-    assert server.requests == [None], "one download for both"
+    for page in others:
+        says(page, f"{title} says", "Explained")
+        expect(page.locator("#tg-cancel")).to_be_hidden()
+    assert server.requests == [None], "one download for all"
+
+
+def test_a_failure_is_told_to_all_who_wait_and_nobody_keeps_a_half_loaded_network(visit: Callable[[], Page], server: Server) -> None:
+    visitors = [visit(), visit(), visit()]
+    server.script = ["slow lie"]
+    title = NETWORKS["mnasnet0_5"]
+    for page in visitors:
+        wait_for_it(page, title)
+    server.release.set()
+    for page in visitors:
+        says(page, "wrong SHA-256")
+        picker_shows(page, EMBEDDED)
+        expect(page.locator("#tg-cancel")).to_be_hidden()
+    assert server.requests == [None], "nobody started an attempt of his own behind the first"
+    pick(visitors[0], title)
+    says(visitors[0], f"{title} says", "Explained")
+    says(visitors[1], "wrong SHA-256")
 
 
 def test_cancelling_alone_stops_the_download_and_what_came_is_kept(visitor: Page, server: Server) -> None:
@@ -190,17 +219,3 @@ def test_cancelling_alone_stops_the_download_and_what_came_is_kept(visitor: Page
     says(page, f"{title} says", "Explained")
     assert server.requests[0] is None
     assert (server.requests[-1] or "").startswith("bytes=")
-
-
-def test_a_network_of_the_owners_is_first_in_the_picker_and_explains_with_its_labels(visitor: Page, server: Server) -> None:
-    page = visitor
-    page.locator("#tg-model input").click()
-    assert page.get_by_role("option").first.inner_text().strip().endswith("tiny")
-    page.get_by_role("option", name="tiny").click()
-    sentence = says(page, "tiny says", "Explained")
-    assert any(label in sentence for label in ("apple", "banana", "cherry"))
-    expect(page.locator("#tg-explain")).to_contain_text("32×32")
-    page.locator("#tg-class input").click()
-    for label, count in (("apple", 1), ("banana", 1), ("cherry", 1), ("tench", 0)):
-        expect(page.get_by_role("option", name=label)).to_have_count(count)
-    assert not server.requests
