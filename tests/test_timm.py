@@ -48,6 +48,8 @@ def test_others_are_refused_by_the_operation_before_anything_is_downloaded(name:
 
 def test_an_unknown_name_gets_a_suggestion() -> None:
     assert "timm/resnet18" in refused("timm/resnet_18")
+    assert "timm/resnet18.a1_in1k" in refused("timm/resnet18.a9_in1k")
+    assert refused("timm/")
 
 
 def test_without_network_the_sentence_names_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -230,12 +230,16 @@ def _timm(name: str) -> Entry:
     import timm
 
     plain = name.partition("/")[2]
-    if plain.partition(".")[0] not in timm.list_models():
-        near = difflib.get_close_matches(plain, timm.list_models(), 3)
+    try:
+        config = timm.get_pretrained_cfg(plain, allow_unregistered=False)
+    except RuntimeError:  # no such network, or no such weights of it
+        config = None
+    if config is None:
+        names = [*timm.list_models(), *timm.list_pretrained(plain.partition(".")[0])]
+        near = difflib.get_close_matches(plain, names, 3)
         raise ModelError(
             f"timm has no network {plain[:60]!r}." + (f" Did you mean {' or '.join('timm/' + n for n in near)}?" if near else "")
         )
-    config: Any = timm.get_pretrained_cfg(plain, allow_unregistered=False)
     size = config.input_size[-1]
     resize = None if config.crop_mode == "squash" else int(size / config.crop_pct)
     return Entry(
