@@ -10,6 +10,10 @@ from torch import Tensor, fx, nn
 QUANTISED = ("torch.ao.nn", "torch.ao.quantization", "torchao")
 
 
+class NotApplicable(ValueError):
+    """A method's own assumptions exclude this network; the message says which."""
+
+
 class UnsuitableNetwork(ValueError):
     """The object given cannot be explained in this form; the message says which form can."""
 

@@ -48,9 +48,10 @@ from .operations import (
     tensors,
     zero_padding,
 )
+from .suitability import NotApplicable
 
 
-class UnsupportedOperation(ValueError):
+class UnsupportedOperation(NotApplicable):
     """The network holds an operation that the theory does not cover: not a rectifier, and not linear."""
 
 

@@ -8,6 +8,12 @@ from torch import Tensor, nn
 from torchvision.models.mobilenetv2 import MobileNetV2
 from torchvision.models.resnet import BasicBlock, ResNet
 
+RULES = ["lrp_epsilon", "lrp_alpha_beta", "deep_taylor", "excitation_backprop"]
+"""The methods that carry relevance by rules."""
+
+EXACT = 1e-9
+"""float64, a few layers, denominators that may come close to zero: rounding is magnified, but far below anything a wrong rule does."""
+
 
 def settled(network: nn.Module, seed: int = 0) -> nn.Module:
     """``network`` in float64 and evaluation mode, its weights drawn anew, its batch norms far from the identity."""

@@ -118,6 +118,7 @@ def input_x_gradient(network: nn.Module, x: Tensor, target: Target = None, *, pr
     what="The gradient, with rectifiers turned round: they cut negative signals going back, whatever they cut going forward.",
     promise="Projects the class back to the patterns that excite it.",
     failure="Ignores which units were active: apart from max-pooling's switches it does not see the picture.",
+    signed=True,
     cost=4,
 )
 def deconvnet(network: nn.Module, x: Tensor, target: Target = None, *, progress: Progress | None = None) -> Tensor:
@@ -137,6 +138,7 @@ def deconvnet(network: nn.Module, x: Tensor, target: Target = None, *, progress:
     what="The gradient, with negative parts cut off at every rectifier.",
     promise="Sharp pictures of what the network can reconstruct.",
     failure="Ignores the class and survives even a randomised network.",
+    signed=True,
 )
 def guided_backprop(network: nn.Module, x: Tensor, target: Target = None, *, progress: Progress | None = None) -> Tensor:
     """The guided gradient (Eq. 4) summed over the colours: R̃^0_k, (N, 1, H, W), signed."""
@@ -151,6 +153,7 @@ def guided_backprop(network: nn.Module, x: Tensor, target: Target = None, *, pro
     what="Guided backprop, weighed pixel by pixel with the upsampled Grad-CAM.",
     promise="As sharp as guided backprop, as class-specific as Grad-CAM.",
     failure="Only its coarse window depends on the class; the strokes inside are guided backprop's.",
+    signed=True,
     cost=7,
 )
 def guided_grad_cam(network: nn.Module, x: Tensor, target: Target = None, *, progress: Progress | None = None) -> Tensor:

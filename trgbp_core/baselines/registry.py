@@ -8,13 +8,12 @@ from typing import Protocol
 
 from torch import Tensor, nn
 
+from ..suitability import NotApplicable
 from ..trgbp import Target
 
+__all__ = ["METHODS", "Attribute", "Method", "NotApplicable", "Progress", "register"]
+
 Progress = Callable[[float], None]
-
-
-class NotApplicable(ValueError):
-    """A method's own assumptions exclude this network; the message says which."""
 
 
 class Attribute(Protocol):
@@ -32,7 +31,7 @@ class Method:
         family: ``gradients``, ``paths``, ``activations``, ``biases``, ``propagation``, ``references`` or ``patterns``.
         citation: authors and year. what: what it does, in one line. promise: what its authors promise. failure: its known failure.
         cost: about how many forward passes it takes, for putting the fast ones first.
-        signed: show both signs (with a diverging colour map), or relu.
+        signed: its authors show both signs, so that it is drawn with a colour map for both; else relu is shown.
         attribute: ``(network, x, target=None, *, progress=None) -> (N, 1, H, W)``. ``progress`` is called with the share done, 0 to 1;
             it may raise to cancel. Raises :class:`NotApplicable` where the method's assumptions exclude the network.
     """
