@@ -101,7 +101,7 @@ class Explorer:
             "seen": f"{question.picture.width}×{question.picture.height} pixels, as {question.zoo.title} sees them",
             "class": self._class(question, e, k),
             "panels": [
-                panel(e.raw(k), "R̃: all that is reconstructed", "Before the classes are compared: much of it is shared by all.", label),
+                panel(e.raw(k), "R̃: the reconstruction", "Before classes are compared: all share much of it.", label),
                 panel(e.attribution(k), "TR-GBP", "The paper's ψ: coarse upper layers count most.", label, specific=True),
                 panel(
                     e.attribution(k, "conserving"),

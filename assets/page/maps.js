@@ -1,7 +1,7 @@
 // Maps in the browser: grey tiles are decoded once, then coloured and laid over the picture on a canvas, so that sliders, opacity and
 // colours never ask the server.
 (() => {
-  const state = { picture: null, opacity: 0.65, colours: 'inferno', lookups: {}, views: {}, data: {} };
+  const state = { picture: null, opacity: 0.65, colours: 'inferno', lookups: {}, views: {}, roots: {}, data: {} };
   const SIDE = 224;
 
   function decode(src, side = SIDE) {

@@ -2,7 +2,10 @@
 (() => {
   const { state, element, figure } = window.TRGBP;
   const SVG = 'http://www.w3.org/2000/svg';
-  const COLOURS = ['#0072b2', '#009e73', '#d55e00', '#cc79a7', '#56b4e9', '#e69f00', '#8a8a00', '#555555'];
+  const OWN_COLOURS = { tr_gbp: '#0072b2', tr_gbp_conserving: '#009e73', guided_backprop: '#d55e00', grad_cam: '#cc79a7' };
+  const COLOURS = ['#e69f00', '#56b4e9', '#8a8a00', '#555555'];
+  const colour = (curve, i) => OWN_COLOURS[curve.key] || COLOURS[i % COLOURS.length];
+  const CELLS = 56;
   const FRAME = 16 / 224;
   const percent = (share) => `${(100 * share).toFixed(1)} %`;
 
@@ -83,86 +86,99 @@
     return { area, picture, edges: () => edges, set };
   }
 
-  function row(panel) {
-    const map = figure('tg-small');
-    const box = outline('tg-box');
-    const frame = outline('tg-border');
+  // One score in a line: its name, a bar with a mark where a map that points nowhere would end, the number.
+  function score(name) {
+    const [bar, even, number] = [element('i', { class: 'tg-bar' }), element('i', { class: 'tg-even' }), element('b', { class: 'tg-number', text: '–' })];
+    const node = element('div', { class: 'tg-score' }, element('span', { text: name }), element('div', { class: 'tg-track' }, bar, even), number);
+    node.show = (share, nowhere) => {
+      number.textContent = share === null ? '–' : percent(share);
+      bar.style.width = `${100 * Math.min(1, Math.max(0, share || 0))}%`;
+      even.style.left = `${100 * nowhere}%`;
+    };
+    return node;
+  }
+
+  function card(key) {
+    const map = figure('tg-card');
+    map.dataset.method = key;
+    const [box, frame] = [outline('tg-box'), outline('tg-border')];
     frame.place([FRAME, FRAME, 1 - FRAME, 1 - FRAME]);
     map.querySelector('.tg-frame').append(frame, box);
-    const bar = element('i', { class: 'tg-bar' });
-    const [score, border] = [element('td', { class: 'tg-number' }), element('td', { class: 'tg-number' })];
-    const line = element('tr', { 'data-method': panel.key }, element('th', { scope: 'row' }, map), element('td', { class: 'tg-bars' }, bar), score, border);
-    let now = panel;
+    const [inBox, inFrame] = [score('EBPG'), score('IBD')];
+    map.append(inBox, inFrame);
+    let now = null;
     return {
-      line,
-      show: (next) => {
-        now = next;
-        if (next.src) map.show(next);
-        else { map.querySelector('strong').textContent = next.title; map.querySelector('.tg-empty').textContent = next.empty; }
-        border.textContent = next.src ? percent(next.ibd) : '–';
+      map,
+      show: (panel) => {
+        now = panel;
+        if (panel.src) map.show(panel);
+        else { map.querySelector('strong').textContent = panel.title; map.querySelector('.tg-empty').textContent = panel.empty; }
       },
-      measure: (edges) => {
-        if (!now.src) { score.textContent = '–'; return; }
-        const share = inside(now, edges);
-        score.textContent = percent(share);
-        bar.style.width = `${100 * Math.min(1, Math.max(0, share))}%`;
-        box.place(edges.map((edge) => edge / now.cells));
+      measure: (edges, area) => {
+        const measured = now.src && inside(now, [0, 0, now.cells, now.cells]) > 0;
+        inBox.show(measured ? inside(now, edges) : null, area);
+        inFrame.show(measured ? now.ibd : null, 1 - (1 - 2 * FRAME) ** 2);
+        if (now.src) box.place(edges.map((edge) => edge / now.cells));
       },
     };
   }
 
   window.TRGBP.views.measure = (root) => {
-    const rows = new Map();
-    const body = element('tbody');
+    const cards = new Map();
     const size = element('span');
     const measure = (edges) => {
-      const area = ((edges[2] - edges[0]) * (edges[3] - edges[1])) / 3136;
-      size.textContent = `The box holds ${percent(area)} of the picture: a map that points nowhere scores that.`;
-      rows.forEach((one) => one.measure(edges));
+      const area = ((edges[2] - edges[0]) * (edges[3] - edges[1])) / CELLS ** 2;
+      size.textContent = `It holds ${percent(area)} of the picture. Drag with mouse or finger, or use the arrow keys.`;
+      cards.forEach((one) => one.measure(edges, area));
     };
-    const draw = drawing(56, measure);
-    const head = ['Map', 'Share of relu(R) in the box', 'EBPG', 'IBD'].map((text) => element('th', { scope: 'col', text }));
-    root.append(element('div', { class: 'tg-row tg-measure' },
-      element('figure', { class: 'tg-figure' }, draw.area, element('figcaption', {}, element('strong', { text: 'Draw a box around the object' }), size)),
-      element('table', { class: 'tg-table' }, element('caption', { text: 'EBPG (Eq. 11): how much of the map lies in the box. IBD (Eq. 12): how much lies in the frame, drawn thin.' }),
-        element('thead', {}, element('tr', {}, ...head)), body)));
+    const draw = drawing(CELLS, measure);
+    const grid = element('div', { class: 'tg-row tg-grid tg-cards' },
+      element('figure', { class: 'tg-figure' }, draw.area, element('figcaption', {}, element('strong', { text: 'Draw a box here' }), size)));
+    root.append(element('p', { class: 'tg-lead', text: 'EBPG (Eq. 11): share of the map in the box. IBD (Eq. 12): in the dashed frame. Mark: a map that points nowhere.' }), grid);
     draw.set(draw.edges());
     return (payload) => {
       if (state.picture && draw.picture.src !== state.picture) draw.picture.src = state.picture;
       const keys = payload.panels.map((panel) => panel.key);
-      for (const [key, one] of rows) if (!keys.includes(key)) { one.line.remove(); rows.delete(key); }
+      for (const [key, one] of cards) if (!keys.includes(key)) { one.map.remove(); cards.delete(key); }
       for (const panel of payload.panels) {
-        if (!rows.has(panel.key)) { rows.set(panel.key, row(panel)); body.append(rows.get(panel.key).line); }
-        rows.get(panel.key).show(panel);
+        if (!cards.has(panel.key)) { cards.set(panel.key, card(panel.key)); grid.append(cards.get(panel.key).map); }
+        cards.get(panel.key).show(panel);
       }
       measure(draw.edges());
     };
   };
 
   function plot(title, order, curves) {
-    const [width, height, left, bottom] = [420, 190, 34, 26];
+    const [width, height, left, bottom] = [420, 190, 34, 30];
     const highest = Math.max(0.1, ...curves.flatMap((curve) => curve[order] || []));
-    const x = (share) => left + (width - left - 8) * share;
+    const [first, last] = [0.001, 0.9];
+    const x = (share) => left + ((width - left - 16) * Math.log(share / first)) / Math.log(last / first);
     const y = (value) => 8 + (height - 8 - bottom) * (1 - value / highest);
     const svg = document.createElementNS(SVG, 'svg');
     svg.setAttribute('viewBox', `0 0 ${width} ${height}`);
     svg.setAttribute('role', 'img');
     svg.setAttribute('aria-label', `${title}; areas: ${curves.filter((c) => c[order]).map((c) => `${c.title} ${c[`${order}_area`].toFixed(3)}`).join(', ')}`);
-    const ticks = [0, highest / 2, highest].map((v) => `<line class="tg-gridline" x1="${left}" x2="${width - 8}" y1="${y(v)}" y2="${y(v)}"/><text x="${left - 4}" y="${y(v) + 4}" text-anchor="end">${v.toFixed(1)}</text>`);
-    const marks = [0, 0.5, 0.9].map((v) => `<text x="${x(v)}" y="${height - 12}" text-anchor="middle">${100 * v} %</text>`);
-    const lines = curves.map((curve, i) => (curve[order] ? `<polyline class="tg-curve" style="color:${COLOURS[i % COLOURS.length]}" points="${curve.fractions.map((f, j) => `${x(f).toFixed(1)},${y(Math.min(highest, curve[order][j])).toFixed(1)}`).join(' ')}"/>` : ''));
-    svg.innerHTML = `${ticks.join('')}${marks.join('')}${lines.join('')}<text x="${(width + left) / 2}" y="${height - 1}" text-anchor="middle">pixels made black</text>`;
+    const ticks = [0, highest / 2, highest].map((v) => `<line class="tg-gridline" x1="${left}" x2="${width - 16}" y1="${y(v)}" y2="${y(v)}"/><text x="${left - 4}" y="${y(v) + 4}" text-anchor="end">${v.toFixed(1)}</text>`);
+    const marks = [first, 0.01, 0.1, last].map((v) => `<text x="${x(v)}" y="${height - 16}" text-anchor="middle">${100 * v} %</text>`);
+    const lines = curves.map((curve, i) => (curve[order] ? `<polyline class="tg-curve" style="color:${colour(curve, i)}" points="${curve.fractions.map((f, j) => `${x(f).toFixed(1)},${y(Math.min(highest, curve[order][j])).toFixed(1)}`).join(' ')}"/>` : ''));
+    svg.innerHTML = `${ticks.join('')}${marks.join('')}${lines.join('')}<text x="${(width + left) / 2}" y="${height - 2}" text-anchor="middle">pixels made black</text>`;
     return element('figure', { class: 'tg-plot' }, svg, element('figcaption', { text: title }));
+  }
+
+  function areas(curves) {
+    const head = ['Method', 'MoRF, area (higher is better)', 'LeRF, area (lower is better)'].map((text, i) => element('th', { scope: 'col', class: i ? 'tg-number' : null, text }));
+    const lines = curves.map((curve, i) => {
+      const numbers = curve.empty ? [element('td', { colspan: 2, text: curve.empty })]
+        : ['morf', 'lerf'].map((order) => element('td', { class: 'tg-number', text: curve[`${order}_area`].toFixed(3) }));
+      return element('tr', {}, element('th', { scope: 'row' }, element('span', { class: 'tg-key', style: `color:${colour(curve, i)}` }), curve.title), ...numbers);
+    });
+    return element('table', { class: 'tg-table' }, element('thead', {}, element('tr', {}, ...head)), element('tbody', {}, ...lines));
   }
 
   window.TRGBP.views.perturb = (root) => {
     const plots = element('div', { class: 'tg-plots' });
     root.append(plots);
-    return ({ curves }) => {
-      const legend = element('p', { class: 'tg-legend' }, ...curves.map((curve, i) => element('span', { class: 'tg-key', style: `color:${COLOURS[i % COLOURS.length]}`,
-        text: curve.empty ? `${curve.title}: ${curve.empty}` : `${curve.title} (MoRF ${curve.morf_area.toFixed(3)}, LeRF ${curve.lerf_area.toFixed(3)})` })));
-      plots.replaceChildren(legend, plot('Most relevant first (MoRF): a good map changes the class score early', 'morf', curves),
-        plot('Least relevant first (LeRF): a good map changes it late', 'lerf', curves));
-    };
+    return ({ curves }) => plots.replaceChildren(plot('Most relevant pixels first (MoRF): a good map changes the class score early', 'morf', curves),
+      plot('Least relevant first (LeRF): a good map changes it late', 'lerf', curves), areas(curves));
   };
 })();

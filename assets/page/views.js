@@ -31,8 +31,8 @@
     const facts = element('dl', { class: 'tg-facts' });
     const strip = element('div', { class: 'tg-strip', role: 'group', 'aria-label': 'All layers, the picture first' });
     let data = null;
-    const layers = slider('Layer', 'From the picture (0) up to the logits. Arrow keys move it.', (value) => showLayer(value), { 'data-control': 'layer' });
-    root.append(element('div', { class: 'tg-row tg-four' }, input, ...maps), element('h3', { text: 'Layer by layer' }), layers,
+    const layers = slider('Layer by layer', 'From the picture (0) up to the logits. Arrow keys move it.', (value) => showLayer(value), { 'data-control': 'layer' });
+    root.append(element('div', { class: 'tg-row tg-grid tg-four' }, input, ...maps), layers,
       element('div', { class: 'tg-row tg-layer' }, raw, own, facts), strip);
 
     function showLayer(index) {
@@ -64,7 +64,7 @@
       data = payload;
       picture.src = payload.picture;
       picture.alt = `The picture that is explained, ${payload.seen}`;
-      seen.textContent = `${payload.seen}. Explained: ${payload.class.name}, ${percent(payload.class.probability)}.`;
+      seen.textContent = `${payload.seen.split(',')[0]}. Explained: ${payload.class.name}, ${percent(payload.class.probability)}.`;
       payload.panels.forEach((panel, i) => maps[i].show(panel));
       layers.input.max = payload.layers.length - 1;
       if (first) layers.input.value = payload.layers.length - 1 > 1 ? Math.round((payload.layers.length - 1) * 0.7) : 0;
@@ -75,13 +75,24 @@
   };
 
   views.classes = (root) => {
-    const grid = element('div', { class: 'tg-row tg-five' });
-    root.append(element('p', { class: 'tg-lead', text: 'The network’s five best classes. Upper row: the paper’s ψ; lower row: the conserving ψ. What all five share is subtracted from each.' }), grid);
+    const grid = element('div', { class: 'tg-row tg-grid' });
+    const choices = ['the paper’s', 'conserving'].map((name, psi) => element('label', {},
+      element('input', { type: 'radio', name: 'tg-psi', value: psi, 'data-control': 'psi', ...(psi === 0 ? { checked: '' } : {}), onchange: () => show(psi) }), name));
+    let [shown, cards] = [0, []];
+    root.append(element('div', { class: 'tg-head' }, element('p', { class: 'tg-lead', text: 'The network’s five best classes, each without what all five share.' }),
+      element('fieldset', { class: 'tg-choice' }, element('legend', { text: 'ψ of TR-GBP' }), ...choices)), grid);
+    function show(psi) {
+      shown = psi;
+      cards.forEach(([card, panels]) => card.show(panels[psi]));
+    }
     return (payload) => {
-      grid.replaceChildren(...payload.classes.map((item, rank) => {
-        const figures = item.panels.map((panel) => { const f = figure(); f.show(panel); return f; });
-        return element('div', { class: 'tg-class' }, element('h4', { text: `${rank + 1}. ${item.name}` }), element('p', { text: percent(item.probability) }), ...figures);
-      }));
+      cards = payload.classes.map((item, rank) => {
+        item.panels.forEach(pixels);
+        const title = `${rank + 1}. ${item.name}`;
+        return [figure('tg-class'), item.panels.map((panel) => ({ ...panel, title, caption: `${percent(item.probability)} · ${panel.title}` }))];
+      });
+      grid.replaceChildren(...cards.map(([card]) => card));
+      show(shown);
     };
   };
 
@@ -128,18 +139,29 @@
     return { svg, names };
   }
 
+  // The stage slider stands beside the buttons, in a place of its own; it moves what the tab shows.
+  const stage = slider('Layers randomised', '0 is the trained network; every step randomises one more layer, from the logits down.', (value) => stage.moved(value),
+    { 'data-control': 'stage' });
+
+  views.stage = (root) => {
+    root.append(stage);
+    return () => {};
+  };
+
   views.cascade = (root) => {
     const figures = {};
     const row = element('div', { class: 'tg-row tg-grid' });
-    const status = element('p', { class: 'tg-lead', role: 'status', text: 'Press “Randomise layer by layer”. The slider can be moved while stages arrive.' });
+    const status = element('p', { class: 'tg-lead', role: 'status', text: 'Press “Randomise”. The slider can be moved while stages arrive.' });
     const plots = element('div', { class: 'tg-plots' });
     let stages = [];
     let follow = true;
-    const stage = slider('Layers randomised', '0 is the trained network; every step randomises one more layer, from the logits down.', (value) => {
+    Object.assign(stage.input, { max: 0, value: 0 });
+    stage.output.textContent = '';
+    stage.moved = (value) => {
       follow = value === stages.length - 1;
       show(value);
-    }, { 'data-control': 'stage' });
-    root.append(stage, status, row, plots);
+    };
+    root.append(status, row, plots);
 
     function plot(index) {
       const legend = element('p', { class: 'tg-legend' });
@@ -181,20 +203,31 @@
 
   window.TRGBP.mount = (name, root) => {
     root.replaceChildren();
+    state.roots[name] = root;
     const update = views[name](root);
     state.views[name] = update;
     const source = name === 'classes' ? 'explain' : name;
     if (state.data[source]) update(state.data[source]);
   };
 
+  const mark = (name) => `trgbp${name[0].toUpperCase()}${name.slice(1)}`;
+
+  // What was computed for another picture or class goes; whoever wants it for this one asks for it.
+  function forget(name) {
+    delete state.data[name];
+    delete document.body.dataset[mark(name)];
+    if (state.roots[name]?.isConnected) window.TRGBP.mount(name, state.roots[name]);
+  }
+
   window.TRGBP.receive = (name, payload) => {
     if (!payload || typeof payload !== 'object') return;
+    if (name === 'explain' && state.data.explain && state.data.explain.key !== payload.key) ['cascade', 'perturb'].forEach(forget);
     state.data[name] = payload;
     const ready = name === 'explain' ? setPicture(payload.picture) : Promise.resolve();
     ready.then(() => {
       if (state.data[name] !== payload) return;
       [name, ...(name === 'explain' ? ['classes'] : [])].forEach((view) => state.views[view]?.(payload));
-      document.body.dataset[`trgbp${name[0].toUpperCase()}${name.slice(1)}`] = payload.key || String(payload.stages?.length ?? payload.panels?.length ?? payload.curves?.length ?? '');
+      document.body.dataset[mark(name)] = payload.key || String(payload.stages?.length ?? payload.panels?.length ?? payload.curves?.length ?? '');
     });
   };
 })();

@@ -23,9 +23,11 @@ def build(room: Room) -> None:
         room.view("cascade")
         options = _options()
     with buttons:
-        run = gr.Button("Randomise layer by layer", variant="primary", elem_id="tg-cascade-run")
+        run = gr.Button("Randomise", variant="primary", elem_id="tg-cascade-run")
         running = run.click(randomise, [*room.question, *options], [data, room.status], **HEAVY)
-        stop_button([running], "tg-cascade-stop")
+        stop_button([running], "tg-cascade-stop", room.status)
+        room.view("stage")
+    room.end_when_asked_anew([running])
     room.on_open(tab, "cascade")
 
 

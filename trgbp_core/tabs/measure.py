@@ -24,10 +24,13 @@ def build(room: Room) -> None:
         room.view("measure")
         methods = methods_picker("Those whose maps are measured, for the class that is picked.")
         asked = [*room.question, methods]
-        running = room.follow(tab, "measure", locate, asked, [located, room.status])
-        running.append(methods.input(locate, asked, [located, room.status], trigger_mode="always_last", **HEAVY))
+        locating = room.follow(tab, "measure", locate, asked, [located, room.status])
+        locating.append(methods.input(locate, asked, [located, room.status], trigger_mode="always_last", **HEAVY))
         with gr.Row(elem_classes="tg-buttons"):
             run = gr.Button("Take pixels away (MoRF, LeRF)", variant="primary", elem_id="tg-perturb-run")
-            running.append(run.click(perturb, asked, [perturbed, room.status], **HEAVY))
-            stop_button(running, "tg-measure-stop")
+            line = gr.Markdown(elem_id="tg-perturb-status", render=False)
+            running = run.click(perturb, asked, [perturbed, line], **HEAVY)
+            stop_button([*locating, running], "tg-measure-stop", line)
+            line.render()
+        room.end_when_asked_anew([running])
         room.view("perturb")

@@ -76,11 +76,19 @@ class Room:
         events = [*self.changes, self.on_open(tab, name)]
         return [event.then(if_open, [*inputs, self.opened], outputs, **HEAVY) for event in events]
 
+    def end_when_asked_anew(self, events: list[Any]) -> None:
+        """Stop ``events``, and the work that they wait for, as soon as the question becomes another one."""
+        for asked in (self.picture.change, self.model.change, self.wanted.input):
+            asked(None, None, None, cancels=events, **QUIET)
 
-def stop_button(events: list[Any], elem_id: str) -> gr.Button:
-    """A button that ends ``events``, and with them the work that they wait for."""
+
+def stop_button(events: list[Any], elem_id: str, line: gr.Markdown | None = None) -> gr.Button:
+    """A button that ends ``events``, and with them the work that they wait for; ``line`` says that they have ended."""
     button = gr.Button("Stop", elem_id=elem_id)
-    button.click(None, None, None, cancels=events, **QUIET)
+    if line is None:
+        button.click(None, None, None, cancels=events, **QUIET)
+    else:
+        button.click(lambda: "Stopped.", None, line, cancels=events, queue=False, **QUIET)
     return button
 
 
