@@ -6,9 +6,9 @@ import re
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
+DOCUMENTS = {path.name: path.read_text(encoding="utf-8") for path in (*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md")))}
 
 
-def python_blocks() -> list[str]:
-    """Every Python block of the README and of the guides."""
-    files = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-    return [block for file in files for block in re.findall(r"```python\n(.*?)```", file.read_text(encoding="utf-8"), re.DOTALL)]
+def python_blocks() -> list[tuple[str, str]]:
+    """Every Python block of the documents, with the name of its file."""
+    return [(name, block) for name, text in DOCUMENTS.items() for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL)]

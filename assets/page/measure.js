@@ -170,7 +170,7 @@
     const lines = curves.map((curve, i) => {
       const numbers = curve.empty ? [element('td', { colspan: 2, text: curve.empty })]
         : ['morf', 'lerf'].map((order) => element('td', { class: 'tg-number', text: curve[`${order}_area`].toFixed(3) }));
-      return element('tr', {}, element('th', { scope: 'row' }, element('span', { class: 'tg-key', style: `color:${colour(curve, i)}` }), curve.title), ...numbers);
+      return element('tr', {}, element('th', { scope: 'row' }, element('span', { class: 'tg-key', style: `--tg-colour:${colour(curve, i)}` }), curve.title), ...numbers);
     });
     return element('table', { class: 'tg-table' }, element('thead', {}, element('tr', {}, ...head)), element('tbody', {}, ...lines));
   }

@@ -13,7 +13,7 @@ from tests.serving import served
 
 WAIT = 60_000  # milliseconds; a limit for a busy machine, no measurement
 LION = Path(__file__).parents[2] / "assets" / "examples" / "lion.jpg"
-LAUNCHES = [block for block in python_blocks() if "launch(models=" in block]
+LAUNCHES = [block for _, block in python_blocks() if "launch(models=" in block]
 LABELS = ("circle", "square", "star")
 pytestmark = pytest.mark.browser
 
