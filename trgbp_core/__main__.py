@@ -178,7 +178,7 @@ def _patterns(arguments: argparse.Namespace) -> None:
 
 
 def _cascade(arguments: argparse.Namespace) -> None:
-    from .predictability import sanity_table
+    from .randomisation import sanity_table
 
     explorer, question, k = _question(arguments)
     stages = list(explorer.cascade(question, k, "grad_cam"))

@@ -79,11 +79,26 @@ def cascade(network: nn.Module, *, seed: int = 0, mode: Mode = "gaussian", x: Te
     Raises:
         ValueError: an unknown mode, a negative seed, a network without parameters, or an ``x`` that it cannot read.
     """
+    network = unwrapped(network)
+    for index, (total, group, drawn) in enumerate(_drawn(network, seed, mode, x), start=1):
+        yield Stage(group[0] or type(network).__name__, index, total, _with_tensors(network, drawn))
+
+
+def randomised(network: nn.Module, *, seed: int = 0, mode: Mode = "gaussian", x: Tensor | None = None) -> nn.Module:
+    """The network of :func:`cascade`'s last stage, every layer randomised, without those on the way to it. Arguments and errors as there."""
+    network = unwrapped(network)
+    *_, (_, _, drawn) = _drawn(network, seed, mode, x)
+    return _with_tensors(network, drawn)
+
+
+def _drawn(
+    network: nn.Module, seed: int, mode: Mode, x: Tensor | None
+) -> Iterator[tuple[int, tuple[str, ...], dict[str, dict[str, Tensor]]]]:
+    """Layer after layer: how many there are, the layer's modules, and the tensors drawn so far."""
     if mode not in MODES:
         raise ValueError(f"The mode is one of {', '.join(MODES)}, not {mode!r}.")
     if not 0 <= seed < 2**31:
         raise ValueError(f"A seed is a whole number from 0 to {2**31 - 1}, not {seed}.")
-    network = unwrapped(network)
     groups = layer_groups(network, x)
     if not groups:
         raise ValueError("The network has no parameters: there is nothing to randomise.")
@@ -93,7 +108,7 @@ def cascade(network: nn.Module, *, seed: int = 0, mode: Mode = "gaussian", x: Te
         generator = torch.Generator().manual_seed(seed * 65_537 + index)
         for name in group:
             drawn[name] = _gaussian(modules[name], generator) if mode == "gaussian" else _reset(modules[name], generator)
-        yield Stage(group[0] or type(network).__name__, index, len(groups), _with_tensors(network, drawn))
+        yield len(groups), group, drawn
 
 
 @torch.no_grad()

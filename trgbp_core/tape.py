@@ -392,6 +392,6 @@ HANDLERS: dict[Any, Callable[..., Tensor]] = {
     **rectifier_calls(),
     torch.conv2d: Tape.conv2d,
     F.linear: Tape.linear,
-    F.batch_norm: Tape.batch_norm,
+    F.batch_norm: lambda tape, *args, **kwargs: tape.batch_norm(*args, **kwargs),  # a subclass's own, if it has one
     torch.batch_norm: _raw_batch_norm,
 }
