@@ -49,6 +49,7 @@ def evaluate(arguments: argparse.Namespace) -> None:
     from .. import datasets
     from ..memory import keep_freed_memory
     from ..models import load_model
+    from ..speed import on_terminal
     from .parallel import team
     from .report import write_report
     from .run import run, write_tables
@@ -62,7 +63,8 @@ def evaluate(arguments: argparse.Namespace) -> None:
         if arguments.threads < 1:
             raise ValueError(f"--threads is at least 1, not {arguments.threads}.")
         torch.set_num_threads(arguments.threads)
-    zoo = load_model(settings.model)
+    with on_terminal(settings.model) as progress:
+        zoo = load_model(settings.model, progress=progress)
     dataset = datasets.load(arguments.images, arguments.annotations, boxes=arguments.boxes, labels=zoo.labels)
     with team() as here:
         store = Store(arguments.out)

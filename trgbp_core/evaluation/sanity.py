@@ -48,9 +48,9 @@ def _follow(kept: list[tuple[Seen, int]], zoo: Zoo, settings: Settings, piece: P
     x = torch.cat([seen.x for seen, _ in kept])
     target = torch.tensor([label for _, label in kept], device=x.device)
     trained = dict(_maps(zoo.network, x, target, settings.methods, piece))
-    total = len(layer_groups(zoo.network))
+    total = len(layer_groups(zoo.network, x[:1]))
     watched = set(watched_stages(total, settings.stages))
-    for stage in cascade(zoo.network, seed=settings.seed):
+    for stage in cascade(zoo.network, seed=settings.seed, x=x[:1]):
         if stage.index not in watched:
             continue
         for key, maps in _maps(stage.network, x, target, tuple(trained), piece):

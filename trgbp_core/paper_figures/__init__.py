@@ -10,6 +10,7 @@ from pathlib import Path
 from PIL import Image
 
 from ..models import load_model
+from ..speed import on_terminal
 from . import classes, methods, sanity
 from .grid import Rows, save, sheet
 from .subject import EXAMPLES, Options, Subject
@@ -78,7 +79,8 @@ def draw(
     for count, part in enumerate(sheets, start=1):
         made, titles = [], dict[str, None]()
         for letter, (model, name, image) in zip(string.ascii_lowercase, part, strict=False):
-            zoo = load_model(model)
+            with on_terminal(model) as progress:
+                zoo = load_model(model, progress=progress)
             tell(f"{zoo.title}: {name}")
             titles[zoo.title] = None
             made.append(figure.rows(Subject.of(image, zoo, options, f"({letter})\n" if len(part) > 1 else "")))

@@ -96,8 +96,8 @@ def _columns(subject: Subject) -> Iterator[tuple[str, Explanation, int]]:
     k = subject.one_class(recorded.top5[0])
     e = recorded.explain([k])
     yield f"raw\n{subject.zoo.labels[k]}", e, k
-    wanted = milestones(e.layers, layer_groups(network))
-    for stage in cascade(network, seed=subject.options.seed):
+    wanted = milestones(e.layers, layer_groups(network, subject.x))
+    for stage in cascade(network, seed=subject.options.seed, x=subject.x):
         if stage.index in wanted:
             yield _titled(stage), TRGBP(stage.network).explain(subject.x, [k]), k
 
