@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import importlib.util
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -10,6 +12,9 @@ from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # the page works, and stays silent, without a network
+
+with contextlib.suppress(ImportError):
+    import spaces  # noqa: F401 - a ZeroGPU Space needs it before torch
 
 import gradio as gr
 
@@ -19,7 +24,7 @@ from trgbp_core.hosting import Page, leave, serve
 from trgbp_core.memory import keep_freed_memory
 from trgbp_core.models import ModelCache, Zoo
 from trgbp_core.own import first_choice, named
-from trgbp_core.tabs import TABS, Room
+from trgbp_core.tabs import TABS, Room, takeaway, words
 from trgbp_core.tabs.side import Side
 
 EXAMPLES = sorted((Path(__file__).parent / "assets" / "examples").glob("*.jpg"))
@@ -41,9 +46,19 @@ def build(explorer: Explorer, model: str = DEFAULT_MODEL) -> Page:
                 with gr.Tabs(overflow_behavior="wrap"):
                     for tab in TABS:
                         tab(room)
+                takeaway.build(room, demo.uploads.folder)
+                with gr.Accordion("Glossary", open=False, elem_id="tg-glossary"):
+                    gr.Markdown(page.asset("glossary.md"))
         room.render_carriers()
         side.wire(demo, status)
+        words.translate(demo)
     return demo
+
+
+def page_theme() -> gr.themes.Base:
+    """Gradio's own, with buttons dark enough for their white words (WCAG: 4.5 to 1)."""
+    theme = gr.themes.Default(primary_hue="blue", font=page.FONTS, font_mono=["ui-monospace", "monospace"])
+    return theme.set(button_primary_background_fill="*primary_600", button_primary_background_fill_hover="*primary_700")
 
 
 def launch(argv: Sequence[str] = (), *, models: Mapping[str, Zoo] | None = None, **options: Any) -> Any:
@@ -62,7 +77,10 @@ def launch(argv: Sequence[str] = (), *, models: Mapping[str, Zoo] | None = None,
     parser.add_argument("--share", action="store_true", help="also serve the page through a public link of Gradio's")
     parser.add_argument("--model", default=DEFAULT_MODEL, help=f"the network that is chosen first (default {DEFAULT_MODEL})")
     parser.add_argument("--weights", type=Path, metavar="FILE", help="its weights: safetensors, or a checkpoint of plain tensors")
+    parser.add_argument("--mcp", action="store_true", help="also serve the endpoints as tools for assistants, at /gradio_api/mcp/")
     arguments = parser.parse_args(argv)
+    if arguments.mcp and importlib.util.find_spec("mcp") is None:
+        parser.error("--mcp needs one more package: pip install 'gradio[mcp]'")
     own = named(models)
     try:
         own |= first_choice(arguments.model, arguments.weights, own)
@@ -75,9 +93,11 @@ def launch(argv: Sequence[str] = (), *, models: Mapping[str, Zoo] | None = None,
         server_name=arguments.host,
         server_port=arguments.port,
         share=arguments.share or None,
-        theme=gr.themes.Default(primary_hue="blue", font=page.FONTS, font_mono=["ui-monospace", "monospace"]),
+        mcp_server=arguments.mcp,
+        theme=page_theme(),
         css=page.asset("style.css"),
         head=page.head(),
+        i18n=words.i18n(),
         ssr_mode=False,
         footer_links=["api"],
         **options,

@@ -1,37 +1,34 @@
-"""``app.py`` with a network that passes its trial and then breaks in the forward pass, and one that wants more memory than there is."""
+"""``app.py`` with two small networks of its owner's, whose pictures cannot be drawn: a fault inside, and one of memory."""
 
 from __future__ import annotations
 
 import sys
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 import app
-from trgbp_core import own_model
+from trgbp_core import endpoints, own_model
 from trgbp_core.models import Zoo
 from trgbp_core.preprocessing import Preprocess
 
-
-class Breaks(nn.Module):
-    def __init__(self, fault: Exception) -> None:
-        super().__init__()
-        self.fault = fault
-        self.tried = False
-        self.layers = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 3))
-
-    def forward(self, x: Tensor) -> Tensor:
-        if self.tried:
-            raise self.fault
-        self.tried = True
-        return self.layers(x)
+FAULTS = {32: RuntimeError("a fault of its own"), 33: MemoryError()}
+drawn = endpoints.overlay
 
 
-def zoo(fault: Exception) -> Zoo:
+def overlay(picture: Any, *given: Any, **options: Any) -> Any:
+    if picture.width in FAULTS:
+        raise FAULTS[picture.width]
+    return drawn(picture, *given, **options)
+
+
+def zoo(size: int) -> Zoo:
     torch.manual_seed(0)
-    return own_model(Breaks(fault), ["a", "b", "c"], preprocess=Preprocess(size=32, resize=None))
+    network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 3))
+    return own_model(network, ["a", "b", "c"], preprocess=Preprocess(size=size, resize=None))
 
 
 if __name__ == "__main__":
-    faults = {"breaks": RuntimeError("a fault of its own"), "hungry": RuntimeError("DefaultCPUAllocator: not enough memory")}
-    app.launch(sys.argv[1:], models={name: zoo(fault) for name, fault in faults.items()})
+    endpoints.overlay = overlay
+    app.launch(sys.argv[1:], models={"breaks": zoo(32), "hungry": zoo(33)})

@@ -48,4 +48,4 @@ def running(
         assert faults or "Traceback" not in log.read_text(), log.read_text()
     finally:
         server.terminate()
-        server.wait(20)
+        server.wait(120)

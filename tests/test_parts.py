@@ -83,5 +83,5 @@ def test_colours_and_overlays() -> None:
 def test_a_map_in_words() -> None:
     map = torch.zeros(30, 30)
     map[2, 25] = 1
-    assert describe(map) == "peak top right; 0% in the left half, 100% in the upper half, 0% in the frame"
+    assert describe(map) == "peak top right; 0% upper left, 100% upper right, 0% lower left, 0% lower right; 0% in the frame"
     assert "empty" in describe(-map)

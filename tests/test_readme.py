@@ -1,8 +1,9 @@
-"""What the README says, done: its Python blocks run, and its front matter is what a Space needs."""
+"""What the documents say, done: their Python blocks run, their commands are ones, and the front matter is what a Space needs."""
 
 from __future__ import annotations
 
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -10,18 +11,77 @@ from pathlib import Path
 import pytest
 import yaml
 
+import trgbp_core
+from trgbp_core.__main__ import _parser as main_parser
+from trgbp_core.reference import reference
+from trgbp_core.version import VERSION
+
 ROOT = Path(__file__).parent.parent
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
+DOCUMENTS = {path.name: path.read_text(encoding="utf-8") for path in sorted(ROOT.glob("*.md"))}
+BLOCKS = [(name, block) for name, text in DOCUMENTS.items() for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL)]
+COMMANDS = [
+    line.partition("#")[0].strip()
+    for text in DOCUMENTS.values()
+    for block in re.findall(r"```bash\n(.*?)```", text, re.DOTALL)
+    for line in block.splitlines()
+    if line.strip() and not line.startswith("#")
+]
 
 
-@pytest.mark.parametrize("block", BLOCKS)
-def test_a_python_block_runs(block: str) -> None:
+@pytest.mark.parametrize(("document", "block"), BLOCKS)
+def test_a_python_block_runs(document: str, block: str) -> None:
     if "def squared" in block:
         block += "\nfrom trgbp_core import load_model, METHODS\nimport torch\nzoo = load_model('efficientnet_lite0')\n"
         block += "assert METHODS['squared'].attribute(zoo.network, torch.zeros(1, 3, 224, 224), 1).shape == (1, 1, 224, 224)\n"
     done = subprocess.run([sys.executable, "-c", block], cwd=ROOT, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_command_is_one(command: str) -> None:
+    """Its options exist; what it does is under test elsewhere. Commands of other programs name files of this repository."""
+    if not command.startswith("python -m trgbp_core "):
+        assert all((ROOT / name).exists() for name in re.findall(r"[\w-]+\.(?:py|txt)\b", command))
+        return
+    arguments = shlex.split(command)[3:]
+    assert main_parser().parse_args(arguments).run
+
+
+def test_quantus_evaluates_tr_gbp_by_captums_convention() -> None:
+    import numpy as np
+    import quantus
+    import torch
+
+    from trgbp_core import TRGBP, load_model
+
+    zoo = load_model("efficientnet_lite0")
+    x = zoo.preprocess("assets/examples/cheetah_and_lion.jpg").numpy()
+
+    def explain(model, inputs, targets, **_):  # type: ignore[no-untyped-def]
+        return TRGBP(model).attribute(torch.as_tensor(inputs), torch.as_tensor(targets)).numpy()
+
+    (score,) = quantus.Sparseness(abs=True, disable_warnings=True)(zoo.network, x, np.array([293]), explain_func=explain)
+    ours = quantus.Sparseness(abs=True, disable_warnings=True)(zoo.network, x, np.array([293]), a_batch=explain(zoo.network, x, [293]))
+    assert 0 < score < 1
+    assert score == pytest.approx(ours[0])
+
+
+def test_the_reference_holds_every_public_name() -> None:
+    text = reference()
+    for name in trgbp_core.__all__:
+        assert f"`{name}" in text or not callable(getattr(trgbp_core, name))
+    assert all(f"| `{key}` |" in text for key in trgbp_core.METHODS)
+    done = subprocess.run([sys.executable, "-m", "trgbp_core.reference"], cwd=ROOT, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0
+    assert done.stdout == text
+
+
+def test_the_citation_and_the_changelog_are_of_this_version() -> None:
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    assert citation["version"] == VERSION
+    assert citation["preferred-citation"]["title"].startswith("Towards Predictable Feature Attribution")
+    assert f"## {VERSION}" in DOCUMENTS["CHANGELOG.md"]
 
 
 def test_the_front_matter_is_a_spaces() -> None:

@@ -12,7 +12,7 @@ from torch import Tensor
 from . import images, measuring, page
 from .baselines import METHODS, NotApplicable
 from .explorer import DEFAULT_MODEL, Explorer, Payload, Question
-from .render import overlay, read_tile
+from .render import describe, overlay, read_tile
 from .streaming import Progress, Result, Step, streamed, within
 from .trgbp import Explanation, Layer
 
@@ -46,7 +46,7 @@ def add(explorer: Explorer) -> None:
 
 
 class _Answers:
-    """One method an endpoint; whatever is wrong becomes a ``gr.Error`` with its sentence."""
+    """One method an endpoint; whatever is wrong becomes a ``gr.Error`` with its sentence. Their docstrings are read by assistants."""
 
     def __init__(self, explorer: Explorer) -> None:
         self._explorer = explorer
@@ -60,7 +60,18 @@ class _Answers:
             raise gr.Error(str(error), print_exception=False) from None
 
     def explain(self, picture: Any, model: str, wanted: str) -> tuple[dict[str, Any], Gallery]:
-        """Top 5, layers and the class; pictures: R̃, TR-GBP, TR-GBP with the conserving ψ, laid over what the network saw."""
+        """Why an image classifier says what it says: the pixels that made it see a class in a picture.
+
+        Gives the five best classes with probabilities, the network's layers and, in words, where each map is strong: its peak, and its
+        share in the quarters and in the frame of the picture. The map raw is all that is reconstructed, much of it shared by all classes;
+        tr_gbp and tr_gbp_conserving hold what speaks for this class against the five best. A strong frame means that the prediction is
+        suspect, not the explanation.
+
+        Args:
+            picture: the image file to explain.
+            model: the network's name; efficientnet_lite0 is always there.
+            wanted: the class to explain, by number or name, such as "lion"; empty for the network's own best class.
+        """
         question, k, e = self._ask(picture, model, wanted)
         labels = question.zoo.labels
         maps = {"raw": e.raw(k), "tr_gbp": e.attribution(k), "tr_gbp_conserving": e.attribution(k, "conserving")}
@@ -69,11 +80,19 @@ class _Answers:
             "class": {"index": k, "name": labels[k], "probability": float(e.probabilities[0, k])},
             "top5": [{"index": i, "name": labels[i], "probability": float(e.probabilities[0, i])} for i in e.top5],
             "layers": [_layer(layer) for layer in e.layers],
+            "maps": {name: describe(m) for name, m in maps.items()},
         }
         return data, [(overlay(question.picture, m), name) for name, m in maps.items()]
 
     def layers(self, picture: Any, model: str, wanted: str, layer: float) -> tuple[dict[str, Any], Gallery]:
-        """One layer's R̃^l and R^l: the numbers (rows of a map), and the pictures."""
+        """What one layer of the network contributes to the explanation of a class: its two maps as rows of numbers, and as pictures.
+
+        Args:
+            picture: the image file to explain.
+            model: the network's name; efficientnet_lite0 is always there.
+            wanted: the class to explain, by number or name, such as "lion"; empty for the network's own best class.
+            layer: 0 is the picture itself, 1 the first layer; /explain lists them all.
+        """
         question, k, e = self._ask(picture, model, wanted)
         try:
             index = _whole(layer, "layer")
@@ -85,17 +104,36 @@ class _Answers:
         return data, [(overlay(question.picture, m), key) for key, m in maps.items()]
 
     def compare(self, picture: Any, model: str, wanted: str, methods: list[str]) -> tuple[dict[str, Any], Gallery]:
-        """A map and the seconds of every method in ``methods``."""
+        """Explanations of the same class by several methods, to see where they agree: a picture, seconds and words for each.
+
+        Args:
+            picture: the image file to explain.
+            model: the network's name; efficientnet_lite0 is always there.
+            wanted: the class to explain, by number or name, such as "lion"; empty for the network's own best class.
+            methods: a list of keys, such as ["tr_gbp", "guided_backprop", "grad_cam", "saliency"].
+        """
         question, k, _ = self._ask(picture, model, wanted)
         keys = self._known(methods)
         try:
             panels = list(_finished(lambda step: self._explorer.compare(question, k, keys, step)))
         except ValueError as error:
             raise gr.Error(str(error), print_exception=False) from None
-        return {p["key"]: {"seconds": p["seconds"], "note": p["empty"]} for p in panels}, _gallery(question, panels)
+        return {p["key"]: {"seconds": p["seconds"], "note": p["empty"], "map": p.get("alt", "")} for p in panels}, _gallery(
+            question, panels
+        )
 
     def measure(self, picture: Any, model: str, wanted: str, methods: list[str], box: list[float]) -> tuple[dict[str, Any], Gallery]:
-        """EBPG and pointing game of a box, and IBD, of every method's map."""
+        """How much of each method's map lies inside a box on the picture.
+
+        ebpg is the share inside the box, pointing_game 1 if the peak lies in it, ibd the share in the frame of the picture.
+
+        Args:
+            picture: the image file to explain.
+            model: the network's name; efficientnet_lite0 is always there.
+            wanted: the class to explain, by number or name, such as "lion"; empty for the network's own best class.
+            methods: a list of keys, such as ["tr_gbp", "guided_backprop"].
+            box: left, top, right and bottom, each from 0 to 1, in fractions of the picture as the network sees it.
+        """
         question, k, _ = self._ask(picture, model, wanted)
         keys = self._known(methods)
 
@@ -128,7 +166,20 @@ class _Answers:
     def cascade(
         self, picture: Any, model: str, wanted: str, baseline: str, mode: str, seed: float, stages: float
     ) -> tuple[list[dict[str, Any]], Gallery]:
-        """Similarities with the trained network's maps after each randomised layer; pictures: TR-GBP at the last stage."""
+        """The sanity check: the network's weights are randomised layer by layer, from the output down. Which explanation notices?
+
+        Gives the rank correlation and the structural similarity of each map with that of the trained network, after each layer. An
+        explanation that does not change does not explain the network.
+
+        Args:
+            picture: the image file to explain.
+            model: the network's name; efficientnet_lite0 is always there.
+            wanted: the class to explain, by number or name, such as "lion"; empty for the network's own best class.
+            baseline: a further method to follow, such as grad_cam.
+            mode: gaussian, or reset to initialise anew.
+            seed: of what is drawn.
+            stages: how many layers to randomise; 0 for all, which takes long.
+        """
         question, k, _ = self._ask(picture, model, wanted)
         try:
             page.known_methods([baseline])

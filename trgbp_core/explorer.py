@@ -211,16 +211,7 @@ class Explorer:
             yield self._stage(question, k, baseline, stage, trained)
 
     def _stage(self, question: Question, k: int, baseline: str, stage: Stage, trained: dict[str, Tensor]) -> Payload:
-        e = TRGBP(stage.network).explain(question.x, [k])
-        titles = {"own": "TR-GBP", "conserving": "TR-GBP, conserving ψ", "raw": "R̃ of TR-GBP", "gbp": "Guided backprop"}
-        maps = {"own": e.attribution(k), "conserving": e.attribution(k, "conserving"), "raw": e.raw(k), "gbp": e.layer_raw(0, k)}
-        why = ""
-        if baseline not in ("tr_gbp", "tr_gbp_conserving", "guided_backprop"):
-            titles["baseline"] = METHODS[baseline].title
-            try:
-                maps["baseline"] = METHODS[baseline].attribute(stage.network, question.x, k)
-            except NotApplicable as error:
-                why = str(error)
+        e, titles, maps, why = stage_maps(stage.network, question.x, k, baseline)
         if not trained:
             trained.update(maps)
         best, label = e.top5[0], question.zoo.labels[k]
@@ -233,6 +224,20 @@ class Explorer:
             "similarity": {key: _similarity(m, trained[key]) for key, m in maps.items()},
             "note": why,
         }
+
+
+def stage_maps(network: torch.nn.Module, x: Tensor, k: int, baseline: str) -> tuple[Explanation, dict[str, str], dict[str, Tensor], str]:
+    """One stage of the sanity check: the explanation, titles and maps (1, 1, H, W) by name, and why ``baseline`` does not apply if so."""
+    e = TRGBP(network).explain(x, [k])
+    titles = {"own": "TR-GBP", "conserving": "TR-GBP, conserving ψ", "raw": "R̃ of TR-GBP", "gbp": "Guided backprop"}
+    maps = {"own": e.attribution(k), "conserving": e.attribution(k, "conserving"), "raw": e.raw(k), "gbp": e.layer_raw(0, k)}
+    if baseline in ("tr_gbp", "tr_gbp_conserving", "guided_backprop"):
+        return e, titles, maps, ""
+    titles["baseline"] = METHODS[baseline].title
+    try:
+        return e, titles, maps | {"baseline": METHODS[baseline].attribute(network, x, k)}, ""
+    except NotApplicable as error:
+        return e, titles, maps, str(error)
 
 
 def panel(map: Tensor, title: str, caption: str, of: str, *, specific: bool = False) -> Payload:

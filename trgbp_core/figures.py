@@ -14,11 +14,20 @@ from .render import read_tile
 
 def comparison(picture: Image.Image, panels: Sequence[dict[str, Any]], folder: Path, title: str) -> list[Path]:
     """All methods' maps beside the picture, one scale and size, as ``compare.png`` and ``compare.pdf`` in ``folder``."""
+    figure = grid(picture, [(panel["title"], read_tile(panel["src"])) for panel in panels if panel.get("src")], title)
+    folder.mkdir(parents=True, exist_ok=True)
+    files = [folder / "compare.png", folder / "compare.pdf"]
+    for file in files:
+        figure.savefig(file, dpi=150)
+    return files
+
+
+def grid(picture: Image.Image, maps: Sequence[tuple[str, np.ndarray]], title: str) -> Any:
+    """A matplotlib figure: the picture and every (title, map (h, w) between 0 and 1), all of one size and on one scale."""
     from matplotlib.figure import Figure
 
-    shown = [panel for panel in panels if panel.get("src")]
-    columns = min(6, len(shown) + 1)
-    rows = -(-(len(shown) + 1) // columns)
+    columns = min(6, len(maps) + 1)
+    rows = -(-(len(maps) + 1) // columns)
     figure = Figure(figsize=(2.1 * columns, 2.45 * rows + 0.4), layout="constrained")
     figure.suptitle(title)
     axes = np.atleast_1d(figure.subplots(rows, columns)).ravel()
@@ -26,11 +35,7 @@ def comparison(picture: Image.Image, panels: Sequence[dict[str, Any]], folder: P
         axis.set_axis_off()
     axes[0].imshow(picture)
     axes[0].set_title("picture", fontsize=9)
-    for axis, panel in zip(axes[1:], shown, strict=False):
-        axis.imshow(read_tile(panel["src"]), cmap="inferno", vmin=0, vmax=1, extent=(0, 1, 0, 1))
-        axis.set_title(panel["title"], fontsize=9)
-    folder.mkdir(parents=True, exist_ok=True)
-    files = [folder / "compare.png", folder / "compare.pdf"]
-    for file in files:
-        figure.savefig(file, dpi=150)
-    return files
+    for axis, (name, map) in zip(axes[1:], maps, strict=False):
+        axis.imshow(map, cmap="inferno", vmin=0, vmax=1, extent=(0, 1, 0, 1))
+        axis.set_title(name, fontsize=9)
+    return figure

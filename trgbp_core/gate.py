@@ -40,7 +40,9 @@ CLOSED = (
 """Routes of Gradio's that the page never asks for, and that fetch, write or convert something for whoever asks."""
 
 NAMED = ("/call/v2/", "/call/", "/run/", "/api/")
-ASKING = ("/queue/join", *NAMED)
+ASKING = ("/queue/join", "/mcp", *NAMED)
+FILES = ("/upload", "/mcp")
+"""Routes whose bodies may hold a picture."""
 
 log = logging.getLogger(__name__)
 
@@ -65,7 +67,7 @@ class Gate:
         if scope["type"] != "http":
             return await self._app(scope, receive, send)
         route = route_of(scope)
-        limit = MAX_UPLOAD_BYTES if route.startswith("/upload") else MAX_BODY_BYTES
+        limit = MAX_UPLOAD_BYTES if route.startswith(FILES) else MAX_BODY_BYTES
         if refusal := self._refusal(scope, route, limit):
             await _drain(receive)
             return await _answer(send, *refusal)

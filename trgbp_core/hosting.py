@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import gradio as gr
@@ -26,16 +27,23 @@ FILE_SECONDS = 3600
 
 
 class Page(gr.Blocks):
-    """Gradio's page, whose temporary files are its own, and which says a sentence where an input cannot be read at all."""
+    """Gradio's page, whose temporary files are its own, and which says a sentence where an input cannot be read at all.
+
+    Attributes:
+        uploads: the folder of temporary files. fetches: whether a picture may be named by its address, which assistants do.
+    """
 
     def __init__(self, **options: Any) -> None:
         folder = private_folder()
         super().__init__(delete_cache=(FILE_SECONDS // 4, FILE_SECONDS), **options)
         self.uploads = Uploads(folder)
+        self.fetches = False
 
-    async def preprocess_data(self, *args: Any, **kwargs: Any) -> list[Any]:
+    async def preprocess_data(self, block_fn: Any, inputs: list[Any], *args: Any, **kwargs: Any) -> list[Any]:
+        if not self.fetches and _holds_address(inputs):
+            raise gr.Error("Addresses are not fetched here: upload the picture itself.", print_exception=False)
         try:
-            return await super().preprocess_data(*args, **kwargs)
+            return await super().preprocess_data(block_fn, inputs, *args, **kwargs)
         except gr.Error as error:
             raise gr.Error(f"{error.message.partition(': [')[0].rstrip('.')}.", print_exception=False) from None
         except Exception:
@@ -56,7 +64,11 @@ class Page(gr.Blocks):
 
 def serve(demo: Page, **options: Any) -> Any:
     """``demo.launch``, behind the gate, and ended cleanly by SIGTERM."""
+    demo.fetches = bool(options.get("mcp_server"))
     demo.uploads.keep_what_is_here()
+    for fn in demo.fns.values():
+        if fn.concurrency_id == "compute" and fn.fn is not None:
+            fn.fn = on_gpu(fn.fn)
     names = {fn.api_name for fn in demo.fns.values() if fn.api_visibility == "public" and isinstance(fn.api_name, str)}
     gate = Middleware(Gate, names=names, waiting=lambda address: _waiting(demo, address), sent=demo.uploads.tidy_now_and_then)
     demo.queue(default_concurrency_limit=2, max_size=QUEUE)
@@ -69,6 +81,20 @@ def serve(demo: Page, **options: Any) -> Any:
         app_kwargs={"middleware": [gate], "exception_handlers": {RequestValidationError: _not_the_protocol}},
         **options,
     )
+
+
+def _holds_address(value: Any) -> bool:
+    """A file somewhere in ``value`` that Gradio would fetch from elsewhere."""
+    if isinstance(value, dict):
+        path = value.get("path")
+        return (isinstance(path, str) and "://" in path) or any(map(_holds_address, value.values()))
+    return isinstance(value, (list, tuple)) and any(map(_holds_address, value))
+
+
+def on_gpu(work: Callable[..., Any]) -> Callable[..., Any]:
+    """``work`` as a ZeroGPU Space wants it, where Hugging Face's package ``spaces`` is there; elsewhere ``work`` itself."""
+    spaces = sys.modules.get("spaces")
+    return work if spaces is None else spaces.GPU(work)
 
 
 def leave() -> None:

@@ -20,7 +20,7 @@ from .render import COLOUR_MAPS, lookup
 from .streaming import Progress, Step, streamed, within
 
 ASSETS = Path(__file__).parent.parent / "assets" / "page"
-SCRIPTS = ("maps.js", "views.js", "measure.js")
+SCRIPTS = ("words.js", "maps.js", "views.js", "measure.js")
 FONTS = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif"]
 TITLE = (
     "<h1>TR-GBP Explorer</h1><p>Which pixels made the network say so, layer by layer — and may the explanation be believed? "
@@ -48,7 +48,8 @@ def asset(name: str) -> str:
 def head() -> str:
     """What goes into the page's head: the colour maps (256 × RGB, base64) and the page's scripts."""
     colours = {name: base64.b64encode(lookup(name).tobytes()).decode() for name in COLOUR_MAPS}
-    scripts = [f"window.TRGBP_COLOURS = {json.dumps(colours)};", *map(asset, SCRIPTS)]
+    words = f"window.TRGBP_WORDS = {asset('translations.json')};"
+    scripts = [words, f"window.TRGBP_COLOURS = {json.dumps(colours)};", *map(asset, SCRIPTS)]
     return "".join(f"<script>{script}</script>" for script in scripts)
 
 

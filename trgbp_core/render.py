@@ -94,10 +94,15 @@ def describe(map: Tensor | np.ndarray) -> str:
     row, column = np.unravel_index(int(positive.argmax()), positive.shape)
     vertical = ("top", "middle", "bottom")[min(2, int(3 * row / height))]
     horizontal = ("left", "centre", "right")[min(2, int(3 * column / width))]
-    left, top = positive[:, : width // 2].sum() / total, positive[: height // 2].sum() / total
+    parts = {
+        f"{up} {side}": positive[rows, columns].sum() / total
+        for up, rows in (("upper", slice(None, height // 2)), ("lower", slice(height // 2, None)))
+        for side, columns in (("left", slice(None, width // 2)), ("right", slice(width // 2, None)))
+    }
     edge_y, edge_x = max(1, round(height * 16 / 224)), max(1, round(width * 16 / 224))
-    inner = positive[edge_y : height - edge_y, edge_x : width - edge_x].sum()
-    return f"peak {vertical} {horizontal}; {left:.0%} in the left half, {top:.0%} in the upper half, {1 - inner / total:.0%} in the frame"
+    frame = 1 - positive[edge_y : height - edge_y, edge_x : width - edge_x].sum() / total
+    shares = ", ".join(f"{share:.0%} {where}" for where, share in parts.items())
+    return f"peak {vertical} {horizontal}; {shares}; {frame:.0%} in the frame"
 
 
 def why_empty(map: Tensor, *, specific: bool = False) -> str:

@@ -45,7 +45,7 @@ class Uploads:
     """
 
     def __init__(self, folder: Path, max_bytes: int = MAX_BYTES) -> None:
-        self._folder = folder
+        self.folder = folder
         self._max_bytes = max_bytes
         self._stays: set[Path] = set()
         self._visitors: dict[str, set[Path]] = {}
@@ -54,7 +54,7 @@ class Uploads:
 
     def keep_what_is_here(self) -> None:
         """What is in the folder now, such as the example pictures, stays."""
-        self._stays = {path for path, _, _ in _files(self._folder)}
+        self._stays = {path for path, _, _ in _files(self.folder)}
 
     def remember(self, visitor: str, path: str | Path) -> None:
         """``visitor`` has this file on the page."""
@@ -67,12 +67,12 @@ class Uploads:
             left = self._visitors.pop(visitor, set())
             others = set().union(*self._visitors.values())
         for path in left - others - self._stays:
-            if self._folder in path.parents:
+            if self.folder in path.parents:
                 _remove(path)
 
     def tidy(self) -> None:
         """Remove the oldest files beyond the limit."""
-        found = sorted((f for f in _files(self._folder) if f[0] not in self._stays), key=lambda f: f[2])
+        found = sorted((f for f in _files(self.folder) if f[0] not in self._stays), key=lambda f: f[2])
         excess = sum(size for _, size, _ in found) - self._max_bytes
         for path, size, _ in found:
             if excess <= 0:

@@ -159,7 +159,7 @@
     const plots = element('div', { class: 'tg-plots' });
     root.append(plots);
     return ({ curves }) => {
-      const legend = element('p', { class: 'tg-legend' }, ...curves.map((curve, i) => element('span', { class: 'tg-key', style: `color:${COLOURS[i % COLOURS.length]}`,
+      const legend = element('p', { class: 'tg-legend' }, ...curves.map((curve, i) => element('span', { class: 'tg-key', style: `--tg-colour:${COLOURS[i % COLOURS.length]}`,
         text: curve.empty ? `${curve.title}: ${curve.empty}` : `${curve.title} (MoRF ${curve.morf_area.toFixed(3)}, LeRF ${curve.lerf_area.toFixed(3)})` })));
       plots.replaceChildren(legend, plot('Most relevant first (MoRF): a good map changes the class score early', 'morf', curves),
         plot('Least relevant first (LeRF): a good map changes it late', 'lerf', curves));

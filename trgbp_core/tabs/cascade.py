@@ -22,6 +22,7 @@ def build(room: Room) -> None:
         buttons = gr.Row(elem_classes="tg-buttons")
         room.view("cascade")
         options = _options()
+        room.options["cascade"] = dict(zip(("baseline", "mode", "seed"), options, strict=True))
     with buttons:
         run = gr.Button("Randomise layer by layer", variant="primary", elem_id="tg-cascade-run")
         running = run.click(randomise, [*room.question, *options], [data, room.status], **HEAVY)

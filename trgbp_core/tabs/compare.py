@@ -20,6 +20,7 @@ def build(room: Room) -> None:
     with gr.Tab("Compare", id="compare") as tab:
         room.view("compare")
         methods = methods_picker("Each explains the same class of the same picture; the fast ones appear first.")
+        room.options["compare"] = {"methods": methods}
         with gr.Row(elem_classes="tg-buttons"):
             asked, shown = [*room.question, methods], [data, room.status]
             run = gr.Button("Compare", variant="primary", elem_id="tg-compare-run")

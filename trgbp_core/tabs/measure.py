@@ -23,6 +23,7 @@ def build(room: Room) -> None:
     with gr.Tab("Measure", id="measure") as tab:
         room.view("measure")
         methods = methods_picker("Those whose maps are measured, for the class that is picked.")
+        room.options["measure"] = {"methods": methods}
         asked = [*room.question, methods]
         running = room.follow(tab, "measure", locate, asked, [located, room.status])
         running.append(methods.input(locate, asked, [located, room.status], trigger_mode="always_last", **HEAVY))

@@ -26,7 +26,7 @@ class Room:
     Attributes:
         picture, model, wanted: the question: what was put in, the name of the network that has arrived, the class to explain.
         status: the line that says what happened. opened: the name of the tab that is open.
-        changes: the events after which the question is another one.
+        changes: the events after which the question is another one. options: a tab's own choices by name, for what is taken along from it.
     """
 
     explorer: Explorer
@@ -36,6 +36,7 @@ class Room:
     status: gr.Markdown
     opened: gr.State
     changes: list[Any] = field(default_factory=list)
+    options: dict[str, dict[str, Any]] = field(default_factory=dict)
     _carriers: list[gr.HTML] = field(default_factory=list)
 
     @property

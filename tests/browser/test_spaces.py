@@ -1,0 +1,123 @@
+"""As a Hugging Face Space runs it: another user, a checkout that cannot be written, its variables, behind a path, inside an iframe."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser
+
+from tests.proxy import proxied
+from tests.strangers import ROOT, Stranger
+
+pytestmark = pytest.mark.browser
+WAIT = 120_000  # milliseconds; a limit for a busy machine, no measurement
+ANOTHER_USER = ["unshare", "--user", "--map-user=1000", "--map-group=1000"]
+SERVED = ("app.py", "trgbp_core", "assets", "requirements.txt")
+
+
+def another_user() -> list[str]:
+    """A prefix that gives a command another user's id, without a name or rights, where the machine lets one make such a user."""
+    possible = shutil.which("unshare") and subprocess.run([*ANOTHER_USER, "true"], capture_output=True).returncode == 0
+    print("as another user" if possible else "as this user: no user namespaces here")
+    return ANOTHER_USER if possible else []
+
+
+@pytest.fixture(scope="module")
+def space(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
+    """The address behind a proxy's path, and the folder in which the checkout, the home and the temporary folder lie."""
+    folder = tmp_path_factory.mktemp("space")
+    checkout = folder / "checkout"
+    checkout.mkdir()
+    for name in SERVED:
+        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
+        copy(ROOT / name, checkout / name)
+    for name in ("home", "temporary"):
+        (folder / name).mkdir()
+    for path in (*checkout.rglob("*"), checkout, folder / "home"):
+        path.chmod(0o555 if path.is_dir() else 0o444)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    environment = {key: value for key, value in os.environ.items() if not key.startswith(("GRADIO", "TORCH", "XDG", "MPL"))} | {
+        "SPACE_ID": "somebody/tr-gbp-explorer",
+        "SYSTEM": "spaces",
+        "GRADIO_SERVER_NAME": "0.0.0.0",
+        "GRADIO_SERVER_PORT": str(port),
+        "GRADIO_ROOT_PATH": "/somebody/explorer",
+        "HOME": str(folder / "home"),
+        "TMPDIR": str(folder / "temporary"),
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
+    log = folder / "log.txt"
+    with log.open("w") as out:
+        command = [*another_user(), sys.executable, "app.py"]
+        server = subprocess.Popen(command, cwd=checkout, env=environment, stdout=out, stderr=subprocess.STDOUT)
+    try:
+        for _ in range(360):
+            assert server.poll() is None, log.read_text()
+            try:
+                urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=2).close()
+                break
+            except OSError:
+                time.sleep(0.5)
+        with proxied(f"http://127.0.0.1:{port}", "/somebody/explorer") as url:
+            yield url, folder
+        # Gradio's reloader on a Space asks for Hugging Face's package in a thread of its own, which a Space has and this machine need not.
+        assert log.read_text().count("Traceback") == log.read_text().count("`spaces` package is required"), log.read_text()
+    finally:
+        server.terminate()
+        server.wait(120)
+        for path in (checkout, *checkout.rglob("*"), folder / "home"):
+            path.chmod(0o755)
+
+
+@pytest.mark.parametrize("framed", [False, True])
+def test_it_explains_behind_a_path_and_inside_a_frame(framed: bool, space: tuple[str, Path], browser: Browser) -> None:
+    url, _ = space
+    page = browser.new_page(viewport={"width": 1320, "height": 900})
+    errors: list[str] = []
+    page.on("response", lambda answer: errors.append(f"{answer.status} {answer.url}") if answer.status >= 400 else None)
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.goto(url.replace("localhost", "127.0.0.1").replace("/somebody/explorer/", "/frame") if framed else url)
+    inside = page.frames[-1] if framed else page.main_frame
+    inside.wait_for_function("document.body && document.body.dataset.trgbpExplain", timeout=WAIT)
+    first = inside.evaluate("document.body.dataset.trgbpExplain")
+    inside.locator("#tg-input input[type=file]").set_input_files(str(ROOT / "assets" / "examples" / "chelsea.jpg"))
+    inside.wait_for_function("first => document.body.dataset.trgbpExplain !== first", arg=first, timeout=WAIT)
+    assert "Egyptian cat" in inside.locator("#tg-status").inner_text()
+    assert inside.evaluate("[...document.images].every(image => image.complete && image.naturalWidth > 0)")
+    failed = list(errors)
+    page.close()
+    # Gradio looks the Space up at its hub, which is not reached from here; a Space has no icon of its own at the root of its address.
+    assert [error for error in failed if "favicon" not in error] == []
+
+
+def test_it_writes_nothing_outside_its_temporary_folder(space: tuple[str, Path]) -> None:
+    url, folder = space
+    assert Stranger(url)
+    assert not list((folder / "home").iterdir())
+    assert {path.name for path in (folder / "checkout").iterdir()} == set(SERVED)
+    assert list((folder / "temporary").glob("trgbp-*"))
+
+
+def test_an_optional_spaces_package_takes_the_heavy_handlers_and_nothing_else_changes(tmp_path: Path, browser: Browser) -> None:
+    """A stand-in for Hugging Face's package, which does nothing off its own machines: it counts what it is given."""
+    (tmp_path / "spaces.py").write_text(
+        "taken = []\ndef GPU(work):\n    taken.append(work.__name__)\n    return work\n"
+        "import atexit; atexit.register(lambda: print('taken:', *sorted(set(taken))))\n"
+    )
+    program = "import app, trgbp_core.hosting as h; demo = app.launch(['--port', '7989'], prevent_thread_lock=True)"
+    environment = os.environ | {"PYTHONPATH": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert all(name in done.stdout.split() for name in ("explain", "compare", "cascade", "measure", "layers", "new_picture", "randomise"))
+    assert "_fetch" not in done.stdout.split()

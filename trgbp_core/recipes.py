@@ -1,0 +1,71 @@
+"""Text that computes again what a tab shows: Python that leaves its maps in ``maps``, and the command line where there is one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+PICTURE = "picture.jpg"
+"""The name that the text gives to the visitor's own file."""
+
+
+def write(network: str, k: int, tab: str, options: Mapping[str, Any], known: bool) -> tuple[str, str]:
+    """(Python, command line) for one of the tabs explain, classes, compare, measure and cascade.
+
+    Args:
+        network: its name. k: the class. known: whether :func:`trgbp_core.load_model` knows that name.
+        options: ``methods`` for compare and measure; ``baseline``, ``mode`` and ``seed`` for cascade.
+    """
+    parts = [_opening(network, tab, known), _BODIES[tab](k, options)]
+    asked = f"{PICTURE} --model {network} --class {k} --out out"
+    commands = {
+        "explain": f"python -m trgbp_core explain {asked}",
+        "classes": f"python -m trgbp_core explain {asked}  # once for each class",
+        "compare": f"python -m trgbp_core compare {asked} --methods {','.join(options.get('methods', ()))}",
+        "measure": f"python -m trgbp_core compare {asked} --methods {','.join(options.get('methods', ()))}",
+        "cascade": f"python -m trgbp_core cascade {asked}",
+    }
+    return "\n".join(parts), commands[tab] if known else "# a network of your own: from Python only"
+
+
+def _opening(network: str, tab: str, known: bool) -> str:
+    names = {"explain": "TRGBP", "classes": "TRGBP", "cascade": "METHODS, TRGBP, cascade"}.get(tab, "METHODS, NotApplicable")
+    load = f'zoo = load_model("{network}")' if known else f"zoo = ...  # {network!r}: the network that the page was started with"
+    return f'from trgbp_core import {names}, images, load_model\n\n{load}\nx = zoo.preprocess(images.read("{PICTURE}"))  # your file'
+
+
+def _explain(k: int, options: Mapping[str, Any]) -> str:
+    return f"""e = TRGBP(zoo.network).explain(x, targets=[{k}])
+maps = {{"raw": e.raw({k}), "tr_gbp": e.attribution({k}), "tr_gbp_conserving": e.attribution({k}, psi="conserving")}}
+for i in range(len(e.layers) + 1):
+    maps[f"layer_{{i:03d}}_raw"], maps[f"layer_{{i:03d}}"] = e.layer_raw(i, {k}), e.layer_attribution(i, {k})"""
+
+
+def _classes(k: int, options: Mapping[str, Any]) -> str:
+    return f"""e = TRGBP(zoo.network).explain(x, targets=[{k}])
+maps = {{f"class_{{i}}_{{psi}}": e.attribution(i, psi=psi) for psi in ("paper", "conserving") for i in e.top5}}"""
+
+
+def _methods(k: int, options: Mapping[str, Any]) -> str:
+    return f"""maps = {{}}
+for key in {list(options["methods"])!r}:
+    try:
+        maps[key] = METHODS[key].attribute(zoo.network, x, target={k})
+    except NotApplicable as reason:
+        print(key, reason)"""
+
+
+def _cascade(k: int, options: Mapping[str, Any]) -> str:
+    baseline = options["baseline"]
+    own = baseline in ("tr_gbp", "tr_gbp_conserving", "guided_backprop")
+    line = "" if own else f'\n    maps[f"stage_{{index:03d}}_baseline"] = METHODS["{baseline}"].attribute(network, x, target={k})'
+    return f"""maps = {{}}
+stages = [(stage.index, stage.network) for stage in cascade(zoo.network, seed={options["seed"]}, mode="{options["mode"]}")]
+for index, network in [(0, zoo.network), *stages]:
+    e = TRGBP(network).explain(x, targets=[{k}])
+    maps[f"stage_{{index:03d}}_own"], maps[f"stage_{{index:03d}}_raw"] = e.attribution({k}), e.raw({k})
+    maps[f"stage_{{index:03d}}_conserving"] = e.attribution({k}, psi="conserving")
+    maps[f"stage_{{index:03d}}_gbp"] = e.layer_raw(0, {k}){line}"""
+
+
+_BODIES = {"explain": _explain, "classes": _classes, "compare": _methods, "measure": _methods, "cascade": _cascade}

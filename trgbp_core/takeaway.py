@@ -1,0 +1,176 @@
+"""What a visitor takes along from a tab: a figure, the numbers with a README inside, and the text that gives the same again."""
+
+from __future__ import annotations
+
+import io
+import platform
+import zipfile
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from . import catalogue, recipes
+from .baselines import METHODS, NotApplicable
+from .cascade import Stage, cascade, layer_groups
+from .explorer import Explorer, Question, stage_maps
+from .figures import grid
+from .measures import ibd
+from .render import shown, to_array
+from .streaming import Step
+from .version import CITATION, VERSION
+
+FORMATS = ("PNG", "PDF", "SVG")
+KEPT_STAGES = (1, 2, 5, 10, 20, 30, 40)
+"""Stages of the sanity check whose maps are taken along, beside the trained network and the last one."""
+
+Options = Mapping[str, Any]
+Maps = Iterator[tuple[str, str, Tensor]]
+
+
+@dataclass(frozen=True)
+class Taken:
+    """What there is to take along.
+
+    Attributes:
+        title: network and class. picture: what the network saw.
+        maps: name → (title, signed map (h, w), float32). shown: the names of those that the figure shows.
+        numbers: name → (what it is, array).
+        python, command: text that computes the maps again; the Python leaves them in ``maps``, a dictionary by name.
+    """
+
+    title: str
+    picture: Image.Image
+    maps: dict[str, tuple[str, np.ndarray]]
+    shown: tuple[str, ...]
+    numbers: dict[str, tuple[str, np.ndarray]]
+    python: str
+    command: str
+
+
+def take(explorer: Explorer, question: Question, k: int, tab: str, options: Options, step: Step | None = None) -> Taken:
+    """What the tab ``tab`` shows for class ``k``; a tab without maps of its own gives those of Explain.
+
+    Args:
+        options: the tab's own choices: ``methods``, or ``baseline``, ``mode`` and ``seed``.
+        step: told what is being computed; may raise to stop.
+
+    Raises:
+        ValueError: an option that does not exist.
+    """
+    gather = _TABS.get(tab, _explain)
+    maps = {name: (title, to_array(map)) for name, title, map in gather(explorer, question, k, options, step)}
+    python, command = recipe(question, k, tab, options)
+    label = f"{question.zoo.title}: {question.zoo.labels[k]}"
+    frame = np.array([float(ibd(torch.from_numpy(map)[None, None])) for _, map in maps.values()], np.float32)
+    e = explorer.explanation(question, k)
+    numbers = {
+        "logits": (f"the network's logits, {e.logits.shape[1]} classes", e.logits[0].detach().cpu().numpy()),
+        "ibd": ("Eq. 12 of every map, in the order of their names here: the share of relu(R) in the 16-pixel frame", frame),
+    }
+    names = tuple(name for name in maps if not name.startswith("layer_"))
+    return Taken(label, question.picture, maps, names, numbers, python, command)
+
+
+def recipe(question: Question, k: int, tab: str, options: Options) -> tuple[str, str]:
+    """(Python, command line) that compute again what the tab shows; see :func:`recipes.write`."""
+    name = question.zoo.name
+    return recipes.write(name, k, tab if tab in _TABS else "explain", options, name in catalogue.entries())
+
+
+def figure(taken: Taken, kind: str) -> bytes:
+    """The maps beside the picture, relu(R) each on its own scale, as a file of one of :data:`FORMATS`.
+
+    Raises:
+        ValueError: another format.
+    """
+    if kind not in FORMATS:
+        raise ValueError(f"A figure is a {', '.join(FORMATS)}; there is no {str(kind)[:20]!r} here.")
+    buffer = io.BytesIO()
+    drawn = grid(taken.picture, [(taken.maps[name][0], shown(taken.maps[name][1])) for name in taken.shown], taken.title)
+    drawn.savefig(buffer, format=kind.lower(), dpi=200, metadata={"Title": taken.title})
+    return buffer.getvalue()
+
+
+def data(taken: Taken) -> bytes:
+    """An ``.npz`` of all maps and numbers, the picture, and ``README.txt``."""
+    arrays = {name: map for name, (_, map) in taken.maps.items()} | {name: array for name, (_, array) in taken.numbers.items()}
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **{"picture": np.asarray(taken.picture), **arrays})  # type: ignore[arg-type]
+    with zipfile.ZipFile(buffer, "a") as archive:
+        archive.writestr("README.txt", readme(taken))
+    return buffer.getvalue()
+
+
+def readme(taken: Taken) -> str:
+    """What is in the ``.npz``: shapes, units, versions, how to compute it again, and what to cite."""
+    size = f"({taken.picture.height}, {taken.picture.width}, 3)"
+    lines = [f"picture: {size} uint8, RGB: what the network saw, before normalisation"]
+    lines += [f"{name}: {map.shape} float32, signed: {title}" for name, (title, map) in taken.maps.items()]
+    lines += [f"{name}: {array.shape} {array.dtype}: {what}" for name, (what, array) in taken.numbers.items()]
+    versions = f"TR-GBP Explorer {VERSION}, torch {torch.__version__}, numpy {np.__version__}, Python {platform.python_version()}"
+    units = (
+        "A map's unit is that of the logit: what a pixel gives to it, by the method's own reading. Nothing is scaled; the page shows relu."
+    )
+    parts = [taken.title, "\n".join(lines), units, versions, f"Python:\n\n{taken.python}", f"Command line:\n\n{taken.command}", CITATION]
+    return "\n\n".join(parts) + "\n"
+
+
+def save(content: bytes, folder: Path, name: str) -> Path:
+    """Write ``content`` to ``folder``/``name``; the name is made safe."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "".join(c if c.isalnum() or c in "-_." else "_" for c in name)
+    path.write_bytes(content)
+    return path
+
+
+def _explain(explorer: Explorer, question: Question, k: int, options: Options, step: Step | None) -> Maps:
+    e = explorer.explanation(question, k)
+    yield "raw", "R̃: all that is reconstructed (Eq. 9)", e.raw(k)
+    yield "tr_gbp", "TR-GBP (Eq. 10)", e.attribution(k)
+    yield "tr_gbp_conserving", "TR-GBP, conserving ψ", e.attribution(k, "conserving")
+    for index in range(len(e.layers) + 1):
+        name = e.layers[index - 1].name if index else "the picture"
+        yield f"layer_{index:03d}_raw", f"R̃^{index}, {name}", e.layer_raw(index, k)
+        yield f"layer_{index:03d}", f"R^{index}, {name}", e.layer_attribution(index, k)
+
+
+def _classes(explorer: Explorer, question: Question, k: int, options: Options, step: Step | None) -> Maps:
+    e = explorer.explanation(question, k)
+    for psi, name in (("paper", "TR-GBP"), ("conserving", "conserving ψ")):
+        for i in e.top5:
+            yield f"class_{i}_{psi}", f"{question.zoo.labels[i]}: {name}", e.attribution(i, psi)  # type: ignore[arg-type]
+
+
+def _methods(explorer: Explorer, question: Question, k: int, options: Options, step: Step | None) -> Maps:
+    for key in options["methods"]:
+        try:
+            yield key, METHODS[key].title, explorer.attribution(question, k, key, step)
+        except NotApplicable:
+            continue
+
+
+def _cascade(explorer: Explorer, question: Question, k: int, options: Options, step: Step | None) -> Maps:
+    total = len(layer_groups(question.zoo.network))
+    trained = Stage("the trained network", 0, total, question.zoo.network)
+    for stage in (trained, *cascade(question.zoo.network, seed=options["seed"], mode=options["mode"])):
+        if step is not None:
+            step("randomising", stage.index / total)
+        if stage.index in (0, *KEPT_STAGES, total):
+            _, titles, maps, _ = stage_maps(stage.network, question.x, k, options["baseline"])
+            for name, map in maps.items():
+                yield f"stage_{stage.index:03d}_{name}", f"{titles[name]}, {stage.index} layers randomised", map
+
+
+_TABS: dict[str, Callable[[Explorer, Question, int, Options, Step | None], Maps]] = {
+    "explain": _explain,
+    "classes": _classes,
+    "compare": _methods,
+    "measure": _methods,
+    "cascade": _cascade,
+}
