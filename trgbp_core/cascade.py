@@ -85,7 +85,7 @@ def cascade(network: nn.Module, *, seed: int = 0, mode: Mode = "gaussian", x: Te
 
 
 def randomised(network: nn.Module, *, seed: int = 0, mode: Mode = "gaussian", x: Tensor | None = None) -> nn.Module:
-    """The network of :func:`cascade`'s last stage, every layer randomised, without those on the way to it. Arguments and errors as there."""
+    """The network of :func:`cascade`'s last stage, every layer randomised, without the stages before it. Arguments as there."""
     network = unwrapped(network)
     *_, (_, _, drawn) = _drawn(network, seed, mode, x)
     return _with_tensors(network, drawn)

@@ -23,8 +23,9 @@ ARRIVED = {"compare": "trgbpCompare", "measure": "trgbpMeasure"}
 LANGUAGES = {
     "de": ("Zu erklärende Klasse", "Deckkraft der Karte", "Erklären"),
     "fr": ("Classe à expliquer", "Opacité de la carte", "Expliquer"),
+    "es": ("Clase que explicar", "Opacidad del mapa", "Explicar"),
+    "zh": ("要解释的类别", "图的不透明度", "解释"),
 }
-LANGUAGES |= {"es": ("Clase que explicar", "Opacidad del mapa", "Explicar"), "zh": ("要解释的类别", "图的不透明度", "解释")}
 
 
 def opened(browser: Browser, url: str, **options: object) -> Page:
