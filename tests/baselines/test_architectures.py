@@ -20,12 +20,12 @@ from trgbp_core.baselines.signals import fit_patterns
 from trgbp_core.random_weights import randomise, uninitialised
 
 FAMILIES = (
-    "efficientnet_lite0 resnet18 resnext50_32x4d vgg11 vgg11_bn alexnet squeezenet1_1 densenet121 googlenet inception_v3 mobilenet_v2 "
+    "efficientnet_lite0 resnet18 vgg11 alexnet squeezenet1_1 densenet121 googlenet inception_v3 mobilenet_v2 "
     "shufflenet_v2_x0_5 mnasnet0_5 regnet_x_400mf"
 ).split()
-"""The smallest network of each."""
+"""The smallest network of each; ResNeXt and Wide ResNet are ResNets to a method, and RegNet-X has their grouped convolutions."""
 
-EXCLUDED = {("cam", name) for name in ("vgg11", "vgg11_bn", "alexnet", "squeezenet1_1")}
+EXCLUDED = {("cam", name) for name in ("vgg11", "alexnet", "squeezenet1_1")}
 """CAM needs global average pooling and one linear layer behind the last map."""
 
 SIDES = {"inception_v3": 128}
