@@ -18,17 +18,16 @@ with contextlib.suppress(ImportError):
 
 import gradio as gr
 
-from trgbp_core import endpoints, page
+from trgbp_core import endpoints, examples, page
 from trgbp_core.explorer import DEFAULT_MODEL, NETWORK_BYTES, Explorer
 from trgbp_core.hosting import Page, leave, serve
+from trgbp_core.links import Link
 from trgbp_core.memory import keep_freed_memory
 from trgbp_core.models import ModelCache, Zoo
 from trgbp_core.own import first_choice, named
 from trgbp_core.tabs import TABS, Room, takeaway, words
+from trgbp_core.tabs.opening import Opening
 from trgbp_core.tabs.side import Side
-
-EXAMPLES = sorted((Path(__file__).parent / "assets" / "examples").glob("*.jpg"))
-FIRST = "cheetah_and_lion.jpg"
 
 
 def build(explorer: Explorer, model: str = DEFAULT_MODEL) -> Page:
@@ -38,12 +37,15 @@ def build(explorer: Explorer, model: str = DEFAULT_MODEL) -> Page:
         gr.HTML(page.TITLE, elem_id="tg-title")
         with gr.Row():
             with gr.Column(scale=0, min_width=270, elem_id="tg-side"):
-                side = Side(explorer, model, EXAMPLES, FIRST)
+                side = Side(explorer, model, list(examples.pictures().values()), examples.FIRST)
             with gr.Column(scale=1, min_width=300):
                 status = gr.Markdown("Opening the first example …", elem_id="tg-status")
                 gr.HTML(js_on_load="TRGBP.mount('toolbar', element)", elem_classes="tg-toolbar")
                 room = Room(explorer, side.picture, side.model, side.wanted, status, gr.State("explain"))
-                with gr.Tabs(overflow_behavior="wrap"):
+                tabs = gr.Tabs(overflow_behavior="wrap")
+                opening = Opening(room, side, tabs, Link(model, examples.FIRST, tab="explain"))
+                opening.wire(demo)
+                with tabs:
                     for tab in TABS:
                         tab(room)
                 takeaway.build(room, demo.uploads.folder)

@@ -5,22 +5,24 @@ from __future__ import annotations
 import base64
 import itertools
 import json
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
 
-from . import measuring
+from . import examples, measuring
 from .baselines import METHODS
+from .cascade import layer_groups
 from .explorer import Explorer, Payload, Question
+from .links import Link
 from .models import Entry
 from .render import COLOUR_MAPS, lookup
 from .streaming import Progress, Step, streamed, within
 
 ASSETS = Path(__file__).parent.parent / "assets" / "page"
-SCRIPTS = ("words.js", "maps.js", "views.js", "measure.js")
+SCRIPTS = ("words.js", "maps.js", "views.js", "measure.js", "links.js", "learn.js")
 FONTS = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif"]
 TITLE = (
     "<h1>TR-GBP Explorer</h1><p>Which pixels made the network say so, layer by layer — and may the explanation be believed? "
@@ -87,12 +89,17 @@ def known_methods(keys: Any) -> list[str]:
     return list(dict.fromkeys(keys))
 
 
-def explain(explorer: Explorer, picture: Any, model: str, wanted: Any = None) -> Answer:
-    """All that the tabs Explain and Classes show. ``wanted``: a class as the picker gives it; None for the best."""
+def explain(explorer: Explorer, picture: Any, model: str, wanted: Any = None, asked: Mapping[str, int] | None = None) -> Answer:
+    """All that the tabs Explain and Classes show.
+
+    Args:
+        wanted: a class as the picker gives it; None for the best, or for the one that ``asked`` gives for the key of the question.
+    """
     try:
         question = ask(explorer, picture, model)
-        k = explorer.find_class(question, wanted)
-        payload = explorer.explain(question, k)
+        k = explorer.find_class(question, (asked or {}).get(question.key) if wanted is None else wanted)
+        link = {"image": examples.name_of(picture, examples.pictures()), "model": model, "class": k}
+        payload = explorer.explain(question, k) | {"link": link}
     except ValueError as error:
         return Answer(None, f"**{error}**")
     best = explorer.top(question)
@@ -103,6 +110,24 @@ def explain(explorer: Explorer, picture: Any, model: str, wanted: Any = None) ->
     choices += [(f"{name} · {i}", str(i)) for i, name in enumerate(labels) if i not in top]
     status = f"{question.zoo.title} says: {said}. Explained: **{labels[k]}**."
     return Answer(payload, status, choices, str(k))
+
+
+def follow(explorer: Explorer, question: Question, link: Link) -> tuple[int, Link, list[str]]:
+    """The class that ``link`` asks for, ``link`` with what exists of it, and a sentence for everything that does not."""
+    missing = []
+    try:
+        k = explorer.find_class(question, link.wanted)
+    except ValueError as error:
+        missing.append(f"{error} The best class is explained instead.")
+        k = explorer.find_class(question, None)
+    layers, stages, title = len(explorer.explanation(question, k).layers), len(layer_groups(question.zoo.network)), question.zoo.title
+    if link.layer is not None and link.layer > layers:
+        missing.append(f"{title} has layers 0 to {layers}; this link asks for {link.layer}.")
+        link = replace(link, layer=None)
+    if link.stage > stages:
+        missing.append(f"{title} has {stages} layers to randomise; this link asks for {link.stage}.")
+        link = replace(link, stage=0)
+    return k, link, missing
 
 
 def compare(explorer: Explorer, picture: Any, model: str, wanted: Any, methods: list[str]) -> Answers:
@@ -157,17 +182,20 @@ def _gathered(
         yield None, f"**{error}**"
 
 
-def cascade(explorer: Explorer, picture: Any, model: str, wanted: Any, baseline: str, mode: Any, seed: Any) -> Answers:
-    """The stages that are finished so far, after each one."""
+def cascade(
+    explorer: Explorer, picture: Any, model: str, wanted: Any, baseline: str, mode: Any, seed: Any, at: int | None = None
+) -> Answers:
+    """The stages that are finished so far, after each one. ``at``: the stage to stay at, None to follow the newest."""
     try:
         known_methods([baseline])
         question = ask(explorer, picture, model)
         k = explorer.find_class(question, wanted)
-        run, stages = next(_runs), []
+        link = {"beside": baseline, "mode": mode, "seed": int(seed or 0)}
+        about, stages = {"run": next(_runs), "of": f"{question.key}:{k}", "at": at, "link": link}, list[Payload]()
         for stage in within(explorer.cascade(question, k, baseline, mode=mode, seed=int(seed or 0))):
             stages.append(stage)
             done = f"Randomised {stage['index']} of {stage['total']} layers; explained: **{question.zoo.labels[k]}**."
-            yield {"stages": list(stages), "run": run}, done
+            yield {"stages": list(stages)} | about, done
     except ValueError as error:
         yield None, f"**{error}**"
 

@@ -1,7 +1,7 @@
 // Maps in the browser: grey tiles are decoded once, then coloured and laid over the picture on a canvas, so that sliders, opacity and
 // colours never ask the server.
 (() => {
-  const state = { picture: null, opacity: 0.65, colours: 'inferno', lookups: {}, views: {}, roots: {}, data: {} };
+  const state = { picture: null, opacity: 0.65, colours: 'inferno', lookups: {}, views: {}, roots: {}, data: {}, layer: 0, stage: 0, at: null };
   const SIDE = 224;
 
   function decode(src, side = SIDE) {
@@ -33,7 +33,7 @@
 
   function paint(canvas, grey) {
     const table = lookup(state.colours);
-    const under = state.pictureData;
+    const under = canvas.panel.under ? canvas.panel.underData : state.pictureData; // a lesson's maps lie over pictures of their own
     const context = canvas.getContext('2d');
     const out = context.createImageData(SIDE, SIDE);
     const to = out.data;
@@ -107,5 +107,5 @@
     return Object.assign(node, { input, output });
   }
 
-  window.TRGBP = { state, draw, repaint, element, figure, slider, setPicture, pixels };
+  window.TRGBP = { state, decode, draw, repaint, element, figure, slider, setPicture, pixels };
 })();

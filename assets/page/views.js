@@ -16,7 +16,7 @@
       repaint();
     } }, ...Object.keys(window.TRGBP_COLOURS).map((name) => element('option', { value: name, text: name === 'jet' ? 'jet (the paper’s)' : name })));
     root.append(opacity, element('div', { class: 'tg-select' }, element('label', { for: 'tg-colours', text: 'Colours' }), select,
-      element('small', { text: 'Dark is nothing, bright is most.' })));
+      element('small', { text: 'Dark is nothing, bright is most.' })), ...window.TRGBP.linkBar());
     return () => {};
   };
 
@@ -38,6 +38,7 @@
     function showLayer(index) {
       const layer = data.layers[index];
       if (!layer) return;
+      state.layer = index;
       raw.show(layer.raw);
       own.show(layer.own);
       layers.output.textContent = `${index} of ${data.layers.length - 1} · ${layer.name}`;
@@ -60,15 +61,14 @@
     }
 
     return (payload) => {
-      const first = data === null || data.layers.length !== payload.layers.length;
       data = payload;
       picture.src = payload.picture;
       picture.alt = `The picture that is explained, ${payload.seen}`;
       seen.textContent = `${payload.seen.split(',')[0]}. Explained: ${payload.class.name}, ${percent(payload.class.probability)}.`;
       payload.panels.forEach((panel, i) => maps[i].show(panel));
       layers.input.max = payload.layers.length - 1;
-      if (first) layers.input.value = payload.layers.length - 1 > 1 ? Math.round((payload.layers.length - 1) * 0.7) : 0;
-      showLayer(Number(layers.input.value));
+      layers.input.value = state.layer;
+      showLayer(state.layer);
       fillStrip();
       payload.layers.forEach((layer) => { pixels(layer.raw); pixels(layer.own); });
     };
@@ -154,11 +154,10 @@
     const status = element('p', { class: 'tg-lead', role: 'status', text: 'Press “Randomise”. The slider can be moved while stages arrive.' });
     const plots = element('div', { class: 'tg-plots' });
     let stages = [];
-    let follow = true;
     Object.assign(stage.input, { max: 0, value: 0 });
     stage.output.textContent = '';
     stage.moved = (value) => {
-      follow = value === stages.length - 1;
+      state.at = value === stages.length - 1 ? null : value;
       show(value);
     };
     root.append(status, row, plots);
@@ -176,6 +175,7 @@
     function show(index) {
       const current = stages[index];
       if (!current) return;
+      state.stage = index;
       for (const panel of current.panels) {
         if (!figures[panel.id]) { figures[panel.id] = figure(); row.append(figures[panel.id]); }
         const score = current.similarity[panel.id];
@@ -190,12 +190,11 @@
       const restarted = payload.stages.length < stages.length || (stages.length && payload.run !== stages.run);
       stages = payload.stages;
       stages.run = payload.run;
-      if (restarted) { follow = true; row.replaceChildren(); Object.keys(figures).forEach((key) => delete figures[key]); }
+      if (restarted) { row.replaceChildren(); Object.keys(figures).forEach((key) => delete figures[key]); }
       if (!stages.length) return;
       stage.input.max = stages.length - 1;
-      const index = follow ? stages.length - 1 : Math.min(Number(stage.input.value), stages.length - 1);
-      stage.input.value = index;
-      show(index);
+      stage.input.value = state.stage;
+      show(state.stage);
     };
   };
 
@@ -216,12 +215,29 @@
   function forget(name) {
     delete state.data[name];
     delete document.body.dataset[mark(name)];
+    if (name === 'cascade') state.stage = 0;
     if (state.roots[name]?.isConnected) window.TRGBP.mount(name, state.roots[name]);
+  }
+
+  // Which layer and which stage are shown is the page's state, not a view's: views come and go with their tabs.
+  function settleLayer({ layers, layer }) {
+    const depth = layers.length - 1;
+    if (Number.isInteger(layer)) state.layer = layer; // from a link
+    else if (state.depth !== depth) state.layer = depth > 1 ? Math.round(depth * 0.7) : 0;
+    state.depth = depth;
+  }
+
+  function settleStage({ stages, run, at }) {
+    if (run !== state.run) state.at = at ?? null;
+    state.run = run;
+    state.stage = Math.max(0, Math.min(state.at ?? Infinity, stages.length - 1));
   }
 
   window.TRGBP.receive = (name, payload) => {
     if (!payload || typeof payload !== 'object') return;
     if (name === 'explain' && state.data.explain && state.data.explain.key !== payload.key) ['cascade', 'perturb'].forEach(forget);
+    if (name === 'explain') settleLayer(payload);
+    if (name === 'cascade') settleStage(payload);
     state.data[name] = payload;
     const ready = name === 'explain' ? setPicture(payload.picture) : Promise.resolve();
     ready.then(() => {

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from . import cascade, classes, compare, explain, measure, takeaway, words
+from . import cascade, classes, compare, explain, learn, measure, takeaway, words
 from .room import Room
 
-TABS: tuple[Callable[[Room], None], ...] = (explain.build, classes.build, compare.build, cascade.build, measure.build)
+TABS: tuple[Callable[[Room], None], ...] = (explain.build, classes.build, compare.build, cascade.build, measure.build, learn.build)
 
 __all__ = ["TABS", "Room", "takeaway", "words"]

@@ -9,6 +9,7 @@ import gradio as gr
 
 from .. import page
 from ..cascade import MODES
+from .opening import Wish
 from .room import HEAVY, METHOD_CHOICES, Room, stop_button, told
 
 
@@ -18,6 +19,12 @@ def build(room: Room) -> None:
     def randomise(image: Any, model: str, k: Any, *options: Any) -> Iterator[tuple[Any, Any]]:
         yield from told(page.cascade(room.explorer, image, model, k, *options))
 
+    def resume(wish: Wish, image: Any, model: str, k: Any, baseline: str, mode: Any, seed: Any) -> Iterator[tuple[Any, Any]]:
+        if wish.link is None or not wish.link.stage:
+            yield gr.skip(), gr.skip()
+            return
+        yield from told(page.cascade(room.explorer, image, model, k, baseline, mode, seed, at=wish.link.stage))
+
     with gr.Tab("Sanity check", id="cascade") as tab:
         buttons = gr.Row(elem_classes="tg-buttons")
         room.view("cascade")
@@ -26,10 +33,19 @@ def build(room: Room) -> None:
     with buttons:
         run = gr.Button("Randomise", variant="primary", elem_id="tg-cascade-run")
         running = run.click(randomise, [*room.question, *options], [data, room.status], **HEAVY)
-        stop_button([running], "tg-cascade-stop", room.status)
+        wished = room.restored.then(_wished, room.wish, options, **HEAVY)
+        resumed = wished.then(resume, [room.wish, *room.question, *options], [data, room.status], **HEAVY)
+        stop_button([running, resumed], "tg-cascade-stop", room.status)
         room.view("stage")
-    room.end_when_asked_anew([running])
+    room.end_when_asked_anew([running, resumed])
     room.on_open(tab, "cascade")
+
+
+def _wished(wish: Wish) -> tuple[Any, ...]:
+    """The options that a link to a stage brings along."""
+    if wish.link is None or not wish.link.stage:
+        return gr.skip(), gr.skip(), gr.skip()
+    return wish.link.beside, wish.link.mode, wish.link.seed
 
 
 def _options() -> list[Any]:

@@ -7,6 +7,7 @@ from typing import Any
 import gradio as gr
 
 from .. import page
+from .opening import Wish
 from .room import HEAVY, Room
 
 
@@ -17,10 +18,10 @@ def build(room: Room) -> None:
     room.on_open(tab, "explain")
     data = room.carrier("explain")
 
-    def new_picture(image: Any, model: str) -> tuple[Any, Any, Any]:
+    def new_picture(image: Any, model: str, wish: Wish) -> tuple[Any, Any, Any]:
         if not model:
             return gr.skip(), gr.skip(), gr.skip()
-        answer = page.explain(room.explorer, image, model)
+        answer = page.explain(room.explorer, image, model, asked=wish.asked)
         chosen = gr.update(choices=answer.choices, value=answer.value) if answer.payload else gr.skip()
         return answer.payload or gr.skip(), answer.status, chosen
 
@@ -28,9 +29,18 @@ def build(room: Room) -> None:
         answer = page.explain(room.explorer, image, model, k)
         return answer.payload or gr.skip(), answer.status
 
+    def as_wished(image: Any, model: str, wish: Wish) -> tuple[Any, Any, Any]:
+        if wish.link is None:
+            return gr.skip(), gr.skip(), gr.skip()
+        payload, *rest = new_picture(image, model, wish)
+        return (payload | {"layer": wish.link.layer} if isinstance(payload, dict) and "layers" in payload else payload), *rest
+
     shown = [data, room.status, room.wanted]
+    asked = [room.picture, room.model, room.wish]
+    room.restored = room.arrived.then(as_wished, asked, shown, **HEAVY)
     room.changes += [
-        room.picture.change(new_picture, [room.picture, room.model], shown, trigger_mode="always_last", **HEAVY),
-        room.model.change(new_picture, [room.picture, room.model], shown, trigger_mode="always_last", **HEAVY),
+        room.restored,
+        room.picture.change(new_picture, asked, shown, trigger_mode="always_last", **HEAVY),
+        room.model.change(new_picture, asked, shown, trigger_mode="always_last", **HEAVY),
         room.wanted.input(new_class, room.question, [data, room.status], trigger_mode="always_last", **HEAVY),
     ]

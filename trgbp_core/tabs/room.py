@@ -27,6 +27,7 @@ class Room:
         picture, model, wanted: the question: what was put in, the name of the network that has arrived, the class to explain.
         status: the line that says what happened. opened: the name of the tab that is open.
         changes: the events after which the question is another one. options: a tab's own choices by name, for what is taken along from it.
+        wish: what the last link asked for. arrived: the event that has put it on the page. restored: the event that has explained it.
     """
 
     explorer: Explorer
@@ -37,6 +38,9 @@ class Room:
     opened: gr.State
     changes: list[Any] = field(default_factory=list)
     options: dict[str, dict[str, Any]] = field(default_factory=dict)
+    wish: Any = None
+    arrived: Any = None
+    restored: Any = None
     _carriers: list[gr.HTML] = field(default_factory=list)
 
     @property
@@ -48,9 +52,12 @@ class Room:
         """The place where the browser's part of the page builds the view of that name."""
         gr.HTML(js_on_load=f"TRGBP.mount('{name}', element)", elem_id=f"tg-{name}")
 
-    def carrier(self, name: str) -> gr.HTML:
-        """Carries a payload to the view of that name; nothing of it is seen. It lies outside the tabs, for a closed tab hears nothing."""
-        watch = f"watch('value', () => TRGBP.receive('{name}', props.value)); TRGBP.receive('{name}', props.value);"
+    def carrier(self, name: str, script: str = "") -> gr.HTML:
+        """Carries a payload to the view of that name; nothing of it is seen. It lies outside the tabs, for a closed tab hears nothing.
+
+        ``script`` runs when it is on the page; an event that it triggers is an attribute of the carrier.
+        """
+        watch = f"{script} watch('value', () => TRGBP.receive('{name}', props.value)); TRGBP.receive('{name}', props.value);"
         html = gr.HTML(None, html_template="<i></i>", js_on_load=watch, elem_classes="tg-data", elem_id=f"tg-data-{name}", render=False)
         self._carriers.append(html)
         return html

@@ -57,10 +57,9 @@ class Side:
         self.model = gr.State("")
 
     def wire(self, demo: Page, status: gr.Markdown) -> None:
-        """Fetch a network when the page is opened, and when one is picked; forget the pictures of whoever leaves."""
+        """Fetch a network when one is picked; forget the pictures of whoever leaves."""
         self._uploads = demo.uploads
-        for picked in (demo.load, self.network.input):
-            picked(self._fetch, [self.network, self.model], [self.model, status, self.cancel, self.network], **WAITING)
+        self.network.input(self._fetch, [self.network, self.model], [self.model, status, self.cancel, self.network], **WAITING)
         self.cancel.click(self._give_up, None, None, queue=False, **QUIET)
         self.picture.change(self._remember, self.picture, None, preprocess=False, queue=False, **QUIET)
         demo.unload(self._leave)
@@ -75,11 +74,7 @@ class Side:
     def _fetch(self, model: str, shown: str, request: gr.Request) -> Iterator[tuple[Any, Any, Any, Any]]:
         """Answers for: the network that is here now, the status line, the button Cancel, the picker."""
         explorer = self._explorer
-        try:
-            steps = self._fetching.fetch(str(request.session_hash), page.offered(explorer, model))
-        except ValueError as error:
-            steps = iter([Step(f"**{error}**", failed=True)])
-        for step in steps:
+        for step in self.steps(model, request):
             picker = gr.skip()
             if step.failed and shown:
                 picker = gr.update(value=shown)
@@ -88,6 +83,13 @@ class Side:
             yield model if step.ready else gr.skip(), step.sentence, gr.update(visible=step.running), picker
         # Gradio sends the last answer again at the end, when another network may have been picked already.
         yield gr.skip(), gr.skip(), gr.skip(), gr.skip()
+
+    def steps(self, model: str, request: gr.Request) -> Iterator[Step]:
+        """What a visitor is told until the network has arrived, or will not."""
+        try:
+            yield from self._fetching.fetch(str(request.session_hash), page.offered(self._explorer, model))
+        except ValueError as error:
+            yield Step(f"**{error}**", failed=True)
 
     def _give_up(self, request: gr.Request) -> None:
         self._fetching.cancel(str(request.session_hash))

@@ -1,0 +1,190 @@
+"""The tab Learn and links in Chromium: every lesson is gone through, links restore the page exactly, and nothing leaves the machine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from urllib.parse import parse_qs, urlparse
+
+import pytest
+from playwright.sync_api import Browser, Page, Route, expect
+
+from trgbp_core import examples, lessons
+
+WAIT = 90_000  # milliseconds; a limit for a busy machine, no measurement
+SHELF = lessons.load(pictures=examples.pictures(), models=["efficientnet_lite0"])
+pytestmark = pytest.mark.browser
+STATE = """() => { const { data, layer, stage } = window.TRGBP.state; return { ...data.explain.link, layer, stage,
+    tab: window.TRGBP_OPEN_TAB(), lesson: data.learn?.open?.number ?? null,
+    picker: document.querySelector('#tg-class input').value, network: document.querySelector('#tg-model input').value }; }"""
+
+
+@pytest.fixture(params=[1280, 390])
+def visit(request: pytest.FixtureRequest, browser: Browser, page_url: str) -> Iterator[Callable[[str], Page]]:
+    """Opens the page with a query; every request that would leave this machine is blocked, and fails the test."""
+    context = browser.new_context(viewport={"width": request.param, "height": 800}, permissions=["clipboard-read", "clipboard-write"])
+    errors: list[str] = []
+    outside: list[str] = []
+
+    def gate(route: Route) -> None:
+        if urlparse(route.request.url).hostname == "127.0.0.1":
+            route.continue_()
+        else:
+            outside.append(route.request.url)
+            route.abort()
+
+    context.route("**/*", gate)
+    context.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
+    context.on("weberror", lambda error: errors.append(str(error.error)))
+
+    def open_page(query: str) -> Page:
+        page = context.new_page()
+        page.set_default_timeout(WAIT)
+        page.goto(f"{page_url}{query}")
+        page.wait_for_function("document.body.dataset.trgbpExplain && document.body.dataset.trgbpLearn", timeout=WAIT)
+        return page
+
+    yield open_page
+    for page in context.pages:
+        assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), "the page scrolls sideways"
+    context.close()
+    assert not outside, outside
+    assert not errors, errors
+
+
+def predict(page: Page, choice: int) -> None:
+    reveal = page.locator('[data-control="reveal"]')
+    expect(reveal).to_be_disabled()
+    expect(page.locator(".tg-result")).to_have_count(0)
+    page.locator(".tg-choice input").nth(choice).focus()
+    page.keyboard.press("Space")
+    reveal.focus()
+    page.keyboard.press("Enter")
+    expect(page.locator(".tg-result")).to_be_visible(timeout=WAIT)
+
+
+def test_all_lessons_are_gone_through_with_the_keyboard(visit: Callable[[str], Page]) -> None:
+    page = visit("?lesson=1")
+    for number, lesson in SHELF.lessons.items():
+        expect(page.locator(".tg-lesson h2")).to_have_text(f"{number}. {lesson.title}", timeout=WAIT)
+        expect(page.locator("#tg-learn .tg-lesson-maps canvas")).to_have_count(len(lesson.before))
+        wrong = (lesson.answer + 1) % len(lesson.choices)
+        predict(page, lesson.answer if number % 2 else wrong)
+        expect(page.locator(".tg-verdict")).to_contain_text("Yes." if number % 2 else "otherwise")
+        expect(page.locator(".tg-choice").nth(lesson.answer)).to_have_class(
+            "tg-choice tg-right tg-chosen" if number % 2 else "tg-choice tg-right"
+        )
+        expect(page.locator('.tg-claims tr[data-holds="true"]')).to_have_count(len(lesson.checks))
+        state = page.evaluate(STATE)
+        assert (state["image"], state["model"], state["layer"]) == (lesson.picture, lesson.model, lesson.layer)
+        if number < len(SHELF.lessons):
+            page.get_by_role("link", name="Next:").focus()
+            page.keyboard.press("Enter")
+
+
+def test_equations_open_within_the_page(visit: Callable[[str], Page]) -> None:
+    page = visit("?lesson=1")
+    expect(page.locator("#tg-eq-4")).to_be_hidden()
+    page.locator(".tg-text").get_by_role("link", name="Eq. 4").click()
+    expect(page.locator("#tg-eq-4 math")).to_be_visible()
+    assert "lesson=1" in page.url
+
+
+def test_a_lesson_leads_to_the_tab_that_it_is_about(visit: Callable[[str], Page]) -> None:
+    page = visit("?lesson=4")
+    predict(page, 0)
+    page.get_by_role("link", name="Set the page to this lesson").click()
+    expect(page.get_by_role("tab", name="Classes")).to_have_attribute("aria-selected", "true")
+    expect(page.locator("#tg-classes .tg-class")).to_have_count(5)
+
+
+def test_a_handout_is_printed_from_a_frame_of_its_own(visit: Callable[[str], Page]) -> None:
+    page = visit("?lesson=3")
+    page.locator('[data-control="handout"]').click()
+    frame = page.frame_locator("iframe.tg-handout")
+    expect(frame.locator("h1")).to_have_text(SHELF.lessons[3].title)
+
+
+def copied(page: Page) -> str:
+    button = page.locator('[data-control="link"]')
+    button.focus()
+    page.keyboard.press("Enter")
+    expect(button).to_have_text("Link copied")
+    return str(page.evaluate("navigator.clipboard.readText()"))
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "",
+        "?lesson=5",
+        "?image=coffee.jpg&class=cup&layer=7&tab=classes",
+        "?image=lion.jpg&class=0&layer=50&tab=measure",
+        "?image=chelsea.jpg&stage=2&seed=3&beside=saliency&layer=0&tab=cascade",
+        "?image=chelsea.jpg&stage=2&layer=0&tab=explain",
+    ],
+)
+def test_a_copied_link_opens_the_same_state(visit: Callable[[str], Page], query: str) -> None:
+    stage = int(parse_qs(query.removeprefix("?")).get("stage", ["0"])[0])
+    states, address = [], query
+    for _ in range(2):
+        page = visit(address)
+        page.wait_for_function("stage => window.TRGBP.state.stage === stage", arg=stage)
+        expect(page.locator(".tg-said")).to_have_text("")
+        states.append(page.evaluate(STATE))
+        address = copied(page).partition("?")[1] + copied(page).partition("?")[2]
+        if stage:
+            assert page.evaluate("window.TRGBP.state.data.cascade.link.seed") == (3 if "seed" in query else 0)
+        page.close()
+    assert states[0] == states[1]
+    given = {key: value[0] for key, value in parse_qs(query.removeprefix("?")).items()}
+    assert states[0]["image"] == given.get("image", "cheetah.jpg" if "lesson" in query else examples.FIRST)
+    for key in ("layer", "stage"):
+        assert key not in given or states[0][key] == int(given[key])
+    assert "tab" not in given or states[0]["tab"] == given["tab"]
+
+
+def test_the_state_that_somebody_made_by_hand_is_what_the_link_opens(visit: Callable[[str], Page]) -> None:
+    page = visit("")
+    before = page.evaluate("document.body.dataset.trgbpExplain")
+    page.locator("#tg-input input[type=file]").set_input_files(str(examples.pictures()["coffee.jpg"]))
+    page.wait_for_function("before => document.body.dataset.trgbpExplain !== before", arg=before)
+    page.locator('input[data-control="layer"]').focus()
+    for _ in range(4):
+        page.keyboard.press("ArrowLeft")
+    page.get_by_role("tab", name="Classes").click()
+    made = page.evaluate(STATE)
+    assert made["layer"] == 31
+    assert page.evaluate("window.TRGBP.state.data.explain.link.image") == "coffee.jpg"
+    assert page.evaluate(STATE) == visit("?" + copied(page).partition("?")[2]).evaluate(STATE)
+
+
+def test_a_picture_of_ones_own_is_not_put_into_a_link(visit: Callable[[str], Page], tmp_path: object) -> None:
+    from pathlib import Path
+
+    from PIL import Image
+
+    own = Path(str(tmp_path)) / "own.png"
+    Image.open(examples.pictures()["lion.jpg"]).rotate(90).save(own)
+    page = visit("")
+    before = page.evaluate("document.body.dataset.trgbpExplain")
+    page.locator("#tg-input input[type=file]").set_input_files(str(own))
+    page.wait_for_function("before => document.body.dataset.trgbpExplain !== before", arg=before)
+    page.locator('[data-control="link"]').click()
+    expect(page.locator(".tg-said")).to_contain_text("a picture that you put in stays with you")
+
+
+@pytest.mark.parametrize(
+    ("query", "sentence"),
+    [
+        ("?image=%3Cimg%20src=x%20onerror=%22window.hit=1%22%3E", "an example picture that is not here"),
+        ("?class=%3Cscript%3Ewindow.hit=1%3C/script%3E", "a class that no network has"),
+        ("?class=unicorn&layer=99", "No class is called"),
+        ("?lesson=%22%3E%3Csvg%20onload=window.hit=1%3E", "a lesson that is not here"),
+        ("?tab=javascript:window.hit=1", "a tab that is not here"),
+    ],
+)
+def test_markup_and_nonsense_in_an_address_are_a_sentence_and_nothing_runs(visit: Callable[[str], Page], query: str, sentence: str) -> None:
+    page = visit(query)
+    expect(page.locator(".tg-said")).to_contain_text(sentence)
+    assert page.evaluate("window.hit") is None
+    assert page.evaluate("window.TRGBP.state.data.explain.link.image") == examples.FIRST

@@ -1,0 +1,71 @@
+"""Links: what they may ask for, and the sentence for everything else."""
+
+from __future__ import annotations
+
+import pytest
+
+from trgbp_core import examples, lessons, links, page
+from trgbp_core.explorer import Explorer
+from trgbp_core.images import read
+from trgbp_core.links import Known, Link
+
+MODEL = "efficientnet_lite0"
+FIRST = Link(MODEL, examples.FIRST, tab="explain")
+PICTURES = examples.pictures()
+SHELF = lessons.load(pictures=PICTURES, models=[MODEL])
+KNOWN = Known(FIRST, [MODEL, "vgg16"], PICTURES, ["explain", "cascade", "learn"], SHELF.lessons)
+
+
+def test_no_link_is_the_page_as_it_opens() -> None:
+    for query in ("", "?", None, "?__theme=dark&utm_source=x", "?layer=&image="):
+        assert links.read(query, KNOWN) == FIRST
+
+
+def test_a_link_is_read_exactly() -> None:
+    query = "?model=vgg16&image=coffee.jpg&class=967&layer=12&stage=3&tab=cascade&beside=saliency&mode=reset&seed=7"
+    assert links.read(query, KNOWN) == Link("vgg16", "coffee.jpg", "967", 12, 3, "cascade", "saliency", "reset", 7)
+
+
+def test_a_lesson_sets_everything_and_what_stands_beside_it_wins() -> None:
+    lesson = SHELF.lessons[2]
+    assert links.read("?lesson=2", KNOWN) == Link(lesson.model, lesson.picture, lesson.wanted, lesson.layer, tab="learn", lesson=2)
+    other = links.read("?lesson=2&image=lion.jpg&layer=3", KNOWN)
+    assert (other.image, other.wanted, other.layer, other.lesson) == ("lion.jpg", "", 3, 2)
+
+
+@pytest.mark.parametrize(
+    "bad", ["<img src=x onerror=alert(1)>", "[x](http://elsewhere)", "../../etc/passwd", "\x00", "٣", "1e9", "-1", "a" * 500]
+)
+@pytest.mark.parametrize("key", [key for key in links.KEYS if key != "class"])
+def test_nonsense_is_a_sentence_that_repeats_no_markup(key: str, bad: str) -> None:
+    from urllib.parse import urlencode
+
+    with pytest.raises(ValueError, match=r"^(This link|In this link)") as told:
+        links.read(f"?{urlencode({key: bad})}", KNOWN)
+    assert not set("<>[]/\x00") & set(str(told.value))
+    assert len(str(told.value)) < 200
+
+
+@pytest.mark.parametrize(
+    ("query", "sentence"),
+    [
+        ("?class=%3Cb%3Elion%3C/b%3E", "a class that no network has"),
+        ("?layer=1&layer=2", "more than once"),
+        ("?lesson=9", "there are 1, 2, 3, 4, 5"),
+        ("?" + "x=1&" * 60, "too many parts"),
+        ("?x=" + "1" * 3000, "longer than 2000"),
+    ],
+)
+def test_what_is_wrong_is_named(query: str, sentence: str) -> None:
+    with pytest.raises(ValueError, match=sentence):
+        links.read(query, KNOWN)
+
+
+def test_a_class_layer_or_stage_that_the_network_lacks_is_told_and_the_rest_is_followed() -> None:
+    explorer = Explorer()
+    question = page.ask(explorer, read(PICTURES["lion.jpg"]), MODEL)
+    k, link, missing = page.follow(explorer, question, Link(MODEL, "lion.jpg", "0", 50, 50))
+    assert (k, link.layer, link.stage, missing) == (0, 50, 50, [])
+    k, link, missing = page.follow(explorer, question, Link(MODEL, "lion.jpg", "unicorn", 51, 51))
+    assert (k, link.layer, link.stage) == (291, None, 0)
+    assert len(missing) == 3
