@@ -73,6 +73,8 @@ def _band(axis: Any, x: Array, values: Array, method: str, seed: int) -> None:
     """The mean of each column of ``values`` (pictures, points) with its bootstrap interval."""
     statistic = means(values)
     mean, draws = statistic(np.ones((1, len(values))))[0], bootstrap(statistic, len(values), seed)
+    if not np.isfinite(mean).any():
+        return
     low, high = np.array([(e.low, e.high) for e in map(estimate, mean, draws.T)]).T
     (line,) = axis.plot(x, mean, label=title(method), **STYLES.get(method, {"lw": 1.2}))
     axis.fill_between(x, low, high, color=line.get_color(), alpha=0.15, lw=0)
