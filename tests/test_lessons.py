@@ -139,6 +139,8 @@ def test_the_language_of_claims_means_what_it_says() -> None:
     ):
         with pytest.raises(ValueError, match=r"\w+ \w+"):
             read_measure(wrong)
+    with pytest.raises(ValueError, match="there is no map"):
+        read_map("")
 
 
 def test_a_stage_or_class_that_does_not_exist_is_a_sentence(explorer: Explorer) -> None:

@@ -97,7 +97,7 @@ class Claim:
 def read_map(text: str) -> MapSpec:
     """Raises ValueError with a sentence, as do all functions here that read."""
     words = _words(text)
-    return _map(words[:1], _options(words[1:], _OPTIONS, text), text)
+    return _map(_method(words, text), _options(words[1:], _OPTIONS, text))
 
 
 def read_measure(text: str) -> Measure:
@@ -114,7 +114,7 @@ def read_measure(text: str) -> Measure:
     for part in parts:
         options = _options(part[named:], (*_OPTIONS, *_EXTRA.get(kind, ())), text)
         extra |= {key: options.pop(key) for key in _EXTRA.get(kind, ()) if key in options}
-        found.append(_map(part[:named], options, text))
+        found.append(_map(_method(part, text) if named else "", options))
     missing = [key for key in _EXTRA.get(kind, ()) if key not in extra]
     if missing:
         raise ValueError(f"{kind} needs {missing[0]}=… in {text!r}")
@@ -164,10 +164,14 @@ def _options(words: list[str], allowed: tuple[str, ...], text: str) -> dict[str,
     return options
 
 
-def _map(name: list[str], options: Mapping[str, str], text: str) -> MapSpec:
-    method = name[0] if name else ""
-    if name and method not in METHODS and method not in ENGINE:
+def _method(words: list[str], text: str) -> str:
+    method = words[0] if words else ""
+    if method not in METHODS and method not in ENGINE:
         raise ValueError(f"there is no map {method!r} in {text!r}; there are {', '.join([*ENGINE, *METHODS])}")
+    return method
+
+
+def _map(method: str, options: Mapping[str, str]) -> MapSpec:
     return MapSpec(
         method,
         options.get("picture", ""),
