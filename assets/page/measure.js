@@ -128,7 +128,7 @@
     const size = element('span');
     const measure = (edges) => {
       const area = ((edges[2] - edges[0]) * (edges[3] - edges[1])) / CELLS ** 2;
-      size.textContent = `It holds ${percent(area)} of the picture. Drag with mouse or finger, or use the arrow keys.`;
+      size.textContent = `${percent(area)} of the picture. Drag, or use the arrow keys.`;
       cards.forEach((one) => one.measure(edges, area));
     };
     const draw = drawing(CELLS, measure);
