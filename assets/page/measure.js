@@ -166,7 +166,7 @@
   }
 
   function areas(curves) {
-    const head = ['Method', 'MoRF, area (higher is better)', 'LeRF, area (lower is better)'].map((text, i) => element('th', { scope: 'col', class: i ? 'tg-number' : null, text }));
+    const head = ['Method', 'MoRF area, high is good', 'LeRF area, low is good'].map((text, i) => element('th', { scope: 'col', class: i ? 'tg-number' : null, text }));
     const lines = curves.map((curve, i) => {
       const numbers = curve.empty ? [element('td', { colspan: 2, text: curve.empty })]
         : ['morf', 'lerf'].map((order) => element('td', { class: 'tg-number', text: curve[`${order}_area`].toFixed(3) }));
