@@ -128,7 +128,7 @@
     const size = element('span');
     const measure = (edges) => {
       const area = ((edges[2] - edges[0]) * (edges[3] - edges[1])) / CELLS ** 2;
-      size.textContent = `It holds ${percent(area)} of the picture. Drag with mouse or finger, or use the arrow keys.`;
+      size.textContent = `${percent(area)} of the picture. Drag, or use the arrow keys.`;
       cards.forEach((one) => one.measure(edges, area));
     };
     const draw = drawing(CELLS, measure);
@@ -166,7 +166,7 @@
   }
 
   function areas(curves) {
-    const head = ['Method', 'MoRF, area (higher is better)', 'LeRF, area (lower is better)'].map((text, i) => element('th', { scope: 'col', class: i ? 'tg-number' : null, text }));
+    const head = ['Method', 'MoRF area, high is good', 'LeRF area, low is good'].map((text, i) => element('th', { scope: 'col', class: i ? 'tg-number' : null, text }));
     const lines = curves.map((curve, i) => {
       const numbers = curve.empty ? [element('td', { colspan: 2, text: curve.empty })]
         : ['morf', 'lerf'].map((order) => element('td', { class: 'tg-number', text: curve[`${order}_area`].toFixed(3) }));

@@ -18,7 +18,7 @@ def opened(page: Page) -> None:  # noqa: F811
 
 
 def score(page: Page, method: str) -> float:  # noqa: F811
-    return float((page.locator(f'tr[data-method="{method}"] .tg-number').first.text_content() or "").split()[0]) / 100
+    return float((page.locator(f'[data-method="{method}"] .tg-number').first.text_content() or "").split()[0]) / 100
 
 
 def share(page: Page, method: str, box: tuple[int, int, int, int]) -> float:  # noqa: F811

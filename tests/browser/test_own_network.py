@@ -13,7 +13,7 @@ from tests.serving import served
 
 WAIT = 60_000  # milliseconds; a limit for a busy machine, no measurement
 LION = Path(__file__).parents[2] / "assets" / "examples" / "lion.jpg"
-LAUNCHES = [block for _, block in python_blocks() if "launch(models=" in block]
+LAUNCHES = [(name, block) for name, block in python_blocks() if re.search(r"^launch\(models=", block, re.MULTILINE)]
 LABELS = ("circle", "square", "star")
 pytestmark = pytest.mark.browser
 
@@ -45,7 +45,7 @@ def randomised(page: Page) -> None:
     expect(page.locator("#tg-status")).to_contain_text(re.compile(r"Randomised (\d+) of \1 layers"), timeout=WAIT)
 
 
-@pytest.mark.parametrize("block", LAUNCHES, ids=["README", "guide"])
+@pytest.mark.parametrize("block", [block for _, block in LAUNCHES], ids=[name for name, _ in LAUNCHES])
 def test_a_network_of_the_owners_is_first_in_the_picker_and_explains_with_its_labels(block: str, browser: Browser, tmp_path: Path) -> None:
     with served(tmp_path / "log.txt", "-c", block) as url:
         page = browser.new_page(viewport={"width": 1280, "height": 800})
