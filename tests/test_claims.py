@@ -11,7 +11,8 @@ from scipy.stats import spearmanr
 from trgbp_core import METHODS, TRGBP, images
 from trgbp_core.cascade import cascade
 from trgbp_core.models import Zoo, load_model
-from trgbp_core.predictability import cosine, coverage, predicted_sum, sanity_table
+from trgbp_core.predictability import cosine, coverage, predicted_sum
+from trgbp_core.randomisation import sanity_table
 
 EXAMPLES = Path(__file__).parent.parent / "assets" / "examples"
 CHEETAH, LION = 293, 291
