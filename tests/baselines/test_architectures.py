@@ -38,11 +38,12 @@ ANY_NETWORK = (
 """Methods that need gradients or activations only, and no rectifiers."""
 
 SHORTER: dict[str, dict[str, Any]] = {
-    **{key: {"steps": 3} for key in ("integrated_gradients", "blur_ig", "guided_ig")},
+    **{key: {"steps": 3} for key in ("integrated_gradients", "guided_ig")},
+    "blur_ig": {"steps": 3, "max_sigma": 1.0},
     **{key: {"noise": Noise(2)} for key in ("smooth_grad", "var_grad")},
     "score_cam": {"batch": 64},
 }
-"""Fewer steps of the same kind, for time's sake."""
+"""Fewer steps of the same kind, for time's sake; a noise under a wide blur is grey, and wakes no unit of a network with random weights."""
 
 
 def options(key: str, side: int) -> dict[str, Any]:
@@ -68,7 +69,7 @@ def network(name: str) -> nn.Module:
 
 def precision(name: str) -> torch.dtype:
     """Deep and branching networks' PatternNet outgrows single precision, and says so."""
-    return torch.float64 if name in ("densenet121", "inception_v3") else torch.float32
+    return torch.float64 if name in ("densenet121", "inception_v3", "regnet_x_400mf") else torch.float32
 
 
 def shown(name: str, count: int = 1) -> Tensor:
@@ -105,7 +106,7 @@ def gated() -> nn.Module:
     layers = [nn.Conv2d(3, 8, 3, padding=1), nn.SiLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 5)]
     net = sized(nn.Sequential(*layers))
     plain = sized(nn.Sequential(*[nn.ReLU() if isinstance(m, nn.SiLU) else m for m in layers]))
-    use_patterns(net, fit_patterns(plain, [picture(2)]))
+    use_patterns(net, fit_patterns(plain, [picture(2, 3, 32, 32)]))
     return net
 
 

@@ -85,9 +85,13 @@ def test_an_upload_and_another_class_redraw_everything(page: Page) -> None:
 
 
 def test_sliders_and_colours_repaint_in_the_browser_without_asking_the_server(page: Page) -> None:
-    page.wait_for_timeout(1500)  # what the closed tabs ask about a new picture, and are told that they need not
     requests: list[str] = []
-    page.on("request", lambda request: requests.append(request.url) if "/queue/" in request.url or "/run/" in request.url else None)
+    page.on("request", lambda r: requests.append(f"{r.url} {r.post_data}") if "/queue/" in r.url or "/run/" in r.url else None)
+    asked = -1
+    while asked != len(requests):  # what the closed tabs ask about a new picture, and are told that they need not
+        asked = len(requests)
+        page.wait_for_timeout(2500)
+    requests.clear()
     for control, value, where in (("layer", 3, LAYER), ("layer", 49, LAYER), ("opacity", 100, MAP)):
         before = pixels(page, where)
         move(page, control, value)
