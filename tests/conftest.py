@@ -12,21 +12,6 @@ import pytest
 
 from .serving import served
 
-# Not in the default run: they failed beside other work on two cores. RUN_ALL=1 python -m pytest -n 0 runs them too.
-collect_ignore = (
-    []
-    if os.environ.get("RUN_ALL")
-    else [
-        "browser/test_access.py",
-        "browser/test_downloads.py",
-        "browser/test_own_network.py",
-        "browser/test_spaces.py",
-        "browser/test_strangers.py",
-        "test_assistants.py",
-        "test_takeaway.py",
-    ]
-)
-
 
 @pytest.fixture(scope="session")
 def page_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:

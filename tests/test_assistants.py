@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import json
 import subprocess
@@ -14,6 +13,8 @@ from typing import Any
 import pytest
 from mcp import ClientSession
 from mcp.client.streamable_http import streamablehttp_client
+
+from tests.loops import run
 
 from .serving import served
 from .strangers import LION, MODEL, ROOT
@@ -35,7 +36,7 @@ def ask(url: str, tool: str, arguments: dict[str, Any]) -> tuple[bool, list[Any]
             answer = await session.call_tool(tool, arguments)
             return answer.isError, answer.content
 
-    return asyncio.run(asked())
+    return run(asked())
 
 
 def test_every_endpoint_is_a_tool_with_every_input_described(url: str) -> None:
@@ -44,7 +45,7 @@ def test_every_endpoint_is_a_tool_with_every_input_described(url: str) -> None:
             await session.initialize()
             return (await session.list_tools()).tools
 
-    tools = {tool.name: tool for tool in asyncio.run(listed())}
+    tools = {tool.name: tool for tool in run(listed())}
     assert set(tools) >= TOOLS
     for name in TOOLS:
         assert len(tools[name].description) > 100

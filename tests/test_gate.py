@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import itertools
 import json
 import os
@@ -14,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from tests.loops import run
 from trgbp_core import gate
 from trgbp_core.gate import Gate, client
 from trgbp_core.streaming import TooLong, streamed, within
@@ -39,7 +39,7 @@ def ask(
 
     scope = {"type": "http", "method": method, "path": path, "headers": list((headers or {}).items()), "client": ("9.9.9.9", 1)}
     guarded = Gate(app, names={"explain"}, waiting=lambda address: waiting if address == "9.9.9.9" else 0, sent=_nothing)
-    asyncio.run(guarded(scope, receive, send))
+    run(guarded(scope, receive, send))
     return answered[0]["status"], json.loads(answered[1]["body"])
 
 
