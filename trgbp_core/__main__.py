@@ -46,11 +46,12 @@ def _parser() -> argparse.ArgumentParser:
     sanity = _command(commands, "cascade", _cascade, "randomise layer by layer; print how the maps follow, and what theory predicted")
     _asked(sanity)
     sanity.add_argument("--seeds", type=int, default=5, help="draws for the fully randomised network (default 5)")
-    from . import handouts
+    from . import foretold, handouts
     from .evaluation import command as evaluation
     from .paper_figures import command as figure
 
     evaluation.options(_command(commands, "evaluate", evaluation.evaluate, evaluation.HELP))
+    foretold.options(_command(commands, "predict", foretold.run, foretold.HELP))
     figure.options(_command(commands, "figure", figure.run, figure.HELP))
     handouts.options(_command(commands, "handouts", handouts.run, "a printable page for every lesson of the tab Learn"))
     listing = _command(commands, "models", _models, "the networks, and which need a download")

@@ -34,8 +34,8 @@ def redrawn(draws: Tensor) -> Spread:
     """The noise of maps whose weights were drawn anew each time.
 
     The variance over draws is the noise's energy V without bias. The mean of n draws still holds V/n of it, so that the signal's energy is
-    ``mean(m²) − V/n``, and V over the draws' own energy is the share: it stays between 0 and 1 where the signal is too weak to be seen, and
-    ranks as ε does. This is the statement of Theorem 1 itself, whose ε is the distance of a mean over filters from its expectation.
+    ``mean(m²) − V/n``. Where that is not positive, the signal is too weak for so few draws: ε is ∞ and the noise's share 1. This is the
+    statement of Theorem 1 itself, whose ε is the distance of a mean over filters from its expectation.
 
     Args:
         draws: (n, 1, h, w), n ≥ 2.
@@ -47,10 +47,10 @@ def redrawn(draws: Tensor) -> Spread:
         raise ValueError(f"A spread needs two draws or more, (n, 1, h, w); these are {tuple(draws.shape)}.")
     values = draws.double()
     mean, variance = values.mean(0, keepdim=True), values.var(0, keepdim=True)
-    noise, total = float(variance.mean()), float(values.square().mean())
-    signal = float(mean.square().mean()) - noise / len(draws)
+    noise = float(variance.mean())
+    signal = max(0.0, float(mean.square().mean()) - noise / len(draws))
     ratio = math.sqrt(noise / signal) if signal > 0 else math.inf if noise > 0 else 0.0
-    return Spread(mean, (variance / len(draws)).sqrt(), ratio, noise / total if total > 0 else 0.0)
+    return Spread(mean, (variance / len(draws)).sqrt(), ratio, noise / (noise + signal) if noise > 0 else 0.0)
 
 
 def finest_scale(map: Tensor, window: Window | None = None) -> float:

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .geometry import Pair, Psi, spread, upsample
+from .geometry import Pair, Psi, Window, spread, upsample
 from .recording import record
 from .skeleton import Skeleton, start
 
@@ -34,6 +34,7 @@ class Coverage:
         amplitude: the mean of the expected R̃^l, in logits; 0 where it is noise alone.
         noise: ε, the root mean square of R̃^l's spread over draws, over that of the expected map; ∞ where nothing is expected.
         rule: √(p/N), the paper's own prediction of the noise, from shapes alone, up to a factor that all layers share.
+        window: where the layer's kernel looks.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Coverage:
     amplitude: float
     noise: float
     rule: float
+    window: Window
 
     @property
     def signal(self) -> bool:
@@ -77,7 +79,7 @@ def coverage(network: nn.Module, input_shape: torch.Size | tuple[int, ...]) -> l
         noise = float(deviation.square().mean().sqrt()) / strength if strength > 0 else math.inf
         unit = shape / mean if mean > 0 else torch.ones_like(shape)
         rule = math.sqrt(layer.taps / layer.filters)
-        result.append(Coverage(layer.name, layer.name in recording.rectified, unit, max(mean, 0.0), noise, rule))
+        result.append(Coverage(layer.name, layer.name in recording.rectified, unit, max(mean, 0.0), noise, rule, layer.window))
     return result
 
 
@@ -89,3 +91,24 @@ def predicted_sum(layers: Iterable[Coverage], size: Pair, psi: Psi = "paper") ->
 def cosine(a: Tensor, b: Tensor) -> float:
     """The cosine of two maps taken as vectors; 0 where one of them is empty."""
     return float(F.cosine_similarity(a.flatten().double(), b.flatten().double(), dim=0))
+
+
+RINGS = 8
+
+
+def rings(size: Pair, count: int = RINGS) -> Tensor:
+    """Which ring every place of a map belongs to, (h, w) int64: 0 at the border, rising to the centre.
+
+    Rings are equally wide in fractions of the side; a map has no more of them than it has places from border to centre.
+    """
+    count = max(1, min(count, (min(size) + 1) // 2))
+    rows, columns = ((torch.arange(n) + 0.5) / n for n in size)
+    depth = torch.minimum(torch.minimum(rows, 1 - rows)[:, None], torch.minimum(columns, 1 - columns)[None])
+    return (2 * count * depth).long().clamp(max=count - 1)
+
+
+def profile(maps: Tensor, count: int = RINGS) -> Tensor:
+    """The mean of each map over each of its :func:`rings`, from the border to the centre: (N, rings) float64 from (N, 1, h, w)."""
+    which = rings((maps.shape[2], maps.shape[3]), count).flatten().to(maps.device)
+    places = F.one_hot(which).double()
+    return maps.flatten(1).double() @ (places / places.sum(0))

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
+import statistics
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -57,41 +60,65 @@ def rank_correlation(a: Sequence[float], b: Sequence[float]) -> float:
 
 
 @dataclass(frozen=True)
+class LayerVerdict:
+    """One layer: what was predicted of it, and what became of it.
+
+    Attributes:
+        cosine: of the mean map with its prediction. uniform: with a uniform map. expected: what theory expects of as many draws.
+        noise: the measured share of noise in a draw, 0 to 1 (:attr:`noise.Spread.share`).
+        predicted: the ε that moments predict. rule: √(p/N).
+    """
+
+    name: str
+    rectified: bool
+    cosine: float
+    uniform: float
+    expected: float
+    noise: float
+    predicted: float
+    rule: float
+
+
+@dataclass(frozen=True)
 class Verdict:
     """How well the predictions for randomised weights came true.
 
     Attributes:
-        cosines: of each layer's mean map with its prediction. uniform: with a uniform map. expected: what theory expects of as many draws.
-        noise: the measured share of noise of each layer. total, total_uniform: cosine of the sum over layers.
-        by_moments, by_rule: rank correlation of the measured noise with the predicted ε, and with √(p/N).
+        layers: one by one. total, total_uniform: cosine of the mean of Σ_l ψ(R̃^l) with its prediction, and with a uniform map.
     """
 
-    cosines: tuple[float, ...]
-    uniform: tuple[float, ...]
-    expected: tuple[float, ...]
-    noise: tuple[float, ...]
+    layers: tuple[LayerVerdict, ...]
     total: float
     total_uniform: float
-    by_moments: float
-    by_rule: float
+
+    def of(self, rectified: bool | None = None) -> list[LayerVerdict]:
+        """All layers, those that a rectifier follows, or those that none does."""
+        return [layer for layer in self.layers if rectified is None or layer.rectified is rectified]
+
+    def correlation(self, by: Literal["predicted", "rule"], rectified: bool | None = None) -> float:
+        """The rank correlation of the measured noise with a prediction of it; NaN for fewer than three layers."""
+        layers = self.of(rectified)
+        if len(layers) < 3:
+            return math.nan
+        return rank_correlation([getattr(layer, by) for layer in layers], [layer.noise for layer in layers])
+
+    def median(self, of: Literal["cosine", "uniform", "expected"] = "cosine", rectified: bool | None = None) -> float:
+        """The median over layers; NaN where there are none."""
+        values = [getattr(layer, of) for layer in self.of(rectified)]
+        return statistics.median(values) if values else math.nan
 
 
 def verdict(predicted: Sequence[Coverage], draws: Draws) -> Verdict:
     """Compare two draws or more with what was predicted."""
-    spreads = [draws.spread(i) for i in range(len(predicted))]
-    noise = [s.share for s in spreads]
+    layers = []
+    for c, maps in zip(predicted, draws.maps, strict=True):
+        spread = redrawn(maps)
+        uniform = cosine(spread.mean, torch.ones_like(spread.mean))
+        expected = c.expected_cosine(draws.count)
+        layers.append(LayerVerdict(c.name, c.rectified, cosine(spread.mean, c.map), uniform, expected, spread.share, c.noise, c.rule))
     total = draws.total.double().mean(0, keepdim=True)
     size = (total.shape[2], total.shape[3])
-    return Verdict(
-        cosines=tuple(cosine(s.mean, c.map) for s, c in zip(spreads, predicted, strict=True)),
-        uniform=tuple(cosine(s.mean, torch.ones_like(s.mean)) for s in spreads),
-        expected=tuple(c.expected_cosine(draws.count) for c in predicted),
-        noise=tuple(noise),
-        total=cosine(total, predicted_sum(predicted, size)),
-        total_uniform=cosine(total, torch.ones_like(total)),
-        by_moments=rank_correlation([c.noise for c in predicted], noise),
-        by_rule=rank_correlation([c.rule for c in predicted], noise),
-    )
+    return Verdict(tuple(layers), cosine(total, predicted_sum(predicted, size)), cosine(total, torch.ones_like(total)))
 
 
 def sanity_table(network: nn.Module, x: Tensor, k: int, *, seeds: int = 5) -> str:
