@@ -60,7 +60,11 @@ def _parser() -> argparse.ArgumentParser:
     bench.add_argument("--models", nargs="+", metavar="MODEL", help="networks (random:NAME needs no weights)")
     bench.add_argument("--repeats", type=int, default=10)
     bench.add_argument("--threads", type=int, default=2)
-    bench.add_argument("--methods", action="store_true", help="the time of every method instead")
+    kinds = bench.add_mutually_exclusive_group()
+    kinds.add_argument("--methods", action="store_true", help="the time of every method instead")
+    kinds.add_argument("--compare", action="store_true", help="the same work by captum, zennit and grad-cam instead, where installed")
+    kinds.add_argument("--scale", action="store_true", help="growth with size, classes, depth and batch instead, as table and plot")
+    bench.add_argument("--out", type=Path, default=Path("out"), help="folder of the plot of --scale (default out)")
     return parser
 
 
@@ -214,6 +218,16 @@ def _bench(arguments: argparse.Namespace) -> None:
     if arguments.methods:
         for name in arguments.models or [bench.NETWORKS[-1]]:
             print(bench.bench_methods(name, threads=arguments.threads))
+        return
+    if arguments.compare:
+        from . import peers
+
+        print(peers.compare(names, repeats=arguments.repeats, threads=arguments.threads))
+        return
+    if arguments.scale:
+        from . import scale
+
+        print(scale.report(arguments.out, repeats=arguments.repeats, threads=arguments.threads))
         return
     print(bench.bench(names, repeats=arguments.repeats, threads=arguments.threads))
 

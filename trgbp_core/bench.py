@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import platform
-import statistics
-import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -16,6 +14,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from . import models
 from .baselines import METHODS, NotApplicable
+from .rates import bandwidth, gemm_rate, medians, traffic
 from .recording import record
 from .speed import on_terminal
 from .trgbp import TRGBP, one_hot
@@ -25,29 +24,11 @@ CLASSES = 5
 EXAMPLE = Path(__file__).parent.parent / "assets" / "examples" / "cheetah_and_lion.jpg"
 
 
-def medians(work: dict[str, Callable[[], Any]], repeats: int, *, warm_up: int = 3) -> dict[str, float]:
-    """Seconds of each piece of work, the median of ``repeats`` rounds that take turns, so that a drift of the machine hits all alike."""
-    seconds: dict[str, list[float]] = {name: [] for name in work}
-    for round_ in range(repeats + warm_up):
-        for name, run in work.items():
-            start = time.perf_counter()
-            run()
-            if round_ >= warm_up:
-                seconds[name].append(time.perf_counter() - start)
-    return {name: statistics.median(values) for name, values in seconds.items()}
-
-
-def gemm_rate(repeats: int = 5) -> float:
-    """Arithmetic rate of a 2048³ float32 matrix product, GFLOP/s."""
-    a, b = torch.randn(2048, 2048), torch.randn(2048, 2048)
-    return 2 * 2048**3 / medians({"gemm": lambda: a @ b}, repeats)["gemm"] / 1e9
-
-
 def bench_network(name: str, repeats: int) -> dict[str, float]:
     """Forward pass, explanation of 5 classes with all layers, and their guided gradients alone, for one network."""
     with on_terminal(name) as progress:
         zoo = models.load_model(name, progress=progress)
-    x = _example(zoo)
+    x = example(zoo)
     explainer, classes = TRGBP(zoo.network), torch.arange(CLASSES)[:, None]
     top = explainer.record(x).top5
 
@@ -56,24 +37,25 @@ def bench_network(name: str, repeats: int) -> dict[str, float]:
         recording.backward(one_hot(classes, recording.logits))
 
     work: dict[str, Callable[[], Any]] = {
-        "forward": lambda: _forward(zoo.network, x),
+        "forward": lambda: forward_pass(zoo.network, x),
         "explain": lambda: explainer.explain(x, top),
         "guided": guided_alone,
     }
     seconds = medians(work, repeats)
     with FlopCounterMode(display=False) as counter:
-        _forward(zoo.network, x)
-    return seconds | {"flops": float(counter.get_total_flops())}
+        forward_pass(zoo.network, x)
+    moved = traffic(lambda: explainer.explain(x, top))
+    return seconds | {"flops": float(counter.get_total_flops()), "moved": float(moved)}
 
 
-def _example(zoo: models.Zoo) -> Tensor:
+def example(zoo: models.Zoo) -> Tensor:
     """The page's first example; noise where the pictures were not installed (more units saturate in noise than in a photograph)."""
     if EXAMPLE.exists():
         return zoo.preprocess(EXAMPLE)
     return torch.randn(1, 3, zoo.input_size, zoo.input_size, generator=torch.Generator().manual_seed(0))
 
 
-def _forward(network: nn.Module, x: Tensor) -> None:
+def forward_pass(network: nn.Module, x: Tensor) -> None:
     with torch.no_grad():
         network(x)
 
@@ -81,20 +63,22 @@ def _forward(network: nn.Module, x: Tensor) -> None:
 def bench(networks: Iterable[str] = NETWORKS, *, repeats: int = 10, threads: int = 2) -> str:
     """The table that ``python -m trgbp_core bench`` prints."""
     torch.set_num_threads(threads)
-    rate = gemm_rate()
+    rate, memory = gemm_rate(), bandwidth()
     lines = [
-        f"{platform.machine()}, {os.cpu_count()} cores, {threads} threads, torch {torch.__version__}; GEMM {rate:.0f} GFLOP/s; "
-        f"medians of {repeats}; {CLASSES} classes",
+        f"{platform.machine()}, {os.cpu_count()} cores, {threads} threads, torch {torch.__version__}; GEMM {rate:.0f} GFLOP/s; copying "
+        f"{memory / 1e9:.1f} GB/s; medians of {repeats}; {CLASSES} classes",
         "",
-        "| network | forward, ms | explain ÷ forward | guided alone ÷ forward | layer maps cost | explain, GFLOP/s (floor: 1+5 forwards) |",
-        "|---|---:|---:|---:|---:|---:|",
+        "| network | forward, ms | explain ÷ forward | guided alone ÷ forward | layer maps cost | explain, GFLOP/s (floor: 1+5 forwards) "
+        "| explain, GB/s (every operation reads and writes) |",
+        "|---|---:|---:|---:|---:|---:|---:|",
     ]
     for name in networks:
         s = bench_network(name, repeats)
         achieved = (1 + CLASSES) * s["flops"] / s["explain"] / 1e9
         lines.append(
             f"| {name} | {1e3 * s['forward']:.1f} | {s['explain'] / s['forward']:.2f} | {s['guided'] / s['forward']:.2f} "
-            f"| {s['explain'] / s['guided'] - 1:+.0%} | {achieved:.0f} ({achieved / rate:.0%} of GEMM) |"
+            f"| {s['explain'] / s['guided'] - 1:+.0%} | {achieved:.0f} ({achieved / rate:.0%} of GEMM) "
+            f"| {s['moved'] / s['explain'] / 1e9:.1f} ({s['moved'] / s['explain'] / memory:.0%} of copying) |"
         )
     return "\n".join(lines)
 
@@ -104,12 +88,12 @@ def bench_methods(name: str = "efficientnet_lite0", *, repeats: int = 3, threads
     torch.set_num_threads(threads)
     with on_terminal(name) as progress:
         zoo = models.load_model(name, progress=progress)
-    x = _example(zoo)
+    x = example(zoo)
     lines = [f"{name}, {threads} threads, medians of {repeats}", "", "| method | ÷ one forward pass |", "|---|---:|"]
     for key, method in METHODS.items():
         try:
             s = medians(
-                {"forward": lambda: _forward(zoo.network, x), "method": lambda m=method: m.attribute(zoo.network, x, 0)},  # type: ignore[misc]
+                {"forward": lambda: forward_pass(zoo.network, x), "method": lambda m=method: m.attribute(zoo.network, x, 0)},  # type: ignore[misc]
                 repeats,
                 warm_up=1,
             )
