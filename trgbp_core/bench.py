@@ -14,7 +14,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from . import models
 from .baselines import METHODS, NotApplicable
-from .rates import bandwidth, gemm_rate, medians, traffic
+from .rates import bandwidth, gemm_rate, medians, threads_of, traffic
 from .recording import record
 from .speed import on_terminal
 from .trgbp import TRGBP, one_hot
@@ -62,7 +62,11 @@ def forward_pass(network: nn.Module, x: Tensor) -> None:
 
 def bench(networks: Iterable[str] = NETWORKS, *, repeats: int = 10, threads: int = 2) -> str:
     """The table that ``python -m trgbp_core bench`` prints."""
-    torch.set_num_threads(threads)
+    with threads_of(threads):
+        return _bench(networks, repeats, threads)
+
+
+def _bench(networks: Iterable[str], repeats: int, threads: int) -> str:
     rate, memory = gemm_rate(), bandwidth()
     lines = [
         f"{platform.machine()}, {os.cpu_count()} cores, {threads} threads, torch {torch.__version__}; GEMM {rate:.0f} GFLOP/s; copying "
@@ -85,7 +89,11 @@ def bench(networks: Iterable[str] = NETWORKS, *, repeats: int = 10, threads: int
 
 def bench_methods(name: str = "efficientnet_lite0", *, repeats: int = 3, threads: int = 2) -> str:
     """The table of ``bench --methods``: every method's time for one map, in forward passes of the same network in the same run."""
-    torch.set_num_threads(threads)
+    with threads_of(threads):
+        return _bench_methods(name, repeats, threads)
+
+
+def _bench_methods(name: str, repeats: int, threads: int) -> str:
     with on_terminal(name) as progress:
         zoo = models.load_model(name, progress=progress)
     x = example(zoo)

@@ -20,7 +20,7 @@ from torch.utils.hooks import RemovableHandle
 
 from . import models
 from .bench import CLASSES, NETWORKS, example, forward_pass
-from .rates import medians
+from .rates import medians, threads_of
 from .recording import record
 from .speed import on_terminal
 from .trgbp import TRGBP, one_hot
@@ -103,7 +103,6 @@ BIASES = {"": _bias_gradients, "pytorch_grad_cam": _grad_cam}
 
 def compare(networks: Iterable[str] = NETWORKS, *, repeats: int = 5, threads: int = 2) -> str:
     """The table that ``python -m trgbp_core bench --compare`` prints: each peer's time over ours, above 1 where we lead."""
-    torch.set_num_threads(threads)
     lines = [
         f"{threads} threads, torch {torch.__version__}; medians of {repeats}, taking turns; {CLASSES} classes of one picture",
         "",
@@ -113,7 +112,8 @@ def compare(networks: Iterable[str] = NETWORKS, *, repeats: int = 5, threads: in
     for name in networks:
         with on_terminal(name) as progress:
             zoo = models.load_model(name, progress=progress)
-        lines += rows(name, zoo.network, example(zoo), repeats)
+        with threads_of(threads):
+            lines += rows(name, zoo.network, example(zoo), repeats)
     return "\n".join(lines)
 
 

@@ -6,7 +6,8 @@ import ctypes
 import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,17 @@ class TrafficCounter(TorchDispatchMode):
         if func.overloadpacket.__name__.removeprefix("_").split("_copy")[0] not in MOVES_NOTHING:
             self.bytes += sum(t.numel() * t.element_size() for t in tree_leaves((args, kwargs, result)) if isinstance(t, Tensor))
         return result
+
+
+@contextmanager
+def threads_of(count: int) -> Iterator[None]:
+    """``count`` threads for torch, and afterwards as many as before."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def bandwidth(repeats: int = 5) -> float:

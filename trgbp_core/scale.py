@@ -14,7 +14,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from . import models
 from .bench import CLASSES, forward_pass
-from .rates import medians, peak_memory
+from .rates import medians, peak_memory, threads_of
 from .trgbp import TRGBP
 
 EMBEDDED = "efficientnet_lite0"
@@ -115,13 +115,13 @@ def _batch(repeats: int, sizes: Sequence[int]) -> Series:
 
 def measure(*, repeats: int = 3, threads: int = 2, small: bool = False) -> tuple[Series, ...]:
     """All four series. ``small`` keeps two or three cheap points of each, to try the command out."""
-    torch.set_num_threads(threads)
-    return (
-        _size(repeats, (128, 192, 256) if small else (128, 192, 256, 384, 512, 768, 1024)),
-        _classes(repeats, (1, 5, 10) if small else (1, 2, 5, 10, 20, 50)),
-        _depth(repeats, DEPTHS[:2] if small else DEPTHS),
-        _batch(repeats, (1, 2) if small else (1, 2, 4, 8, 16)),
-    )
+    with threads_of(threads):
+        return (
+            _size(repeats, (128, 192, 256) if small else (128, 192, 256, 384, 512, 768, 1024)),
+            _classes(repeats, (1, 5, 10) if small else (1, 2, 5, 10, 20, 50)),
+            _depth(repeats, DEPTHS[:2] if small else DEPTHS),
+            _batch(repeats, (1, 2) if small else (1, 2, 4, 8, 16)),
+        )
 
 
 def table(series: Iterable[Series]) -> str:
