@@ -49,14 +49,15 @@ def test_figure_7_runs_from_top_1_to_top_5_and_figure_3_shows_the_first_two() ->
             assert len(row) == 2 + count
             for cell, k in zip(row[2:], e.top5, strict=False):
                 assert same(cell, overlay(one.picture, e.attribution(k, psi), opacity=1)), (psi, k)  # type: ignore[arg-type]
-        assert [cell.title.split("\n")[0] for cell in rows[0][2:]] == [LABELS[k] for k in e.top5[:count]]
+        letters = ["", "", "", "", ""] if count == 5 else ["(b) ", "(c) "]
+        assert [cell.title.split("\n")[0] for cell in rows[0][2:]] == [a + LABELS[k] for a, k in zip(letters, e.top5, strict=False)]
         peaks = [float(cell.title.rpartition(" ")[2]) for cell in rows[1][2:]]
         assert max(peaks) == 1
 
 
 def test_classes_can_be_asked_for_by_name_and_a_figure_of_one_class_refuses_two() -> None:
     rows = two_classes(subject(classes=("grape", "apple", "fig")))
-    assert [cell.title.split("\n")[0] for cell in rows[0][2:]] == ["grape", "apple", "fig"]
+    assert [cell.title.split("\n")[0] for cell in rows[0][2:]] == ["(b) grape", "(c) apple", "(d) fig"]
     with pytest.raises(ValueError, match="explains one class; 2 were given"):
         cascade_row(subject(classes=("grape", "apple")))
     with pytest.raises(ValueError, match="No class is called"):
@@ -72,6 +73,12 @@ def test_figure_4_shows_the_papers_methods_in_its_order_each_with_its_own_map() 
     for cell, key in zip(row[2:], PAPER, strict=True):
         map = METHODS[key].attribute(one.zoo.network, one.x, LABELS.index("date"))
         assert same(cell, overlay(one.picture, map, opacity=1)), key
+
+
+def test_a_figure_says_which_network_the_paper_drew_unless_it_is_the_same() -> None:
+    for number, network in ((3, "ResNet-50"), (4, "VGG-16 and ResNet-50"), (7, "VGG-16"), (10, "ResNet-50")):
+        assert FIGURES[number].beneath("EfficientNet-Lite0").endswith(f" The paper drew {network}."), number
+        assert FIGURES[number].beneath(network) == FIGURES[number].note
 
 
 def test_a_method_that_does_not_apply_says_so_in_its_place() -> None:
@@ -106,6 +113,7 @@ def test_columns_of_figure_9_end_where_a_block_is_random_and_its_rows_go_down_to
     rows = cascade_of_layers(one)
     assert [len(row) for row in rows] == [1 + 1 + 3] * (1 + 3)
     assert rows[0][-1].title == "all layers\nstem.0"
+    assert rows[0][0].title == "input; in its row\nR̃ of all layers"
     assert rows[-1][0].words.endswith("itself")
 
 

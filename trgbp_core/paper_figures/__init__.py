@@ -25,32 +25,38 @@ class PaperFigure:
     Attributes:
         caption: what it shows; ``{network}`` is filled in. note: how its maps are drawn.
         examples: the pictures that it shows where none are given. page: the most pictures on one sheet.
-        rows: what it shows of one picture before one network.
+        network: what the paper drew it with. rows: what it shows of one picture before one network.
     """
 
     caption: str
     note: str
     examples: tuple[str, ...]
     page: int
+    network: str
     rows: Callable[[Subject], Rows]
 
     @property
     def example_files(self) -> list[Path]:
         return [EXAMPLES / name for name in self.examples]
 
+    def beneath(self, networks: str) -> str:
+        """The line under the heading: how the maps are drawn, and which network the paper drew if ``networks`` are others."""
+        return self.note if networks == self.network else f"{self.note} The paper drew {self.network}."
+
 
 FOUR = ("cheetah_and_lion.jpg", "chelsea.jpg", "coffee.jpg", "rocket.jpg")
-_FIVE = PaperFigure("Class discriminative visualisation, {network}: top 1 to top 5", classes.NOTE, FOUR, 5, classes.top_five)
-_LAYERS = PaperFigure("Sanity checks for different layers, {network}", sanity.NOTE, FOUR[1:2], 1, sanity.cascade_of_layers)
+VGG, RESNET = "VGG-16", "ResNet-50"
+_FIVE = "Class discriminative visualisation, {network}: top 1 to top 5"
+_LAYERS = "Sanity checks for different layers, {network}"
 
 FIGURES = {
-    3: PaperFigure("Class discriminative results, {network}", classes.NOTE, FOUR[:1], 6, classes.two_classes),
-    4: PaperFigure("Attribution methods side by side, {network}", methods.NOTE, FOUR, 10, methods.compared),
-    5: PaperFigure("{network} randomised from the logits to the first layer", sanity.NOTE, FOUR[1:2], 3, sanity.cascade_row),
-    7: _FIVE,
-    8: _FIVE,
-    9: _LAYERS,
-    10: _LAYERS,
+    3: PaperFigure("Class discriminative results, {network}", classes.NOTE, FOUR[:1], 6, RESNET, classes.two_classes),
+    4: PaperFigure("Attribution methods side by side, {network}", methods.NOTE, FOUR, 10, f"{VGG} and {RESNET}", methods.compared),
+    5: PaperFigure("{network} randomised from the logits to the first layer", sanity.NOTE, FOUR[1:2], 3, RESNET, sanity.cascade_row),
+    7: PaperFigure(_FIVE, classes.NOTE, FOUR, 5, VGG, classes.top_five),
+    8: PaperFigure(_FIVE, classes.NOTE, FOUR, 5, RESNET, classes.top_five),
+    9: PaperFigure(_LAYERS, sanity.NOTE, FOUR[1:2], 1, VGG, sanity.cascade_of_layers),
+    10: PaperFigure(_LAYERS, sanity.NOTE, FOUR[1:2], 1, RESNET, sanity.cascade_of_layers),
 }
 """By their numbers. 7 and 8, 9 and 10 differ in the paper by their network only. 1 and 2 are drawings, 6 is measured over many pictures."""
 
@@ -84,6 +90,7 @@ def draw(
             tell(f"{zoo.title}: {name}")
             titles[zoo.title] = None
             made.append(figure.rows(Subject.of(image, zoo, options, f"({letter})\n" if len(part) > 1 else "")))
-        heading = f"Figure {number}. {figure.caption.format(network=' and '.join(titles))}"
+        networks = " and ".join(titles)
+        heading = f"Figure {number}. {figure.caption.format(network=networks)}"
         file = f"figure{number}" if len(sheets) == 1 else f"figure{number}_{count}"
-        yield from save(sheet(heading, figure.note, made), folder, file, dpi=dpi)
+        yield from save(sheet(heading, figure.beneath(networks), made), folder, file, dpi=dpi)

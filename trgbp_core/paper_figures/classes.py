@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import string
 from collections.abc import Sequence
+from dataclasses import replace
 
 from ..geometry import Psi
 from ..render import peak
@@ -16,7 +18,7 @@ WORDS: dict[Psi, str] = {"paper": "TR-GBP", "conserving": "TR-GBP,\nconserving Ï
 
 def two_classes(subject: Subject) -> Rows:
     """Figure 3: the picture, its best class, its second best class; or whatever classes were asked for."""
-    return _rows(subject, 2)
+    return _rows(subject, 2, lettered=not subject.letter)
 
 
 def top_five(subject: Subject) -> Rows:
@@ -24,13 +26,17 @@ def top_five(subject: Subject) -> Rows:
     return _rows(subject, 5)
 
 
-def _rows(subject: Subject, count: int) -> Rows:
+def _rows(subject: Subject, count: int, *, lettered: bool = False) -> Rows:
     recorded = TRGBP(subject.zoo.network).record(subject.x)
     classes = subject.classes(recorded.top5[:count])
     e = recorded.explain(classes)
     above, below = [_named(subject, e, k) for k in classes], [""] * len(classes)
+    first = subject.input
+    if lettered:
+        first = replace(first, title=f"(a) {first.title}")
+        above = [f"({letter}) {title}" for letter, title in zip(string.ascii_lowercase[1:], above, strict=False)]
     return [
-        [Cell(words=subject.letter + WORDS["paper"]), subject.input, *_row(subject, e, classes, "paper", above)],
+        [Cell(words=subject.letter + WORDS["paper"]), first, *_row(subject, e, classes, "paper", above)],
         [Cell(words=WORDS["conserving"]), Cell(), *_row(subject, e, classes, "conserving", below)],
     ]
 

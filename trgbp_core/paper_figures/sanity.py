@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import string
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import Tensor
 
@@ -107,7 +107,7 @@ def _titled(stage: Stage) -> str:
     return f"{how_many}\n{stage.name}"
 
 
-NOTE = "The layers that are randomised, of which the last is named. relu of each map, bright at its own 99.9th percentile."
+NOTE = "Columns: how many layers are randomised from the logits down, and the last one. relu of each map, bright at its 99.9th percentile."
 
 
 def cascade_row(subject: Subject) -> Rows:
@@ -133,7 +133,8 @@ def cascade_of_layers(subject: Subject) -> Rows:
     layers = columns[0][1].layers
     chosen = single_layers(layers, subject.options.layers) if subject.options.layers else blocks(layers)
     whole = [subject.map(e.attribution(k) if specific else e.raw(k), title, specific=specific) for title, e, k in columns]
-    rows = [[subject.input, *whole]]
+    above = "TR-GBP" if specific else "R̃"
+    rows = [[replace(subject.input, title=f"input; in its row\n{above} of all layers"), *whole]]
     for letter, block in zip(string.ascii_lowercase, chosen, strict=False):
         maps = [subject.map(block.map(e, k, specific=specific), specific=specific) for _, e, k in columns]
         rows.append([Cell(words=f"({letter})\n{block.words}"), *maps])
