@@ -11,8 +11,9 @@ from torch import Tensor, nn
 
 from .backward import workspace
 from .graph import Graph
+from .records import LayerRecord
 from .suitability import check, unwrapped
-from .tape import LayerRecord, Tape
+from .tape import Tape
 
 
 @dataclass(frozen=True)

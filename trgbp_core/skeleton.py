@@ -23,7 +23,8 @@ from .geometry import Window
 from .moment_steps import ROWS, Constant, Layer, RectifiedLayer, Rectifier, Scaled, Sum
 from .moments import Law, Norm
 from .operations import ADDITIVE, MULTIPLICATIVE, depends, map_size, operands, pair, tensors
-from .tape import LayerRecord, Origin, Tape
+from .records import LayerRecord, Origin
+from .tape import Tape
 
 MAXIMA = frozenset("max_pool2d max_pool2d_with_indices _max_pool2d".split())
 AVERAGES = frozenset("avg_pool2d adaptive_avg_pool2d mean".split())
@@ -78,7 +79,7 @@ class Skeleton(Tape):
                 tap = torch.zeros_like(record.tap, requires_grad=True)  # type: ignore[arg-type]
                 return self._layer(origin.source, replace(record, has_bias=True, tap=tap), replace(law, norm=norm))
         size = map_size(input)
-        name = self._unique(self._parameter_name(weight, "batch_norm") if weight is not None else self._caller())
+        name = self.names.unique(self.names.holder(weight, "batch_norm") if weight is not None else self.names.running())
         affine = Affine(None, mean, input.shape)
         record = LayerRecord(name, "batch_norm", affine, Window.pointwise(size), self._tap(input, size), True, len(mean), 1)
         return self._layer(input, record, Law(affine, 1.0, norm=norm))
@@ -156,7 +157,7 @@ class Skeleton(Tape):
 
     def _constant(self, x: Tensor, value: Tensor) -> Tensor:
         size = map_size(x)
-        name = self._unique(self._caller() + ".constant")
+        name = self.names.unique(self.names.running() + ".constant")
         affine = Affine(None, None, x.shape)
         record = LayerRecord(name, "constant", affine, Window.pointwise(size), self._tap(x, size), True, x.shape[1], x.shape[1])
         out = Constant.apply(x, record.tap, value[0:1])

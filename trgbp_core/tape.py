@@ -13,8 +13,6 @@ What is recorded (Section 4.1, Eq. 8):
 
 from __future__ import annotations
 
-import sys
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -27,6 +25,7 @@ from torch.utils.weak import WeakTensorKeyDictionary
 
 from .backward import Affine, ApplyAffine, ConstantMap, Gate, Rectify
 from .geometry import Pair, Window
+from .names import Names
 from .operations import (
     ADDITIVE,
     DROPOUTS,
@@ -48,35 +47,12 @@ from .operations import (
     tensors,
     zero_padding,
 )
+from .records import LayerRecord, Origin
 from .suitability import NotApplicable
 
 
 class UnsupportedOperation(NotApplicable):
     """The network holds an operation that the theory does not cover: not a rectifier, and not linear."""
-
-
-@dataclass(frozen=True)
-class LayerRecord:
-    """A bias-carrying layer as the forward pass met it. ``tap`` is the leaf whose gradient is the layer's bias map."""
-
-    name: str
-    kind: str
-    affine: Affine
-    window: Window
-    tap: Tensor | None
-    has_bias: bool
-    filters: int
-    taps: int
-
-
-@dataclass
-class Origin:
-    """Where a tensor comes from, as far as the next operation may need to know."""
-
-    layers: tuple[int, ...] = ()
-    source: Tensor | None = None
-    padding: tuple[int, int, int, int] | None = None
-    flattened: Pair | None = None
 
 
 @dataclass
@@ -108,16 +84,7 @@ class Tape(TorchFunctionMode):
         self._origins: Any = WeakTensorKeyDictionary()
         # A rectifier in place changes its input's values at once; whoever uses that input afterwards means the rectified tensor.
         self._successors: Any = WeakTensorKeyDictionary()
-        self._parameter_names: dict[int, str] = {}
-        self._module_names: dict[int, str] = {}
-        self._own: set[int] = set()
-        for name, module in self.network.named_modules():
-            self._module_names[id(module)] = name
-            self._own.update(id(t) for t in module._buffers.values())
-            for key, parameter in module._parameters.items():
-                self._parameter_names.setdefault(id(parameter), f"{name}.{key}" if name else key)
-        self._own.update(self._parameter_names)
-        self._uses: Counter[str] = Counter()
+        self.names = Names(self.network)
 
     __hash__ = object.__hash__
 
@@ -146,7 +113,7 @@ class Tape(TorchFunctionMode):
     def _ordinary(self, func: Any, args: Any, kwargs: Any) -> Any:
         name = getattr(func, "__name__", str(func))
         inputs = [a for a in tensors(args, kwargs) if depends(a)]
-        if not inputs and name.endswith("_") and args and id(args[0]) in self._own:
+        if not inputs and name.endswith("_") and args and self.names.owns(args[0]):
             # A batch norm in training mode counts its batches: what belongs to the network is not written to.
             return args[0]
         if inputs and name in DROPOUTS:
@@ -168,7 +135,7 @@ class Tape(TorchFunctionMode):
         return self.let_through(name, result)
 
     def let_through(self, name: str, result: Any) -> Any:
-        where = self._caller()
+        where = self.names.running()
         if self.strict:
             raise UnsupportedOperation(
                 f"{where} applies {name!r}, which is neither a rectifier (ReLU, ReLU6) nor linear: the theory of guided "
@@ -204,7 +171,7 @@ class Tape(TorchFunctionMode):
 
     def _constant(self, x: Tensor, value: Tensor) -> Tensor:
         size = map_size(x)
-        name = self._unique(self._caller() + ".constant")
+        name = self.names.unique(self.names.running() + ".constant")
         affine = ConstantMap(None, None, x.shape, value=value)
         record = LayerRecord(name, "constant", affine, Window.pointwise(size), self._tap(x, size), True, x.shape[1], x.shape[1])
         self.layers.append(record)
@@ -232,7 +199,7 @@ class Tape(TorchFunctionMode):
         dilation: Any = 1,
         groups: int = 1,
     ) -> Tensor:
-        name = self._parameter_name(weight, "conv2d")
+        name = self.names.holder(weight, "conv2d")
         weight, bias = weight.detach(), None if bias is None else bias.detach()
         stride, dilation, kernel = pair(stride), pair(dilation), pair(weight.shape[2:])
         before, after = convolution_padding(padding, kernel, dilation)
@@ -251,20 +218,20 @@ class Tape(TorchFunctionMode):
         size = output_size(padded.shape, kernel, stride, inner, dilation)
         window = Window(pair(x.shape[2:]), size, kernel, stride, before, dilation)
         taps = weight.shape[1] * kernel[0] * kernel[1]
-        record = LayerRecord(self._unique(name), "conv", affine, window, self._tap(source, size), bias is not None, len(weight), taps)
+        record = LayerRecord(self.names.unique(name), "conv", affine, window, self._tap(source, size), bias is not None, len(weight), taps)
         return self.affine(source, lambda: func(padded.detach(), weight, bias, stride, inner, dilation, groups), record)
 
     def linear(self, func: Any, input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         if weight.dim() != 2:
             return self.let_through("linear", func(input, weight.detach(), None if bias is None else bias.detach()))
-        name = self._parameter_name(weight, "linear")
+        name = self.names.holder(weight, "linear")
         weight, bias = weight.detach(), None if bias is None else bias.detach()
         origin = self._origins.get(input)
         whole = origin.flattened if origin is not None and origin.flattened is not None else (1, 1)
         affine = Affine(weight, bias, input.shape)
         window = Window.whole(whole)
         record = LayerRecord(
-            self._unique(name), "linear", affine, window, self._tap(input, (1, 1)), bias is not None, len(weight), weight.shape[1]
+            self.names.unique(name), "linear", affine, window, self._tap(input, (1, 1)), bias is not None, len(weight), weight.shape[1]
         )
         return self.affine(input, lambda: func(input.detach(), weight, bias), record)
 
@@ -298,7 +265,7 @@ class Tape(TorchFunctionMode):
             if record.affine.weight is not None and record.affine.scale is None:
                 return self.affine(origin.source, forward, self._folded(record, scale, shift))
         size = map_size(input)
-        name = self._unique(self._parameter_name(weight, "batch_norm") if weight is not None else self._caller())
+        name = self.names.unique(self.names.holder(weight, "batch_norm") if weight is not None else self.names.running())
         affine = Affine(None, shift, input.shape, scale=scale)
         record = LayerRecord(name, "batch_norm", affine, Window.pointwise(size), self._tap(input, size), True, len(scale), 1)
         return self.affine(input, forward, record)
@@ -338,7 +305,7 @@ class Tape(TorchFunctionMode):
     def _note_rectifier(self, z: Tensor) -> Tensor | None:
         size, channels = map_size(z), z.shape[1]
         record = LayerRecord(
-            self._unique(self._caller()),
+            self.names.unique(self.names.running()),
             "rectifier",
             Affine(None, None, z.shape),
             Window.pointwise(size),
@@ -350,31 +317,10 @@ class Tape(TorchFunctionMode):
         self.layers.append(record)
         return record.tap
 
-    # -- names ---------------------------------------------------------------------------------------------------------------------
-
     def _tap(self, x: Tensor, size: Pair) -> Tensor | None:
         if not self.layer_maps:
             return None
         return torch.zeros(len(x), 1, *size, dtype=x.dtype, device=x.device, requires_grad=True)
-
-    def _parameter_name(self, parameter: Tensor, fallback: str) -> str:
-        name = self._parameter_names.get(id(parameter))
-        return name.rpartition(".")[0] or name if name is not None else f"{self._caller()}.{fallback}"
-
-    def _unique(self, name: str) -> str:
-        """A layer that runs again (a reused module) is another layer: ``name#2``."""
-        self._uses[name] += 1
-        return name if self._uses[name] == 1 else f"{name}#{self._uses[name]}"
-
-    def _caller(self) -> str:
-        """The name of the innermost module whose ``forward`` is running, for layers and errors that no parameter names."""
-        frame = sys._getframe(1)
-        while frame is not None:
-            owner = frame.f_locals.get("self") if frame.f_code.co_name == "forward" else None
-            if isinstance(owner, nn.Module) and id(owner) in self._module_names:
-                return self._module_names[id(owner)] or type(owner).__name__
-            frame = frame.f_back  # type: ignore[assignment]
-        return type(self.network).__name__
 
 
 def _exact(name: str) -> str:

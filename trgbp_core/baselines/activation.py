@@ -10,8 +10,9 @@ from torch import Tensor, nn
 
 from ..operations import ADDITIVE
 from ..recording import Recording, record
+from ..records import LayerRecord
 from ..scoring import evaluation_twin
-from ..tape import LayerRecord, Tape
+from ..tape import Tape
 from ..trgbp import Target, one_hot, per_picture
 from .registry import NotApplicable
 

@@ -16,7 +16,7 @@ from ..backward import Affine
 from ..geometry import Window, axis_taps
 from ..operations import ADDITIVE, MULTIPLICATIVE, depends, replaced, tensors
 from ..recording import record
-from ..tape import LayerRecord
+from ..records import LayerRecord
 from ..trgbp import Target
 from .fullgrad import BiasTape, full_gradients
 from .registry import Progress, register

@@ -13,7 +13,8 @@ from torch.autograd.graph import GradientEdge, get_gradient_edge
 
 from ..backward import per_channel
 from ..recording import record
-from ..tape import LayerRecord, Tape
+from ..records import LayerRecord
+from ..tape import Tape
 from ..trgbp import Target, one_hot, per_picture
 from .registry import NotApplicable, Progress, register
 

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from ..backward import Affine, per_channel
 from ..recording import record
-from ..tape import LayerRecord
+from ..records import LayerRecord
 from ..trgbp import Target
 from .registry import NotApplicable, Progress, register
 from .rules import folded_weight

@@ -29,7 +29,7 @@ from torch.utils.weak import WeakTensorKeyDictionary
 from ..backward import per_channel
 from ..operations import ADDITIVE, MULTIPLICATIVE, depends, detached, divides_by_constant, replaced, tensors
 from ..recording import record
-from ..tape import LayerRecord
+from ..records import LayerRecord
 from ..trgbp import Target
 from .registry import Progress, register
 from .rules import (

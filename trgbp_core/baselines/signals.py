@@ -16,7 +16,8 @@ from torch import Tensor, nn
 
 from ..backward import Affine, per_channel
 from ..recording import record
-from ..tape import LayerRecord, Tape
+from ..records import LayerRecord
+from ..tape import Tape
 from .rules import folded_weight
 from .substitution import Back, RuleTape
 

@@ -12,7 +12,8 @@ from torch.autograd import Function
 
 from ..operations import depends, replaced, tensors
 from ..recording import Recording
-from ..tape import LayerRecord, Origin, Tape
+from ..records import LayerRecord, Origin
+from ..tape import Tape
 from ..trgbp import Target, one_hot, per_picture
 from .registry import NotApplicable
 
@@ -76,7 +77,7 @@ class RuleTape(Tape):
 
     def let_through(self, name: str, result: Any) -> Any:
         raise NotApplicable(
-            f"{self.method} has no rule for {name!r}, which {self._caller()} applies: "
+            f"{self.method} has no rule for {name!r}, which {self.names.running()} applies: "
             "it knows linear operations and rectifiers (ReLU, ReLU6) only."
         )
 
