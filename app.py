@@ -41,14 +41,14 @@ def build(explorer: Explorer, model: str = DEFAULT_MODEL) -> Page:
             with gr.Column(scale=1, min_width=300):
                 status = gr.Markdown("Opening the first example …", elem_id="tg-status")
                 gr.HTML(js_on_load="TRGBP.mount('toolbar', element)", elem_classes="tg-toolbar")
-                room = Room(explorer, side.picture, side.model, side.wanted, status, gr.State("explain"))
+                room = Room(explorer, side.picture, side.model, side.wanted, status, gr.State("explain"), demo.uploads.folder)
                 tabs = gr.Tabs(overflow_behavior="wrap")
                 opening = Opening(room, side, tabs, Link(model, examples.FIRST, tab="explain"))
                 opening.wire(demo)
                 with tabs:
                     for tab in TABS:
                         tab(room)
-                takeaway.build(room, demo.uploads.folder)
+                takeaway.build(room)
                 with gr.Accordion("Glossary", open=False, elem_id="tg-glossary"):
                     gr.Markdown(page.asset("glossary.md"))
         room.render_carriers()

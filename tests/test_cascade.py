@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from PIL import Image
 from torch import Tensor, nn
 
-from trgbp_core import TRGBP
+from trgbp_core import METHODS, TRGBP, Preprocess, own_model
 from trgbp_core.cascade import cascade, layer_groups
-from trgbp_core.models import load_model
+from trgbp_core.explorer import Explorer, stage_maps
+from trgbp_core.flights import Cancelled
+from trgbp_core.models import ModelCache, load_model
 
 from .nets import Residual, picture, randomise
 
@@ -135,3 +139,49 @@ def test_resetting_silences_the_biases_of_batch_norms() -> None:
 def test_a_wrong_mode_or_seed_gets_a_sentence(wrong: dict[str, object]) -> None:
     with pytest.raises(ValueError, match=r"mode|seed"):
         next(cascade(randomise(Residual()), **wrong))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("key", METHODS)
+def test_any_method_stands_beside_in_the_sanity_check_and_tells_its_progress(key: str) -> None:
+    layers = [
+        nn.Conv2d(3, 4, 3, stride=2),
+        nn.ReLU(),
+        nn.Conv2d(4, 6, 3),
+        nn.ReLU(),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Linear(6, 6),
+    ]
+    network = randomise(nn.Sequential(*layers)).float()
+    zoo = own_model(network, [*"abcdef"], preprocess=Preprocess(size=32, resize=None))
+    picture = Image.fromarray(np.random.default_rng(0).integers(0, 255, (32, 32, 3), np.uint8))
+    explorer, told = Explorer(ModelCache(own={"mine": zoo})), list[tuple[str, float]]()
+    question = explorer.ask(picture, "mine")
+    stages = list(explorer.cascade(question, 2, key, step=lambda what, share: told.append((what, share))))
+    assert [stage["index"] for stage in stages] == [0, 1, 2, 3]
+    assert {what for what, _ in told} == {METHODS[key].title}
+    assert len(told) >= len(stages)
+    own = key in ("tr_gbp", "tr_gbp_conserving", "guided_backprop")  # these are there in any case
+    for stage in stages:
+        found = {panel["id"]: panel for panel in stage["panels"]}
+        if key.startswith("pattern_"):
+            assert "learnt from pictures" in stage["note"]
+        elif not own:
+            assert found["baseline"]["signed"] == METHODS[key].signed
+            assert "baseline" in stage["similarity"]
+        assert stage["note"] == "" or key.startswith("pattern_")
+
+
+def test_the_sanity_check_stops_within_one_step_of_a_slow_method() -> None:
+    network = randomise(nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 6)))
+    told = 0
+
+    def step(what: str, share: float) -> None:
+        nonlocal told
+        told += 1
+        if share > 0.1:
+            raise Cancelled("Stopped.")
+
+    with pytest.raises(Cancelled):
+        stage_maps(network, torch.ones(1, 3, 16, 16, dtype=torch.float64), 0, "guided_ig", step)
+    assert told == 1 + 21, "the stage, then 21 of 200 gradients"

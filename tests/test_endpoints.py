@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,8 +21,12 @@ MODEL = "efficientnet_lite0"
 
 
 @pytest.fixture(scope="module")
-def client(page_url: str) -> Client:
-    return Client(page_url, verbose=False)
+def client(page_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
+    """Its downloads pass through folders of the system's temporary one, which it leaves there empty: here that is the test's own."""
+    folder = tmp_path_factory.mktemp("downloads")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tempfile, "tempdir", str(folder))
+        yield Client(page_url, verbose=False, download_files=folder)
 
 
 def opened(gallery: list[dict[str, str]]) -> dict[str, Image.Image]:

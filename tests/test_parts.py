@@ -11,8 +11,10 @@ import torch
 from PIL import Image
 
 from trgbp_core.cache import Cache
+from trgbp_core.explorer import panel
+from trgbp_core.figures import comparison
 from trgbp_core.labels import find_class
-from trgbp_core.render import describe, heat, lookup, overlay, read_tile, shown, tile
+from trgbp_core.render import describe, heat, lookup, overlay, read_tile, shown, tile, why_empty
 
 LABELS = ["tench", "great white shark", "tiger shark", "tiger", "tiger cat", "crane", "crane"]
 
@@ -85,3 +87,41 @@ def test_a_map_in_words() -> None:
     map[2, 25] = 1
     assert describe(map) == "peak top right; 0% upper left, 100% upper right, 0% lower left, 0% lower right; 0% in the frame"
     assert "empty" in describe(-map)
+
+
+def test_a_map_with_two_signs_keeps_them() -> None:
+    ramp = torch.linspace(-1, 0.5, 40).repeat(40, 1)
+    assert np.abs(read_tile(tile(ramp, signed=True), signed=True) - shown(ramp, signed=True)).max() <= 0.5 / 127 + 1e-6
+    assert not read_tile(tile(torch.zeros(8, 8), signed=True), signed=True).any()
+    left, right = (np.asarray(heat(ramp, (40, 40), signed=True))[20, x].astype(int) for x in (0, 39))
+    assert left[2] > left[0], "blue speaks against the class"
+    assert right[0] > right[2], "red speaks for it"
+    assert left.sum() > right.sum(), "twice as strong"
+    assert max(lookup("diverging")[128]) <= 4, "nothing is black"
+    assert describe(torch.tensor([[3.0, -1.0], [0.0, 0.0]]), signed=True).endswith("; 25% speaks against the class")
+    assert why_empty(-ramp.abs(), signed=True) == ""
+    assert "zero everywhere" in why_empty(torch.zeros(2, 2), signed=True)
+
+
+def test_the_figure_of_a_comparison_shows_every_map_and_names_what_does_not_apply() -> None:
+    about = {"seconds": 0.5, "citation": "Somebody 2026"}
+    panels = [
+        panel(torch.randn(1, 1, 32, 32), key, "", "x", signed=signed) | about | {"key": key}
+        for key, signed in (("lrp_epsilon", True), ("saliency", False))
+    ]
+    panels.append({"key": "pattern_net", "title": "PatternNet", "empty": "needs patterns", "seconds": None, "citation": "Somebody else"})
+    picture = Image.new("RGB", (32, 32))
+    text = comparison(picture, panels, "a title", "svg").decode()
+    for words in (
+        "a title",
+        "the picture",
+        "saliency",
+        "lrp_epsilon",
+        "Somebody 2026; 0.50 s",
+        "does not apply here: PatternNet",
+        "99.9 % quantile",
+    ):
+        assert f"<!-- {words}" in text or words in text, words
+    assert text.index("saliency") < text.index("lrp_epsilon"), "in the order of METHODS"
+    assert text.count("<image") == 5, "the picture, two maps, two scales"
+    assert comparison(picture, panels, "a title", "png").startswith(b"\x89PNG")

@@ -45,6 +45,7 @@ def _parser() -> argparse.ArgumentParser:
     _network(patterns)
     sanity = _command(commands, "cascade", _cascade, "randomise layer by layer; print how the maps follow, and what theory predicted")
     _asked(sanity)
+    sanity.add_argument("--beside", default="grad_cam", metavar="METHOD", help="the method beside TR-GBP, any key (default grad_cam)")
     sanity.add_argument("--seeds", type=int, default=5, help="draws for the fully randomised network (default 5)")
     from . import foretold, handouts
     from .evaluation import command as evaluation
@@ -129,16 +130,12 @@ def _write(folder: Path, name: str, picture: Any, map: Any) -> None:
 
 
 def _compare(arguments: argparse.Namespace) -> None:
-    from .baselines import METHODS
     from .baselines.patterns import use_patterns
     from .baselines.signals import Patterns
-    from .figures import comparison
+    from .figures import save_comparison
 
+    keys = _methods(arguments.methods)
     explorer, question, k = _question(arguments)
-    keys = list(METHODS) if arguments.methods == "all" else [key.strip() for key in arguments.methods.split(",")]
-    unknown = [key for key in keys if key not in METHODS]
-    if unknown:
-        raise ValueError(f"There is no method {unknown[0]!r}; there are {', '.join(METHODS)}.")
     if arguments.patterns is not None:
         use_patterns(question.zoo.network, Patterns.load(arguments.patterns))
     panels = []
@@ -148,8 +145,19 @@ def _compare(arguments: argparse.Namespace) -> None:
             f"{panel['title']:28s} {'' if panel['seconds'] is None else format(panel['seconds'], '8.2f') + ' s'} {panel['empty']}",
             flush=True,
         )
-    files = comparison(question.picture, panels, arguments.out, f"{question.zoo.title}: {question.zoo.labels[k]}")
+    files = save_comparison(question.picture, panels, arguments.out, f"{question.zoo.title}: {question.zoo.labels[k]}")
     print(f"figure: {', '.join(map(str, files))}")
+
+
+def _methods(wanted: str) -> list[str]:
+    """Raises ValueError for a key that does not exist."""
+    from .baselines import METHODS
+
+    keys = list(METHODS) if wanted == "all" else [key.strip() for key in wanted.split(",")]
+    unknown = [key for key in keys if key not in METHODS]
+    if unknown:
+        raise ValueError(f"There is no method {unknown[0]!r}; there are {', '.join(METHODS)}.")
+    return keys
 
 
 def _patterns(arguments: argparse.Namespace) -> None:
@@ -187,8 +195,11 @@ def _patterns(arguments: argparse.Namespace) -> None:
 def _cascade(arguments: argparse.Namespace) -> None:
     from .randomisation import sanity_table
 
+    beside = _methods(arguments.beside)
+    if len(beside) > 1:
+        raise ValueError("--beside takes one method.")
     explorer, question, k = _question(arguments)
-    stages = list(explorer.cascade(question, k, "grad_cam"))
+    stages = list(explorer.cascade(question, k, beside[0]))
     titles = {panel["id"]: panel["title"] for panel in stages[0]["panels"]}
     print("| layers randomised | " + " | ".join(titles.values()) + " |\n|---:|" + "---:|" * len(titles))
     for stage in stages:

@@ -184,8 +184,8 @@ class _Answers:
         try:
             page.known_methods([baseline])
             found, last = [], _whole(stages, "number of layers", 0)
-            work = self._explorer.cascade(question, k, baseline, mode=mode, seed=_whole(seed, "seed"))  # type: ignore[arg-type]
-            for stage in within(work):
+            chosen: dict[str, Any] = {"mode": mode, "seed": _whole(seed, "seed")}
+            for stage in _finished(lambda step: self._explorer.cascade(question, k, baseline, **chosen, step=step)):
                 found.append(stage)
                 if last and stage["index"] >= last:
                     break
@@ -215,4 +215,5 @@ def _layer(layer: Layer) -> dict[str, Any]:
 
 
 def _gallery(question: Question, panels: list[Payload]) -> Gallery:
-    return [(overlay(question.picture, read_tile(p["src"])), p["title"]) for p in panels if p.get("src")]
+    drawn = [p for p in panels if p.get("src")]
+    return [(overlay(question.picture, read_tile(p["src"], signed=p["signed"]), signed=p["signed"]), p["title"]) for p in drawn]

@@ -192,26 +192,29 @@ class Explorer:
 
     def _method(self, question: Question, k: int, key: str, step: Step | None) -> Payload:
         method = METHODS[key]
-        about = {"key": key, "what": method.what, "promise": method.promise, "failure": method.failure, "citation": method.citation}
+        about = {"key": key, "citation": method.citation}
         try:
             map = self.attribution(question, k, key, step)
         except NotApplicable as error:
             return about | {"title": method.title, "empty": str(error), "seconds": None}
-        return about | panel(map, method.title, method.what, question.zoo.labels[k]) | {"seconds": self._seconds[question.zoo.name, key]}
+        drawn = panel(map, method.title, "", question.zoo.labels[k], signed=method.signed)
+        return about | drawn | {"seconds": self._seconds[question.zoo.name, key]}
 
     # -- Sanity check -------------------------------------------------------------------------------------------------------------
 
-    def cascade(self, question: Question, k: int, baseline: str, *, mode: Mode = "gaussian", seed: int = 0) -> Iterator[Payload]:
-        """The trained network, then one payload a stage of :func:`trgbp_core.cascade.cascade`."""
+    def cascade(
+        self, question: Question, k: int, baseline: str, *, mode: Mode = "gaussian", seed: int = 0, step: Step | None = None
+    ) -> Iterator[Payload]:
+        """The trained network, then one payload a stage of :func:`trgbp_core.cascade.cascade`; ``step`` hears of each stage's progress."""
         trained: dict[str, Tensor] = {}
         stages = cascade(question.zoo.network, seed=seed, mode=mode, x=question.x)
         first = next(stages)
         start = Stage("the trained network", 0, first.total, question.zoo.network)
         for stage in itertools.chain([start, first], stages):
-            yield self._stage(question, k, baseline, stage, trained)
+            yield self._stage(question, k, baseline, stage, trained, step)
 
-    def _stage(self, question: Question, k: int, baseline: str, stage: Stage, trained: dict[str, Tensor]) -> Payload:
-        e, titles, maps, why = stage_maps(stage.network, question.x, k, baseline)
+    def _stage(self, question: Question, k: int, baseline: str, stage: Stage, trained: dict[str, Tensor], step: Step | None) -> Payload:
+        e, titles, maps, why = stage_maps(stage.network, question.x, k, baseline, step)
         if not trained:
             trained.update(maps)
         best, label = e.top5[0], question.zoo.labels[k]
@@ -220,34 +223,52 @@ class Explorer:
             "total": stage.total,
             "name": stage.name,
             "top": self._class(question, e, best),
-            "panels": [panel(m, titles[key], "", label, specific=key in ("own", "conserving")) | {"id": key} for key, m in maps.items()],
+            "panels": [
+                panel(m, titles[key], "", label, specific=key in ("own", "conserving"), signed=_signed(key, baseline)) | {"id": key}
+                for key, m in maps.items()
+            ],
             "similarity": {key: _similarity(m, trained[key]) for key, m in maps.items()},
             "note": why,
         }
 
 
-def stage_maps(network: torch.nn.Module, x: Tensor, k: int, baseline: str) -> tuple[Explanation, dict[str, str], dict[str, Tensor], str]:
-    """One stage of the sanity check: the explanation, titles and maps (1, 1, H, W) by name, and why ``baseline`` does not apply if so."""
+def _signed(name: str, baseline: str) -> bool:
+    """Whether a map of :func:`stage_maps` is shown with both signs, as its method's authors show it."""
+    return name in ("gbp", "baseline") and METHODS["guided_backprop" if name == "gbp" else baseline].signed
+
+
+def stage_maps(
+    network: torch.nn.Module, x: Tensor, k: int, baseline: str, step: Step | None = None
+) -> tuple[Explanation, dict[str, str], dict[str, Tensor], str]:
+    """One stage of the sanity check: the explanation, titles and maps (1, 1, H, W) by name, and why ``baseline`` does not apply if so.
+
+    ``step`` hears of every step of ``baseline``, and of the stage itself; it may raise to stop.
+    """
+    title = METHODS[baseline].title
+    if step is not None:
+        step(title, 0.0)
     e = TRGBP(network).explain(x, [k])
     titles = {"own": "TR-GBP", "conserving": "TR-GBP, conserving ψ", "raw": "R̃ of TR-GBP", "gbp": "Guided backprop"}
     maps = {"own": e.attribution(k), "conserving": e.attribution(k, "conserving"), "raw": e.raw(k), "gbp": e.layer_raw(0, k)}
     if baseline in ("tr_gbp", "tr_gbp_conserving", "guided_backprop"):
         return e, titles, maps, ""
-    titles["baseline"] = METHODS[baseline].title
+    titles["baseline"] = title
+    report = None if step is None else lambda share: step(title, share)
     try:
-        return e, titles, maps | {"baseline": METHODS[baseline].attribute(network, x, k)}, ""
+        return e, titles, maps | {"baseline": METHODS[baseline].attribute(network, x, k, progress=report)}, ""
     except NotApplicable as error:
         return e, titles, maps, str(error)
 
 
-def panel(map: Tensor, title: str, caption: str, of: str, *, specific: bool = False) -> Payload:
-    """One map for the page: its tile, its words, and why it is empty if it is."""
+def panel(map: Tensor, title: str, caption: str, of: str, *, specific: bool = False, signed: bool = False) -> Payload:
+    """One map for the page: its tile, its words, and why it is empty if it is. ``signed``: what speaks against the class is shown too."""
     return {
         "title": title,
         "caption": caption,
-        "src": tile(map),
-        "alt": f"{title} of {of}: {describe(map)}",
-        "empty": why_empty(map, specific=specific),
+        "src": tile(map, signed=signed),
+        "signed": signed,
+        "alt": f"{title} of {of}: {describe(map, signed=signed)}",
+        "empty": why_empty(map, specific=specific, signed=signed),
     }
 
 

@@ -18,7 +18,7 @@ from .cascade import layer_groups
 from .explorer import Explorer, Payload, Question
 from .links import Link
 from .models import Entry
-from .render import COLOUR_MAPS, lookup
+from .render import COLOUR_MAPS, DIVERGING, lookup
 from .streaming import Progress, Step, streamed, within
 
 ASSETS = Path(__file__).parent.parent / "assets" / "page"
@@ -28,6 +28,9 @@ TITLE = (
     "<h1>TR-GBP Explorer</h1><p>Which pixels made the network say so, layer by layer — and may the explanation be believed? "
     "Put in a picture, pick a class.</p>"
 )
+ABOUT = ("key", "title", "what", "promise", "failure", "citation")
+"""What a panel says of its method."""
+
 _runs = itertools.count(1)
 Answers = Iterator[tuple[Payload | None, str]]
 
@@ -48,11 +51,11 @@ def asset(name: str) -> str:
 
 
 def head() -> str:
-    """What goes into the page's head: the colour maps (256 × RGB, base64) and the page's scripts."""
-    colours = {name: base64.b64encode(lookup(name).tobytes()).decode() for name in COLOUR_MAPS}
+    """What goes into the page's head: the colour maps (256 × RGB, base64), the page's scripts, and no motion for whoever wants none."""
+    colours = {name: base64.b64encode(lookup(name).tobytes()).decode() for name in (*COLOUR_MAPS, DIVERGING)}
     words = f"window.TRGBP_WORDS = {asset('translations.json')};"
     scripts = [words, f"window.TRGBP_COLOURS = {json.dumps(colours)};", *map(asset, SCRIPTS)]
-    return "".join(f"<script>{script}</script>" for script in scripts)
+    return f"<style>{asset('still.css')}</style>" + "".join(f"<script>{script}</script>" for script in scripts)
 
 
 def model_choices(entries: Iterable[Entry]) -> list[tuple[str, str]]:
@@ -130,13 +133,37 @@ def follow(explorer: Explorer, question: Question, link: Link) -> tuple[int, Lin
     return k, link, missing
 
 
-def compare(explorer: Explorer, picture: Any, model: str, wanted: Any, methods: list[str]) -> Answers:
-    """The panels that are finished so far, after each one."""
+def compare(
+    explorer: Explorer, picture: Any, model: str, wanted: Any, methods: list[str]
+) -> Iterator[tuple[Payload | None, Payload | None, str]]:
+    """(the places of all panels and those that are finished, what is being computed, a sentence), whatever of it is new."""
+    try:
+        methods = known_methods(methods)
+        question = ask(explorer, picture, model)
+        k = explorer.find_class(question, wanted)
+        order = explorer.fastest_first(question, methods)
+        places = [{name: getattr(METHODS[key], name) for name in ABOUT} for key in order]
+        found, label = list[Payload](), question.zoo.labels[k]
 
-    def panels(question: Question, k: int, step: Step) -> Iterator[Payload]:
-        return explorer.compare(question, k, methods, step)
+        def seen() -> tuple[Payload, Payload, str]:
+            sentence = f"Compared {len(found)} of {len(order)} methods for **{label}**."
+            return {"places": places, "panels": list(found)}, now(order[len(found)] if len(found) < len(order) else ""), sentence
 
-    return _gathered(explorer, (picture, model, wanted), methods, panels, "panels", "Compared")
+        yield seen()
+        for event in within(streamed(lambda step: explorer.compare(question, k, order, step))):
+            if isinstance(event, Progress):
+                sentence = f"Compared {len(found)} of {len(order)} methods for **{label}**; {event.what}: {event.share:.0%} …"
+                yield None, now(order[len(found)], event.share), sentence
+                continue
+            found.append(event)
+            yield seen()
+    except ValueError as error:
+        yield None, now(), f"**{error}**"
+
+
+def now(key: str = "", share: float = 0.0) -> Payload:
+    """Which method is being computed, and how much of it is done; no ``key``: none any more."""
+    return {"key": key, "share": share}
 
 
 def measure(explorer: Explorer, picture: Any, model: str, wanted: Any, methods: list[str]) -> Answers:
@@ -185,16 +212,24 @@ def _gathered(
 def cascade(
     explorer: Explorer, picture: Any, model: str, wanted: Any, baseline: str, mode: Any, seed: Any, at: int | None = None
 ) -> Answers:
-    """The stages that are finished so far, after each one. ``at``: the stage to stay at, None to follow the newest."""
+    """The stages that are finished so far, after each one, and sentences on the way. ``at``: the stage to stay at, None for the newest."""
     try:
         known_methods([baseline])
         question = ask(explorer, picture, model)
         k = explorer.find_class(question, wanted)
         link = {"beside": baseline, "mode": mode, "seed": int(seed or 0)}
         about, stages = {"run": next(_runs), "of": f"{question.key}:{k}", "at": at, "link": link}, list[Payload]()
-        for stage in within(explorer.cascade(question, k, baseline, mode=mode, seed=int(seed or 0))):
-            stages.append(stage)
-            done = f"Randomised {stage['index']} of {stage['total']} layers; explained: **{question.zoo.labels[k]}**."
+        done = f"Explained: **{question.zoo.labels[k]}**."
+
+        def work(step: Step) -> Iterator[Payload]:
+            return explorer.cascade(question, k, baseline, mode=mode, seed=int(seed or 0), step=step)
+
+        for event in within(streamed(work)):
+            if isinstance(event, Progress):
+                yield None, f"{done.rstrip('.')}; stage {len(stages)}, {event.what}: {event.share:.0%} …"
+                continue
+            stages.append(event)
+            done = f"Randomised {event['index']} of {event['total']} layers; explained: **{question.zoo.labels[k]}**."
             yield {"stages": list(stages)} | about, done
     except ValueError as error:
         yield None, f"**{error}**"

@@ -19,7 +19,7 @@ from . import catalogue, recipes
 from .baselines import METHODS, NotApplicable
 from .cascade import Stage, cascade, layer_groups
 from .explorer import Explorer, Question, stage_maps
-from .figures import grid
+from .figures import Cell, grid, written
 from .measures import ibd
 from .render import shown, to_array
 from .streaming import Step
@@ -84,17 +84,16 @@ def recipe(question: Question, k: int, tab: str, options: Options) -> tuple[str,
 
 
 def figure(taken: Taken, kind: str) -> bytes:
-    """The maps beside the picture, relu(R) each on its own scale, as a file of one of :data:`FORMATS`.
+    """The maps beside the picture, each on its own scale, as a file of one of :data:`FORMATS`.
 
     Raises:
         ValueError: another format.
     """
     if kind not in FORMATS:
         raise ValueError(f"A figure is a {', '.join(FORMATS)}; there is no {str(kind)[:20]!r} here.")
-    buffer = io.BytesIO()
-    drawn = grid(taken.picture, [(taken.maps[name][0], shown(taken.maps[name][1])) for name in taken.shown], taken.title)
-    drawn.savefig(buffer, format=kind.lower(), dpi=200, metadata={"Title": taken.title})
-    return buffer.getvalue()
+    signs = {name: name in METHODS and METHODS[name].signed for name in taken.shown}
+    cells = [Cell(taken.maps[name][0], shown(taken.maps[name][1], signed=signs[name]), signs[name]) for name in taken.shown]
+    return written(grid(taken.picture, cells, taken.title), kind.lower(), taken.title)
 
 
 def data(taken: Taken) -> bytes:
@@ -162,7 +161,7 @@ def _cascade(explorer: Explorer, question: Question, k: int, options: Options, s
         if step is not None:
             step("randomising", stage.index / total)
         if stage.index in (0, *KEPT_STAGES, total):
-            _, titles, maps, _ = stage_maps(stage.network, question.x, k, options["baseline"])
+            _, titles, maps, _ = stage_maps(stage.network, question.x, k, options["baseline"], step)
             for name, map in maps.items():
                 yield f"stage_{stage.index:03d}_{name}", f"{titles[name]}, {stage.index} layers randomised", map
 

@@ -12,7 +12,8 @@
 
   function query() {
     const { data } = state;
-    const parts = { ...data.explain.link, layer: state.layer };
+    const slider = document.querySelector('input[data-control="layer"]');
+    const parts = { ...data.explain.link, layer: slider ? Number(slider.value) : state.layer };
     if (state.stage && data.cascade?.of === data.explain.key) Object.assign(parts, { stage: state.stage }, data.cascade.link);
     parts.tab = window.TRGBP_OPEN_TAB();
     if (parts.tab === 'learn' && data.learn?.open) parts.lesson = data.learn.open.number;

@@ -32,7 +32,7 @@
   }
 
   function paint(canvas, grey) {
-    const table = lookup(state.colours);
+    const table = lookup(canvas.panel.signed ? 'diverging' : state.colours);
     const under = canvas.panel.under ? canvas.panel.underData : state.pictureData; // a lesson's maps lie over pictures of their own
     const context = canvas.getContext('2d');
     const out = context.createImageData(SIDE, SIDE);
@@ -56,7 +56,18 @@
     else paint(canvas, grey);
   }
 
+  // The colours from nothing to most, or, of a map with both signs, from all against to all for the class.
+  function ramp(canvas) {
+    const table = lookup(canvas.dataset.signed ? 'diverging' : state.colours);
+    const context = canvas.getContext('2d');
+    const out = context.createImageData(256, 1);
+    for (let i = 0; i < 256; i += 1) out.data.set([table[3 * i], table[3 * i + 1], table[3 * i + 2], 255], 4 * i);
+    context.putImageData(out, 0, 0);
+    return canvas;
+  }
+
   function repaint() {
+    document.querySelectorAll('canvas.tg-ramp').forEach(ramp);
     document.querySelectorAll('canvas.tg-map').forEach((canvas) => { if (canvas.panel) draw(canvas, canvas.panel); });
   }
 
@@ -80,6 +91,12 @@
     const caption = element('span');
     const node = element('figure', { class: `tg-figure ${className}` },
       element('div', { class: 'tg-frame' }, canvas, empty), element('figcaption', {}, title, caption));
+    node.clear = () => {
+      canvas.panel = null;
+      canvas.getContext('2d').clearRect(0, 0, SIDE, SIDE);
+      canvas.setAttribute('aria-label', 'no map yet');
+      empty.textContent = '';
+    };
     node.show = (panel) => {
       draw(canvas, panel);
       canvas.setAttribute('aria-label', panel.alt);
@@ -88,6 +105,16 @@
       empty.textContent = panel.empty || '';
     };
     return node;
+  }
+
+  // What the colours of the maps on a tab mean: one scale for all of them, whichever sign they show.
+  function scale() {
+    const bar = (signed) => ramp(element('canvas', { class: 'tg-ramp', width: 256, height: 1, 'aria-hidden': 'true', ...(signed ? { 'data-signed': 'yes' } : {}) }));
+    const word = (text) => element('span', { text });
+    return element('p', { class: 'tg-scale' },
+      element('span', {}, word('0'), bar(false), word('1 · what speaks for the class')),
+      element('span', {}, word('−1'), bar(true), word('1 · blue against, red for it')),
+      word('1: each map’s 99.9 % quantile'));
   }
 
   function setPicture(src) {
@@ -107,5 +134,5 @@
     return Object.assign(node, { input, output });
   }
 
-  window.TRGBP = { state, decode, draw, repaint, element, figure, slider, setPicture, pixels };
+  window.TRGBP = { state, decode, draw, repaint, element, figure, slider, scale, setPicture, pixels };
 })();

@@ -1,6 +1,6 @@
 // The tabs: each view builds its elements once and shows what the server sent. A tab that is opened late shows the latest.
 (() => {
-  const { state, element, figure, slider, setPicture, repaint, pixels } = window.TRGBP;
+  const { state, element, figure, slider, scale, setPicture, repaint, pixels } = window.TRGBP;
   const percent = (p) => (p >= 0.995 ? '>99 %' : p < 0.001 ? '<0.1 %' : `${(100 * p).toFixed(p < 0.1 ? 1 : 0)} %`);
   const views = {};
 
@@ -14,7 +14,7 @@
     const select = element('select', { id: 'tg-colours', 'data-control': 'colours', onchange: (event) => {
       state.colours = event.target.value;
       repaint();
-    } }, ...Object.keys(window.TRGBP_COLOURS).map((name) => element('option', { value: name, text: name === 'jet' ? 'jet (the paper’s)' : name })));
+    } }, ...Object.keys(window.TRGBP_COLOURS).filter((name) => name !== 'diverging').map((name) => element('option', { value: name, text: name === 'jet' ? 'jet (the paper’s)' : name })));
     root.append(opacity, element('div', { class: 'tg-select' }, element('label', { for: 'tg-colours', text: 'Colours' }), select,
       element('small', { text: 'Dark is nothing, bright is most.' })), ...window.TRGBP.linkBar());
     return () => {};
@@ -96,26 +96,71 @@
     };
   };
 
+  // A method's panel has its place and its words before its map is there.
+  function place(about) {
+    const node = figure('tg-method');
+    const wait = element('p', { class: 'tg-wait' });
+    const bar = element('progress', { max: 1, value: 0, 'aria-label': about.title, hidden: '' });
+    const time = element('small', { class: 'tg-time' });
+    node.dataset.method = about.key;
+    node.querySelector('.tg-frame').append(element('div', { class: 'tg-waiting' }, wait, bar));
+    node.querySelector('strong').textContent = about.title;
+    node.querySelector('figcaption span').textContent = about.what;
+    const said = [['Promise', about.promise], ['Known failure', about.failure]];
+    node.append(time, element('dl', {}, ...said.flatMap(([term, text]) => [element('dt', { text: term }), Object.assign(element('dd'), { textContent: text })])),
+      Object.assign(element('cite'), { textContent: about.citation }));
+    let src = null;
+    return {
+      node,
+      wait: (text, share = null) => {
+        if (src !== null) node.clear();
+        src = null;
+        time.textContent = '';
+        wait.textContent = window.TRGBP_TRANSLATE(text) + (share ? ` ${percent(share)}` : '');
+        bar.hidden = share === null;
+        bar.value = share || 0;
+      },
+      show: (panel) => {
+        wait.textContent = '';
+        bar.hidden = true;
+        time.textContent = panel.seconds === null ? window.TRGBP_TRANSLATE('does not apply') : `${panel.seconds.toFixed(2)} s`;
+        if (panel.src && panel.src === src) return;
+        src = panel.src || '';
+        if (panel.src) node.show({ ...panel, caption: about.what });
+        else node.querySelector('.tg-empty').textContent = panel.empty;
+      },
+    };
+  }
+
   views.compare = (root) => {
     const grid = element('div', { class: 'tg-row tg-grid' });
     const shown = new Map();
-    root.append(grid);
-    return (payload) => {
-      const keys = payload.panels.map((panel) => panel.key);
-      for (const [key, f] of shown) if (!keys.includes(key)) { f.remove(); shown.delete(key); }
-      for (const panel of payload.panels) {
-        let f = shown.get(panel.key);
-        if (!f) {
-          f = figure('tg-method');
-          f.append(element('small', { class: 'tg-time' }), element('details', {}, element('summary', { text: 'What to know' }), element('p')));
-          shown.set(panel.key, f);
-          grid.append(f);
-        }
-        if (panel.src) f.show(panel);
-        else { f.querySelector('strong').textContent = panel.title; f.querySelector('.tg-empty').textContent = panel.empty; }
-        f.querySelector('.tg-time').textContent = panel.seconds === null ? 'does not apply' : `${panel.seconds.toFixed(2)} s`;
-        f.querySelector('details p').textContent = `Promise: ${panel.promise} Known failure: ${panel.failure} (${panel.citation})`;
+    let [panels, computing] = [[], { key: '' }];
+    root.append(scale(), grid);
+
+    function unfinished() {
+      const done = new Set(panels.map((panel) => panel.key));
+      const running = computing.key && !done.has(computing.key);
+      for (const [key, one] of shown) {
+        if (!done.has(key)) one.wait(!running ? 'not computed' : key === computing.key ? 'computing …' : 'waiting', running && key === computing.key ? computing.share : null);
       }
+    }
+
+    state.views.comparing = (payload) => {
+      computing = payload;
+      unfinished();
+    };
+    return (payload) => {
+      panels = payload.panels;
+      if (!payload.places.every((about, i) => [...shown.keys()][i] === about.key) || shown.size !== payload.places.length) {
+        const kept = new Map(shown);
+        shown.clear();
+        payload.places.forEach((about) => shown.set(about.key, kept.get(about.key) || place(about)));
+        grid.replaceChildren(...[...shown.values()].map((one) => one.node));
+      }
+      panels.forEach((panel) => shown.get(panel.key).show(panel));
+      if (state.data.comparing) computing = state.data.comparing;
+      unfinished();
     };
   };
 
@@ -160,7 +205,7 @@
       state.at = value === stages.length - 1 ? null : value;
       show(value);
     };
-    root.append(status, row, plots);
+    root.append(status, row, scale(), plots);
 
     function plot(index) {
       const legend = element('p', { class: 'tg-legend' });
@@ -220,11 +265,13 @@
   }
 
   // Which layer and which stage are shown is the page's state, not a view's: views come and go with their tabs.
-  function settleLayer({ layers, layer }) {
+  // A link's layer comes with every answer to that link, and is set once: the slider may have been moved since.
+  function settleLayer({ layers, layer, wish }) {
     const depth = layers.length - 1;
-    if (Number.isInteger(layer)) state.layer = layer; // from a link
+    if (Number.isInteger(layer) && wish !== state.wish) state.layer = layer;
     else if (state.depth !== depth) state.layer = depth > 1 ? Math.round(depth * 0.7) : 0;
     state.depth = depth;
+    state.wish = wish ?? state.wish;
   }
 
   function settleStage({ stages, run, at }) {

@@ -117,7 +117,6 @@ def test_nothing_is_lost_at_two_hundred_per_cent(browser: Browser, page_url: str
     page.close()
 
 
-@pytest.mark.xfail(reason="89 elements of Gradio's still have a transition: the style sheet does not reach them")
 def test_who_wants_no_motion_gets_none(browser: Browser, page_url: str) -> None:
     page = opened(browser, page_url, reduced_motion="reduce")
     moving = "[...document.querySelectorAll('.gradio-container *')].filter(e => getComputedStyle(e).transitionDuration !== '0s').length"

@@ -10,7 +10,7 @@ import gradio as gr
 from .. import page
 from ..cascade import MODES
 from .opening import Wish
-from .room import HEAVY, METHOD_CHOICES, Room, stop_button, told
+from .room import HEAVY, Room, method_choices, stop_button, told
 
 
 def build(room: Room) -> None:
@@ -51,7 +51,7 @@ def _wished(wish: Wish) -> tuple[Any, ...]:
 def _options() -> list[Any]:
     with gr.Accordion("Options", open=False):
         info = "Computed at every stage; slow methods make the cascade slow."
-        baseline = gr.Dropdown(METHOD_CHOICES, value="grad_cam", label="Method beside TR-GBP", info=info)
+        baseline = gr.Dropdown(method_choices(), value="grad_cam", label="Method beside TR-GBP", info=info)
         kinds = ("Gaussian, zero mean (Theorem 1)", "Initialise anew: batch-norm biases become zero, and their Rˡ vanish")
         info = "Gaussian weights keep each layer's size."
         mode = gr.Radio(list(zip(kinds, MODES, strict=True)), value=MODES[0], label="What a randomised layer becomes", info=info)

@@ -7,22 +7,61 @@ from typing import Any
 
 import gradio as gr
 
-from .. import page
-from .room import HEAVY, Room, methods_picker, stop_button, told
+from .. import figures, page, takeaway
+from ..streaming import Progress, Step, streamed, within
+from .room import HEAVY, QUIET, Room, methods_picker
+from .takeaway import SAVE
+
+FORMATS = ("PNG", "PDF")
 
 
 def build(room: Room) -> None:
-    data = room.carrier("compare")
+    data, now = room.carrier("compare"), room.carrier("comparing")
 
-    def compare(image: Any, model: str, k: Any, methods: list[str]) -> Iterator[tuple[Any, Any]]:
-        yield from told(page.compare(room.explorer, image, model, k, methods))
+    def compare(image: Any, model: str, k: Any, methods: list[str]) -> Iterator[tuple[Any, Any, Any]]:
+        for payload, computing, sentence in page.compare(room.explorer, image, model, k, methods):
+            yield payload or gr.skip(), computing or gr.skip(), sentence
 
     with gr.Tab("Compare", id="compare") as tab:
         room.view("compare")
         methods = methods_picker("Each explains the same class of the same picture; the fast ones appear first.")
         room.options["compare"] = {"methods": methods}
+        asked, shown = [*room.question, methods], [data, now, room.status]
+        file = gr.File(visible="hidden", elem_id="tg-compare-file")
         with gr.Row(elem_classes="tg-buttons"):
-            asked, shown = [*room.question, methods], [data, room.status]
             run = gr.Button("Compare", variant="primary", elem_id="tg-compare-run")
-            running = [*room.follow(tab, "compare", compare, asked, shown), run.click(compare, asked, shown, **HEAVY)]
-            stop_button(running, "tg-compare-stop")
+            stop = gr.Button("Stop", elem_id="tg-compare-stop")
+            buttons = [gr.Button(f"Download {kind}", elem_id=f"tg-compare-{kind.lower()}") for kind in FORMATS]
+        running = [*room.follow(tab, "compare", compare, asked, shown), run.click(compare, asked, shown, **HEAVY)]
+        for button, kind in zip(buttons, FORMATS, strict=True):
+            running.append(button.click(_giving(room, kind.lower()), asked, [file, room.status], **HEAVY))
+            running[-1].success(None, file, None, js=SAVE, **QUIET)
+        stop.click(lambda: (page.now(), "Stopped."), None, [now, room.status], cancels=running, queue=False, **QUIET)
+
+
+def _giving(room: Room, kind: str) -> Any:
+    """The handler that gives out the figure of ``python -m trgbp_core compare``; what is on the page already is not computed again."""
+
+    def give(image: Any, model: str, wanted: Any, methods: list[str]) -> Iterator[tuple[Any, Any]]:
+        try:
+            methods = page.known_methods(methods)
+            question = page.ask(room.explorer, image, model)
+            k = room.explorer.find_class(question, wanted)
+            panels = []
+
+            def work(step: Step) -> Iterator[Any]:
+                return room.explorer.compare(question, k, methods, step)
+
+            for event in within(streamed(work)):
+                if isinstance(event, Progress):
+                    yield gr.skip(), f"Getting ready: {event.what} {event.share:.0%} …"
+                else:
+                    panels.append(event)
+            title = f"{question.zoo.title}: {question.zoo.labels[k]}"
+            content = figures.comparison(question.picture, panels, title, kind)
+            path = takeaway.save(content, room.folder / "taken", f"tr-gbp-{title[:60]}-compare.{kind}")
+            yield str(path), f"Ready: {path.name}"
+        except ValueError as error:
+            yield gr.skip(), f"**{error}**"
+
+    return give

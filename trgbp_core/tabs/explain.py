@@ -23,17 +23,14 @@ def build(room: Room) -> None:
             return gr.skip(), gr.skip(), gr.skip()
         answer = page.explain(room.explorer, image, model, asked=wish.asked)
         chosen = gr.update(choices=answer.choices, value=answer.value) if answer.payload else gr.skip()
-        return answer.payload or gr.skip(), answer.status, chosen
+        return wish.at_layer(answer.payload) if answer.payload else gr.skip(), answer.status, chosen
 
     def new_class(image: Any, model: str, k: Any) -> tuple[Any, Any]:
         answer = page.explain(room.explorer, image, model, k)
         return answer.payload or gr.skip(), answer.status
 
     def as_wished(image: Any, model: str, wish: Wish) -> tuple[Any, Any, Any]:
-        if wish.link is None:
-            return gr.skip(), gr.skip(), gr.skip()
-        payload, *rest = new_picture(image, model, wish)
-        return (payload | {"layer": wish.link.layer} if isinstance(payload, dict) and "layers" in payload else payload), *rest
+        return new_picture(image, model, wish) if wish.link is not None else (gr.skip(), gr.skip(), gr.skip())
 
     shown = [data, room.status, room.wanted]
     asked = [room.picture, room.model, room.wish]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
@@ -13,6 +14,8 @@ from ..links import Known, Link
 from .room import HEAVY, Room
 from .side import WAITING, Side
 
+_wishes = itertools.count(1)
+
 
 @dataclass(frozen=True)
 class Wish:
@@ -21,6 +24,7 @@ class Wish:
     Attributes:
         link: what it asks for; None if nothing is to change. note: why it, or a part of it, was not followed.
         first: the page was just opened. key, k: the question and the class, as soon as they are known.
+        number: tells it from any other wish.
     """
 
     link: Link | None = None
@@ -28,6 +32,13 @@ class Wish:
     first: bool = False
     key: str = ""
     k: int = 0
+    number: int = 0
+
+    def at_layer(self, payload: dict[str, Any]) -> dict[str, Any]:
+        """The payload of the tab Explain, with the layer that was asked for if it is of that very question and class."""
+        if self.link is None or payload["key"] != f"{self.key}:{self.k}":
+            return payload
+        return payload | {"layer": self.link.layer, "wish": self.number}
 
     @property
     def asked(self) -> dict[str, int]:
@@ -62,7 +73,7 @@ class Opening:
 
     def _hear(self, query: Any, shown: str, request: gr.Request) -> Iterator[tuple[Any, Any, Any]]:
         """The wish, once its network is on this machine; sentences on the way."""
-        wish = Wish(first=not shown)
+        wish = Wish(first=not shown, number=next(_wishes))
         try:
             wish = replace(wish, link=links.read(query, self.known()))
         except ValueError as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -13,7 +14,6 @@ from ..explorer import Explorer
 
 QUIET: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
 HEAVY: dict[str, Any] = {"concurrency_limit": 2, "concurrency_id": "compute", **QUIET}
-METHOD_CHOICES = [(method.title, key) for key, method in METHODS.items()]
 DEFAULT_METHODS = ["tr_gbp_conserving", "tr_gbp", "guided_backprop", "saliency", "grad_cam"]
 
 Handler = Callable[..., Iterator[tuple[Any, ...]]]
@@ -25,7 +25,7 @@ class Room:
 
     Attributes:
         picture, model, wanted: the question: what was put in, the name of the network that has arrived, the class to explain.
-        status: the line that says what happened. opened: the name of the tab that is open.
+        status: the line that says what happened. opened: the name of the tab that is open. folder: for files that are given out.
         changes: the events after which the question is another one. options: a tab's own choices by name, for what is taken along from it.
         wish: what the last link asked for. arrived: the event that has put it on the page. restored: the event that has explained it.
     """
@@ -36,6 +36,7 @@ class Room:
     wanted: gr.Dropdown
     status: gr.Markdown
     opened: gr.State
+    folder: Path
     changes: list[Any] = field(default_factory=list)
     options: dict[str, dict[str, Any]] = field(default_factory=dict)
     wish: Any = None
@@ -100,10 +101,15 @@ def stop_button(events: list[Any], elem_id: str, line: gr.Markdown | None = None
     return button
 
 
+def method_choices() -> list[tuple[str, str]]:
+    """(title, key) of every method that is registered now."""
+    return [(method.title, key) for key, method in METHODS.items()]
+
+
 def methods_picker(info: str) -> gr.CheckboxGroup:
     """Which methods to run, folded away."""
     with gr.Accordion("Which methods", open=False):
-        return gr.CheckboxGroup(METHOD_CHOICES, value=DEFAULT_METHODS, label="Methods", info=info)
+        return gr.CheckboxGroup(method_choices(), value=DEFAULT_METHODS, label="Methods", info=info)
 
 
 def told(answers: Iterator[tuple[Any, str]]) -> Iterator[tuple[Any, Any]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -25,8 +24,7 @@ OPEN_TAB = "(...values) => { values[3] = window.TRGBP_OPEN_TAB(); return values;
 Answers = Iterator[tuple[Any, Any]]
 
 
-def build(room: Room, folder: Path) -> None:
-    """``folder``: where the files are written that are then given out."""
+def build(room: Room) -> None:
     options = [component for given in room.options.values() for component in given.values()]
     opened = gr.Textbox("explain", visible="hidden")
     asked = [*room.question, opened, *options]
@@ -43,7 +41,7 @@ def build(room: Room, folder: Path) -> None:
                 if isinstance(event, Progress):
                     yield gr.skip(), f"Getting ready: {event.what} {event.share:.0%} …"
                     continue
-                path = takeaway.save(make(event), folder / "taken", f"tr-gbp-{event.title[:60]}-{values[3]}.{kind}")
+                path = takeaway.save(make(event), room.folder / "taken", f"tr-gbp-{event.title[:60]}-{values[3]}.{kind}")
                 yield str(path), f"Ready: {path.name}"
         except ValueError as error:
             yield gr.skip(), f"**{error}**"

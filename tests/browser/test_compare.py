@@ -1,0 +1,160 @@
+"""Compare and Sanity check with a method that takes as long as the test wants: places, progress, Stop in the middle, and the figure."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import torch
+from playwright.sync_api import Browser, Page, expect
+from torch import Tensor, nn
+
+import app
+from tests.nets import randomise
+from trgbp_core import Preprocess, own_model
+from trgbp_core.baselines import METHODS, Method
+from trgbp_core.flights import Cancelled
+
+pytestmark = pytest.mark.browser
+WAIT = 90_000  # milliseconds; a limit for a busy machine, no measurement
+SLOW = "slow_for_the_test"
+
+
+class Slow:
+    """A method of six hundred steps that tells its progress; it ends early when it is released, or when nobody waits for it."""
+
+    def __init__(self) -> None:
+        self.released, self.stopped = threading.Event(), threading.Event()
+
+    def __call__(self, network: nn.Module, x: Tensor, target: Any = None, *, progress: Any = None) -> Tensor:
+        try:
+            for step in range(600):
+                progress(step / 600)
+                if self.released.wait(0.05):
+                    break
+        except Cancelled:
+            self.stopped.set()
+            raise
+        return x.sum(1, keepdim=True)
+
+
+@pytest.fixture(scope="module")
+def slow() -> Iterator[Slow]:
+    method = Slow()
+    about = {"what": "Waits.", "promise": "To wait.", "failure": "Waits.", "citation": "Nobody 2026"}
+    METHODS[SLOW] = Method(SLOW, "Slow", "gradients", **about, attribute=method, signed=True, cost=1e6)
+    yield method
+    del METHODS[SLOW]
+
+
+@pytest.fixture(scope="module")
+def opened(slow: Slow, browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
+    layers = [
+        nn.Conv2d(3, 8, 3, stride=2),
+        nn.ReLU(),
+        nn.Conv2d(8, 8, 3),
+        nn.ReLU(),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Linear(8, 6),
+    ]
+    network = randomise(nn.Sequential(*layers)).float()
+    zoo = own_model(network, [*"abcdef"], preprocess=Preprocess(size=64, resize=None))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GRADIO_TEMP_DIR", str(tmp_path_factory.mktemp("cache")))
+        before = torch.get_num_threads()
+        _, url, _ = app.launch(["--model", "mine"], models={"mine": zoo}, prevent_thread_lock=True, quiet=True)
+        page = browser.new_page(viewport={"width": 1280, "height": 800})
+        page.set_default_timeout(WAIT)
+        page.goto(url)
+        page.wait_for_function("document.body.dataset.trgbpExplain")
+        yield page
+        page.close()
+        assert torch.get_num_threads() == before
+
+
+def places(page: Page) -> list[Any]:
+    return page.locator("#tg-compare figure").evaluate_all(
+        "all => all.map(f => [f.dataset.method, f.offsetLeft, f.offsetTop, f.offsetHeight])"
+    )
+
+
+def compare(page: Page, slow: Slow) -> None:
+    """Compare with the slow method, until it is under way."""
+    slow.stopped.clear()
+    slow.released.clear()
+    page.locator("#tg-compare-run").click()
+    page.wait_for_function("key => { const now = TRGBP.state.data.comparing; return now?.key === key && now.share > 0; }", arg=SLOW)
+
+
+def test_every_panel_has_its_place_and_says_what_it_is_before_its_map_is_there(opened: Page, slow: Slow) -> None:
+    opened.get_by_role("tab", name="Compare").click()
+    opened.wait_for_function("document.body.dataset.trgbpCompare === '5'")
+    opened.get_by_role("button", name="Which methods").click()
+    opened.get_by_label("Slow", exact=True).check()
+    compare(opened, slow)
+    last = opened.locator(f"#tg-compare [data-method={SLOW}]")
+    expect(last.locator(".tg-wait")).to_contain_text("computing …")
+    expect(opened.locator("#tg-status")).to_contain_text("Slow:")
+    for figure in opened.locator("#tg-compare figure").all():
+        method = METHODS[str(figure.get_attribute("data-method"))]
+        text = figure.inner_text()
+        assert all(words in text for words in (method.title, method.what, method.promise, method.failure, method.citation)), method.key
+    before = places(opened)
+    assert len(before) == 6
+    assert before[-1][0] == SLOW
+    slow.released.set()
+    opened.wait_for_function("document.body.dataset.trgbpCompare === '6'")
+    expect(last.locator(".tg-time")).to_contain_text(" s")
+    assert places(opened) == before
+
+
+def test_maps_with_two_signs_have_two_colours(opened: Page) -> None:
+    where = "key => TRGBP.state.data.compare.panels.find(panel => panel.key === key).signed"
+    assert {key: opened.evaluate(where, key) for key in ("guided_backprop", "saliency", SLOW)} == {
+        "guided_backprop": True,
+        "saliency": False,
+        SLOW: True,
+    }
+    reds = opened.locator("#tg-compare canvas.tg-ramp").nth(1).evaluate("c => [...c.getContext('2d').getImageData(0, 0, 256, 1).data]")
+    assert reds[0] < reds[2], "blue speaks against the class"
+    assert reds[-4] > reds[-2], "red speaks for it"
+
+
+@pytest.mark.parametrize("kind", ["png", "pdf"])
+def test_the_grid_is_downloaded_on_the_tab(kind: str, opened: Page) -> None:
+    with opened.expect_download() as given:
+        opened.locator(f"#tg-compare-{kind}").click()
+    assert given.value.suggested_filename.endswith(f"-compare.{kind}")
+    assert given.value.path().read_bytes().startswith({"png": b"\x89PNG", "pdf": b"%PDF"}[kind])
+
+
+def test_stop_ends_a_long_method_in_its_middle(opened: Page, slow: Slow) -> None:
+    opened.locator("#tg-class input").fill("b")  # another class: what is known already is not computed again
+    opened.locator("#tg-class input").press("Enter")
+    opened.wait_for_function("document.body.dataset.trgbpExplain.endsWith(':1')")
+    compare(opened, slow)
+    opened.locator("#tg-compare-stop").click()
+    assert slow.stopped.wait(30)
+    expect(opened.locator("#tg-status")).to_have_text("Stopped.")
+    expect(opened.locator(f"#tg-compare [data-method={SLOW}] .tg-wait")).to_have_text("not computed")
+    expect(opened.locator("#tg-compare .tg-time").first).to_contain_text(" s")
+
+
+def test_the_sanity_check_tells_a_slow_methods_progress_and_stops_in_its_middle(opened: Page, slow: Slow) -> None:
+    opened.get_by_role("tab", name="Sanity check").click()
+    opened.get_by_role("button", name="Options").click()
+    opened.get_by_label("Method beside TR-GBP").fill("Slow")
+    opened.get_by_label("Method beside TR-GBP").press("Enter")
+    slow.stopped.clear()
+    slow.released.clear()
+    opened.locator("#tg-cascade-run").click()
+    expect(opened.locator("#tg-status")).to_contain_text("stage 0, Slow:", timeout=WAIT)
+    opened.locator("#tg-cascade-stop").click()
+    assert slow.stopped.wait(30)
+    slow.released.set()
+    opened.locator("#tg-cascade-run").click()
+    opened.wait_for_function("document.body.dataset.trgbpCascade === '4'")
+    assert opened.evaluate("TRGBP.state.data.cascade.stages.at(-1).panels.find(panel => panel.id === 'baseline').signed")
