@@ -19,18 +19,24 @@ from .recording import record
 from .speed import on_terminal
 from .trgbp import TRGBP, one_hot
 
-NETWORKS = ("random:resnet50", "random:vgg16", "efficientnet_lite0")
+NETWORKS = ("random:resnet50", "random:vgg16", "random:densenet121", "random:mobilenet_v2", "efficientnet_lite0")
 CLASSES = 5
 EXAMPLE = Path(__file__).parent.parent / "assets" / "examples" / "cheetah_and_lion.jpg"
 
 
 def bench_network(name: str, repeats: int) -> dict[str, float]:
-    """Forward pass, explanation of 5 classes with all layers, and their guided gradients alone, for one network."""
+    """Seconds of one network's forward pass, of an explanation of 5 classes with all layers, of their guided gradients alone, of a further
+    class of the same picture, and of autograd's own backward pass to the picture."""
     with on_terminal(name) as progress:
         zoo = models.load_model(name, progress=progress)
     x = example(zoo)
     explainer, classes = TRGBP(zoo.network), torch.arange(CLASSES)[:, None]
-    top = explainer.record(x).top5
+    recorded = explainer.record(x)
+    top = recorded.top5
+    recorded.explain(top)
+    further = (k for k in range(recorded.logits.shape[1]) if k not in top)
+    leaf = x.clone().requires_grad_()
+    logits = zoo.network(leaf)
 
     def guided_alone() -> None:
         recording = record(zoo.network, x, layer_maps=False)
@@ -40,6 +46,8 @@ def bench_network(name: str, repeats: int) -> dict[str, float]:
         "forward": lambda: forward_pass(zoo.network, x),
         "explain": lambda: explainer.explain(x, top),
         "guided": guided_alone,
+        "further": lambda: recorded.explain([next(further)]),
+        "backward": lambda: torch.autograd.grad(logits[0, top[0]], leaf, retain_graph=True),
     }
     seconds = medians(work, repeats)
     with FlopCounterMode(display=False) as counter:
@@ -72,16 +80,18 @@ def _bench(networks: Iterable[str], repeats: int, threads: int) -> str:
         f"{platform.machine()}, {os.cpu_count()} cores, {threads} threads, torch {torch.__version__}; GEMM {rate:.0f} GFLOP/s; copying "
         f"{memory / 1e9:.1f} GB/s; medians of {repeats}; {CLASSES} classes",
         "",
-        "| network | forward, ms | explain ÷ forward | guided alone ÷ forward | layer maps cost | explain, GFLOP/s (floor: 1+5 forwards) "
+        "| network | forward, ms | explain ÷ forward | guided alone ÷ forward | layer maps cost | a further class ÷ one backward "
+        "| explain, GFLOP/s (floor: 1+5 forwards) "
         "| explain, GB/s (every operation reads and writes) |",
-        "|---|---:|---:|---:|---:|---:|---:|",
+        "|---|---:|---:|---:|---:|---:|---:|---:|",
     ]
     for name in networks:
         s = bench_network(name, repeats)
         achieved = (1 + CLASSES) * s["flops"] / s["explain"] / 1e9
         lines.append(
             f"| {name} | {1e3 * s['forward']:.1f} | {s['explain'] / s['forward']:.2f} | {s['guided'] / s['forward']:.2f} "
-            f"| {s['explain'] / s['guided'] - 1:+.0%} | {achieved:.0f} ({achieved / rate:.0%} of GEMM) "
+            f"| {s['explain'] / s['guided'] - 1:+.0%} | {s['further'] / s['backward']:.2f} "
+            f"| {achieved:.0f} ({achieved / rate:.0%} of GEMM) "
             f"| {s['moved'] / s['explain'] / 1e9:.1f} ({s['moved'] / s['explain'] / memory:.0%} of copying) |"
         )
     return "\n".join(lines)
