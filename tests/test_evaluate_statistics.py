@@ -12,6 +12,7 @@ import sklearn.metrics
 import torch
 
 from trgbp_core.evaluation.statistics import (
+    FEWEST,
     auc,
     bootstrap,
     cross_validated,
@@ -131,3 +132,9 @@ def test_the_protocol_draws_its_sample_anew_for_every_repeat() -> None:
     assert everything == values.mean()
     assert math.isnan(none)
     assert math.isnan(repeated_sample(values[:0], 500, 5, seed=0)[0])
+
+
+def test_a_handful_of_pictures_has_no_interval() -> None:
+    values = np.random.default_rng(0).normal(5, 1, FEWEST)
+    assert np.isnan(bootstrap(means(values[: FEWEST - 1, None]), FEWEST - 1, seed=0, resamples=9)).all()
+    assert np.isfinite(bootstrap(means(values[:, None]), FEWEST, seed=0, resamples=9)).all()

@@ -8,7 +8,7 @@ from ..datasets import KINDS
 from . import figures, paper
 from .paper import TABLE_1, TABLE_2
 from .results import Results, title
-from .statistics import Array, Estimate, auc, bootstrap, cross_validated, estimate, joined, means, repeated_sample
+from .statistics import FEWEST, Array, Estimate, auc, bootstrap, cross_validated, estimate, joined, means, repeated_sample
 from .tables import NOTHING, Compared, compared, head, interval, named, number, signed, table, two_rows
 
 OURS = ("tr_gbp", "tr_gbp_conserving")
@@ -19,7 +19,8 @@ def data(r: Results) -> str:
     lines = [
         f"{r.network} on {len(r.images)} pictures ({r.layout}); {number(1 - r.wrong.mean())} % of its predictions are right, its mean "
         f"confidence is {number(r.confidence.mean())} %. {int(r.boxed.sum())} pictures have one box that covers less than half of what the "
-        f"network sees: the EBPG protocol (appendix C). Explained class: {_explained(r)}.",
+        f"network sees: the EBPG protocol (appendix C). Explained class: {_explained(r)}. Intervals are of 95 %, from resampled pictures; "
+        f"of fewer than {FEWEST} pictures there are none.",
     ]
     for kind in KINDS:
         names = [p.name for p in r.problems if p.kind == kind]

@@ -19,6 +19,8 @@ RESAMPLES = 2000
 LEVEL = 0.95
 BLOCK = 1 << 20  # numbers of weights at a time: eight megabytes
 FOLDS = 5
+FEWEST = 20
+"""Resampling fewer pictures than this tells next to nothing of others: two that happen to agree would give an interval of no width."""
 
 
 @dataclass(frozen=True)
@@ -37,8 +39,10 @@ def bootstrap(statistic: Statistic, count: int, seed: int, *, resamples: int = R
         statistic: weights (B, count) → (B, K).
 
     Returns:
-        (resamples, K).
+        (resamples, K); NaN, no interval, for fewer than :data:`FEWEST` pictures.
     """
+    if count < FEWEST:
+        return np.full((resamples, statistic(np.ones((1, count))).shape[1]), np.nan)
     generator = np.random.default_rng(seed)
     rows = max(1, min(resamples, BLOCK // max(count, 1)))
     results = []
