@@ -19,7 +19,7 @@ from tests.loops import run
 from .serving import served
 from .strangers import LION, MODEL, ROOT
 
-TOOLS = {"explain", "layers", "compare", "measure", "cascade"}
+TOOLS = {"explain", "layers", "compare", "measure", "predict", "cascade"}
 PICTURE = "data:image/jpeg;base64," + base64.b64encode(LION).decode()
 
 

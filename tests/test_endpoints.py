@@ -71,6 +71,18 @@ def test_measure_gives_the_share_of_each_map_in_a_box(client: Client) -> None:
     assert len(gallery) == 2
 
 
+def test_predict_foretells_and_measures_when_asked(client: Client) -> None:
+    data, gallery = client.predict(handle_file(LION), MODEL, "lion", 0, api_name="/predict")
+    assert "measured" not in data
+    assert len(gallery) == len(data["layers"]) == 50
+    assert 0 < data["boundary"]["expected"] < data["boundary"]["uniform"]
+    data, gallery = client.predict(handle_file(LION), MODEL, "lion", 2, api_name="/predict")
+    measured = data["measured"]
+    assert len(gallery) == 2 * len(measured["random"]["layers"])
+    assert measured["random"]["total"] > 0.95
+    assert "real pictures" in measured["boundary"]["said"][0]
+
+
 def test_cascade_gives_similarities_a_stage(client: Client) -> None:
     data, gallery = client.predict(handle_file(LION), MODEL, "lion", "saliency", "gaussian", 0, 3, api_name="/cascade")
     assert [stage["index"] for stage in data] == [0, 1, 2, 3]

@@ -49,4 +49,5 @@ def test_slopes_and_straight_edges_are_no_noise_and_noise_is_found_among_them() 
     strength = float(map.square().mean().sqrt())
     assert finest_scale(map + 0.3 * strength * noise(1, 1, 64, 64)) == pytest.approx(0.09 / 1.09, rel=0.15)
     assert math.isnan(finest_scale(torch.ones(1, 1, 1, 1)))
+    assert math.isnan(finest_scale(torch.ones(1, 1, 7, 7), Window.whole((7, 7))))
     assert finest_scale(torch.zeros(1, 1, 8, 8)) == 0

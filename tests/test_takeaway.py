@@ -31,6 +31,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "compare": {"methods": ["tr_gbp", "saliency", "grad_cam", "pattern_net"]},
     "measure": {"methods": ["guided_backprop", "full_grad"]},
     "cascade": {"baseline": "saliency", "mode": "gaussian", "seed": 3},
+    "predict": {"draws": 2},
 }
 
 

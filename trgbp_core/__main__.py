@@ -47,11 +47,12 @@ def _parser() -> argparse.ArgumentParser:
     _asked(sanity)
     sanity.add_argument("--beside", default="grad_cam", metavar="METHOD", help="the method beside TR-GBP, any key (default grad_cam)")
     sanity.add_argument("--seeds", type=int, default=5, help="draws for the fully randomised network (default 5)")
-    from . import foretold, handouts
+    from . import calibrating, foretold, handouts
     from .evaluation import command as evaluation
     from .paper_figures import command as figure
 
     evaluation.options(_command(commands, "evaluate", evaluation.evaluate, evaluation.HELP))
+    calibrating.options(_command(commands, "calibrate", calibrating.run, calibrating.HELP))
     foretold.options(_command(commands, "predict", foretold.run, foretold.HELP))
     figure.options(_command(commands, "figure", figure.run, figure.HELP))
     handouts.options(_command(commands, "handouts", handouts.run, "a printable page for every lesson of the tab Learn"))

@@ -1,4 +1,4 @@
-"""The named endpoints ``/explain``, ``/layers``, ``/compare``, ``/measure`` and ``/cascade``: data and pictures for ``gradio_client``."""
+"""The named endpoints, from ``/explain`` to ``/predict``: data and pictures for ``gradio_client``."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import gradio as gr
 from PIL import Image
 from torch import Tensor
 
-from . import images, measuring, page
+from . import foretelling, images, measuring, page
 from .baselines import METHODS, NotApplicable
 from .explorer import DEFAULT_MODEL, Explorer, Payload, Question
-from .render import describe, overlay, read_tile
+from .render import describe, heat, overlay, read_tile
 from .streaming import Progress, Result, Step, streamed, within
 from .trgbp import Explanation, Layer
 
@@ -32,8 +32,9 @@ def add(explorer: Explorer) -> None:
         seed = gr.Number(0, label="seed", precision=0)
         stages = gr.Number(0, label="how many layers to randomise; 0 for all", precision=0)
         box = gr.JSON([0.25, 0.25, 0.75, 0.75], label="box: left, top, right, bottom in fractions of the picture")
+        draws = gr.Number(0, label="draws of random weights; 0 for the prediction alone", precision=0)
         data, gallery, trigger = gr.JSON(), gr.Gallery(format="png"), gr.Button()
-    for component in (model, wanted, layer, methods, baseline, mode, seed, stages, box):
+    for component in (model, wanted, layer, methods, baseline, mode, seed, stages, box, draws):
         component.preprocess = lambda payload: payload  # type: ignore[method-assign] # what is wrong with it is said below
     out: dict[str, Any] = {"outputs": [data, gallery], "concurrency_limit": 2, "concurrency_id": "compute", "show_progress": "hidden"}
     asked = [picture, model, wanted]
@@ -42,6 +43,7 @@ def add(explorer: Explorer) -> None:
     trigger.click(answers.layers, [*asked, layer], api_name="layers", **out)
     trigger.click(answers.compare, [*asked, methods], api_name="compare", **out)
     trigger.click(answers.measure, [*asked, methods, box], api_name="measure", **out)
+    trigger.click(answers.predict, [*asked, draws], api_name="predict", **out)
     trigger.click(answers.cascade, [*asked, baseline, mode, seed, stages], api_name="cascade", **out)
 
 
@@ -95,7 +97,7 @@ class _Answers:
         """
         question, k, e = self._ask(picture, model, wanted)
         try:
-            index = _whole(layer, "layer")
+            index = page.whole(layer, "layer")
             maps = {"raw": e.layer_raw(index, k), "attribution": e.layer_attribution(index, k)}
         except ValueError as error:
             raise gr.Error(str(error), print_exception=False) from None
@@ -157,6 +159,32 @@ class _Answers:
             raise gr.Error(str(error), print_exception=False) from None
         return data, gallery
 
+    def predict(self, picture: Any, model: str, wanted: str, draws: float) -> tuple[dict[str, Any], Gallery]:
+        """What theory foretells of a network's maps before anything is run, and what then happens when its weights are drawn at random.
+
+        Gives each layer's predicted noise, profile from border to centre and the cosine to expect, and how much of a map should lie in
+        the frame of the picture. With draws also what was measured: how strong this picture's frame is, how often real pictures with such
+        a frame were misclassified, and how well the randomised layers follow their predictions.
+
+        Args:
+            picture: the image file that is looked at.
+            model: the network's name; efficientnet_lite0 is always there.
+            wanted: the class to explain, by number or name, such as "lion"; empty for the network's own best class.
+            draws: how many networks with random weights to draw, from 2 to 50; 0 for the prediction alone, which is quick.
+        """
+        question, k, _ = self._ask(picture, model, wanted)
+        try:
+            count = page.whole(draws, "number of draws", 0)
+            found = foretelling.foretell(self._explorer, question, k)
+            layers = [(f"predicted: {layer['name']}", layer.pop("map")) for layer in found["layers"]]
+            if count:
+                *_, last = _finished(lambda step: foretelling.measure(self._explorer, question, k, count, step))
+                layers += [(f"measured: {c['name']}", m.pop("map")) for c, m in zip(found["layers"], last["random"]["layers"], strict=True)]
+                found["measured"] = last
+        except ValueError as error:
+            raise gr.Error(str(error), print_exception=False) from None
+        return found, [(heat(read_tile(p["src"]), question.picture.size), name) for name, p in layers]
+
     def _known(self, methods: Any) -> list[str]:
         try:
             return page.known_methods(methods)
@@ -183,8 +211,8 @@ class _Answers:
         question, k, _ = self._ask(picture, model, wanted)
         try:
             page.known_methods([baseline])
-            found, last = [], _whole(stages, "number of layers", 0)
-            chosen: dict[str, Any] = {"mode": mode, "seed": _whole(seed, "seed")}
+            found, last = [], page.whole(stages, "number of layers", 0)
+            chosen: dict[str, Any] = {"mode": mode, "seed": page.whole(seed, "seed")}
             for stage in _finished(lambda step: self._explorer.cascade(question, k, baseline, **chosen, step=step)):
                 found.append(stage)
                 if last and stage["index"] >= last:
@@ -200,14 +228,6 @@ def _finished(work: Callable[[Step], Iterator[Result]]) -> Iterator[Result]:
     for event in within(streamed(work)):
         if not isinstance(event, Progress):
             yield event
-
-
-def _whole(value: Any, what: str, lowest: int = -(2**63)) -> int:
-    """``value`` as a whole number of at least ``lowest``; raises ValueError with a sentence otherwise."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not lowest <= value < 2**63 or value != int(value):
-        at_least = f" of at least {lowest}" if lowest >= 0 else ""
-        raise ValueError(f"A {what} is a whole number{at_least}, not {str(value)[:60]}.")
-    return int(value)
 
 
 def _layer(layer: Layer) -> dict[str, Any]:

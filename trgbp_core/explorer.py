@@ -15,12 +15,13 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from . import models
+from . import boundary, models
 from .baselines import METHODS, NotApplicable
 from .cache import Cache
 from .cascade import Mode, Stage, cascade
 from .flights import Cancel, Progress
 from .labels import find_class
+from .predictability import Coverage, coverage
 from .render import data_uri, describe, tile, why_empty
 from .similarity import spearman, ssim, unit_range
 from .streaming import Step
@@ -52,6 +53,8 @@ class Explorer:
         self._recordings: Cache[tuple[RecordedPicture, threading.Lock]] = Cache(RECORDING_BYTES, lambda r: r[0].nbytes)
         self._payloads: Cache[Payload] = Cache(PAYLOAD_BYTES, _payload_bytes)
         self._maps: Cache[Tensor] = Cache(MAP_BYTES, lambda map: map.nbytes)
+        self._foretold: Cache[list[Coverage]] = Cache(MAP_BYTES, lambda found: sum(c.map.nbytes for c in found))
+        self._tables: Cache[boundary.Calibration | None] = Cache(PAYLOAD_BYTES, lambda table: 8_000)
         self._seconds: dict[tuple[str, str], float] = {}
 
     def network(self, name: str, *, progress: Progress | None = None, cancel: Cancel | None = None) -> models.Zoo:
@@ -199,6 +202,17 @@ class Explorer:
             return about | {"title": method.title, "empty": str(error), "seconds": None}
         drawn = panel(map, method.title, "", question.zoo.labels[k], signed=method.signed)
         return about | drawn | {"seconds": self._seconds[question.zoo.name, key]}
+
+    # -- Predict ------------------------------------------------------------------------------------------------------------------
+
+    def foretold(self, question: Question) -> list[Coverage]:
+        """See :func:`predictability.coverage`; once for each network, since no picture is part of it."""
+        size = tuple(question.x.shape)
+        return self._foretold.get((question.zoo.name, size), lambda: coverage(question.zoo.network, size))
+
+    def calibration(self, zoo: models.Zoo) -> boundary.Calibration | None:
+        """The network's table of real pictures, if one comes with it."""
+        return self._tables.get(zoo.name, lambda: boundary.of_network(zoo.name, zoo.network))
 
     # -- Sanity check -------------------------------------------------------------------------------------------------------------
 

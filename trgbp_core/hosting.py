@@ -42,6 +42,7 @@ class Page(gr.Blocks):
     async def preprocess_data(self, block_fn: Any, inputs: list[Any], *args: Any, **kwargs: Any) -> list[Any]:
         if not self.fetches and _holds_address(inputs):
             raise gr.Error("Addresses are not fetched here: upload the picture itself.", print_exception=False)
+        _keep_overrides(block_fn.inputs, args[0] if args else None)
         try:
             return await super().preprocess_data(block_fn, inputs, *args, **kwargs)
         except gr.Error as error:
@@ -60,6 +61,13 @@ class Page(gr.Blocks):
             short = isinstance(error, MemoryError) or "not enough memory" in str(error)
             what = "There is not enough memory for this: pick a smaller network." if short else "Something went wrong inside."
             raise gr.Error(f"{what} What is shown stays; everything else goes on working.", print_exception=False) from None
+
+
+def _keep_overrides(blocks: Any, state: Any) -> None:
+    """A click on an example makes Gradio build the component anew for that visitor: how it reads its input must come along."""
+    for block in blocks:
+        if "preprocess" in vars(block) and state is not None and not block.stateful and block._id in state:
+            state[block._id].preprocess = block.preprocess
 
 
 def serve(demo: Page, **options: Any) -> Any:

@@ -54,7 +54,8 @@ def redrawn(draws: Tensor) -> Spread:
 
 
 def finest_scale(map: Tensor, window: Window | None = None) -> float:
-    """The noise's share of a single map's energy, from what it holds at its finest scale; 0 to 1, NaN where a side has fewer than 3 places.
+    """The noise's share of a single map's energy, from what it holds at its finest scale; 0 to 1; NaN where nothing can be told: a
+    side of fewer than 3 places, or a kernel over the whole map, which leaves no noise that differs from place to place.
 
     Second differences along both axes are blind to slopes and straight edges (Immerkær 1996), so that their energy is noise, if noise
     differs from place to place. R̃^l has been spread over its kernel (Eq. 8), which smooths white noise by a known amount: the estimate is
@@ -79,7 +80,7 @@ def finest_scale(map: Tensor, window: Window | None = None) -> float:
             taps = axis_taps(window, axis)
             spreading = taps / taps.sum(0)
         gain *= float((difference @ spreading).square().sum() / spreading.square().sum())
-    return min(1.0, found / gain / energy)
+    return min(1.0, found / gain / energy) if gain > 1e-12 else math.nan
 
 
 def _second_differences(length: int) -> Tensor:

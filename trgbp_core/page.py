@@ -12,7 +12,7 @@ from typing import Any
 
 from PIL import Image
 
-from . import examples, measuring
+from . import examples, foretelling, measuring
 from .baselines import METHODS
 from .cascade import layer_groups
 from .explorer import Explorer, Payload, Question
@@ -22,7 +22,7 @@ from .render import COLOUR_MAPS, DIVERGING, lookup
 from .streaming import Progress, Step, streamed, within
 
 ASSETS = Path(__file__).parent.parent / "assets" / "page"
-SCRIPTS = ("words.js", "maps.js", "views.js", "measure.js", "links.js", "learn.js")
+SCRIPTS = ("words.js", "maps.js", "views.js", "measure.js", "predict.js", "links.js", "learn.js")
 FONTS = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif"]
 TITLE = (
     "<h1>TR-GBP Explorer</h1><p>Which pixels made the network say so, layer by layer — and may the explanation be believed? "
@@ -182,6 +182,41 @@ def perturb(explorer: Explorer, picture: Any, model: str, wanted: Any, methods: 
         return measuring.perturb(explorer, question, k, methods, step)
 
     return _gathered(explorer, (picture, model, wanted), methods, curves, "curves", "Took pixels away for")
+
+
+def foretell(explorer: Explorer, picture: Any, model: str, wanted: Any) -> Answers:
+    """What theory foretells, before anything of it is run."""
+    try:
+        question = ask(explorer, picture, model)
+        k = explorer.find_class(question, wanted)
+        yield None, f"Foretelling what **{question.zoo.title}** will do …"
+        yield foretelling.foretell(explorer, question, k), f"Foretold for **{question.zoo.title}**; press “Measure” to see what happens."
+    except ValueError as error:
+        yield None, f"**{error}**"
+
+
+def foretold(explorer: Explorer, picture: Any, model: str, wanted: Any, draws: Any) -> Answers:
+    """What then happens, after each draw of weights."""
+    try:
+        question = ask(explorer, picture, model)
+        k, count, done = explorer.find_class(question, wanted), whole(draws, "number of draws"), 0
+        for event in within(streamed(lambda step: foretelling.measure(explorer, question, k, count, step))):
+            if not isinstance(event, Progress):
+                done = event.get("draws", done)
+                yield (
+                    event,
+                    f"{done} of {count} networks with random weights drawn." if done else "The frame is measured; drawing weights …",
+                )
+    except ValueError as error:
+        yield None, f"**{error}**"
+
+
+def whole(value: Any, what: str, lowest: int = -(2**63)) -> int:
+    """``value`` as a whole number of at least ``lowest``; raises ValueError with a sentence otherwise."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not lowest <= value < 2**63 or value != int(value):
+        at_least = f" of at least {lowest}" if lowest >= 0 else ""
+        raise ValueError(f"A {what} is a whole number{at_least}, not {str(value)[:60]}.")
+    return int(value)
 
 
 def _gathered(

@@ -10,11 +10,11 @@ PICTURE = "picture.jpg"
 
 
 def write(network: str, k: int, tab: str, options: Mapping[str, Any], known: bool) -> tuple[str, str]:
-    """(Python, command line) for one of the tabs explain, classes, compare, measure and cascade.
+    """(Python, command line) for one of the tabs explain, classes, compare, measure, cascade and predict.
 
     Args:
         network: its name. k: the class. known: whether :func:`trgbp_core.load_model` knows that name.
-        options: ``methods`` for compare and measure; ``baseline``, ``mode`` and ``seed`` for cascade.
+        options: ``methods`` for compare and measure; ``baseline``, ``mode`` and ``seed`` for cascade; ``draws`` for predict.
     """
     parts = [_opening(network, tab, known), _BODIES[tab](k, options)]
     asked = f"{PICTURE} --model {network} --class {k} --out out"
@@ -24,14 +24,17 @@ def write(network: str, k: int, tab: str, options: Mapping[str, Any], known: boo
         "compare": f"python -m trgbp_core compare {asked} --methods {','.join(options.get('methods', ()))}",
         "measure": f"python -m trgbp_core compare {asked} --methods {','.join(options.get('methods', ()))}",
         "cascade": f"python -m trgbp_core cascade {asked}",
+        "predict": f"python -m trgbp_core predict {PICTURE} --models {network} --class {k} --seeds {options.get('draws', 5)}",
     }
     return "\n".join(parts), commands[tab] if known else "# a network of your own: from Python only"
 
 
 def _opening(network: str, tab: str, known: bool) -> str:
-    names = {"explain": "TRGBP", "classes": "TRGBP", "cascade": "METHODS, TRGBP, cascade"}.get(tab, "METHODS, NotApplicable")
+    names = {"explain": "TRGBP, ", "classes": "TRGBP, ", "cascade": "METHODS, TRGBP, cascade, ", "predict": ""}.get(
+        tab, "METHODS, NotApplicable, "
+    )
     load = f'zoo = load_model("{network}")' if known else f"zoo = ...  # {network!r}: the network that the page was started with"
-    return f'from trgbp_core import {names}, images, load_model\n\n{load}\nx = zoo.preprocess(images.read("{PICTURE}"))  # your file'
+    return f'from trgbp_core import {names}images, load_model\n\n{load}\nx = zoo.preprocess(images.read("{PICTURE}"))  # your file'
 
 
 def _explain(k: int, options: Mapping[str, Any]) -> str:
@@ -68,4 +71,15 @@ for index, network in [(0, zoo.network), *stages]:
     maps[f"stage_{{index:03d}}_gbp"] = e.layer_raw(0, {k}){line}"""
 
 
-_BODIES = {"explain": _explain, "classes": _classes, "compare": _methods, "measure": _methods, "cascade": _cascade}
+def _predict(k: int, options: Mapping[str, Any]) -> str:
+    return f"""from trgbp_core.predictability import coverage, predicted_sum
+from trgbp_core.randomisation import draw
+
+predicted = coverage(zoo.network, x.shape)  # no picture, no draw
+*_, draws = draw(zoo.network, x, {k}, seeds={options["draws"]})
+maps = {{"predicted": predicted_sum(predicted, tuple(x.shape[2:])), "measured": draws.total.mean(0, keepdim=True)}}
+for i, (layer, drawn) in enumerate(zip(predicted, draws.maps), start=1):
+    maps[f"layer_{{i:03d}}_predicted"], maps[f"layer_{{i:03d}}_measured"] = layer.map, drawn.mean(0, keepdim=True)"""
+
+
+_BODIES = {"explain": _explain, "classes": _classes, "compare": _methods, "measure": _methods, "cascade": _cascade, "predict": _predict}

@@ -20,7 +20,10 @@ from .baselines import METHODS, NotApplicable
 from .cascade import Stage, cascade, layer_groups
 from .explorer import Explorer, Question, stage_maps
 from .figures import Cell, grid, written
+from .foretelling import MOST_DRAWS
 from .measures import ibd
+from .predictability import predicted_sum
+from .randomisation import draw
 from .render import shown, to_array
 from .streaming import Step
 from .version import CITATION, VERSION
@@ -57,7 +60,7 @@ def take(explorer: Explorer, question: Question, k: int, tab: str, options: Opti
     """What the tab ``tab`` shows for class ``k``; a tab without maps of its own gives those of Explain.
 
     Args:
-        options: the tab's own choices: ``methods``, or ``baseline``, ``mode`` and ``seed``.
+        options: the tab's own choices: ``methods``; ``baseline``, ``mode`` and ``seed``; or ``draws``.
         step: told what is being computed; may raise to stop.
 
     Raises:
@@ -166,10 +169,23 @@ def _cascade(explorer: Explorer, question: Question, k: int, options: Options, s
                 yield f"stage_{stage.index:03d}_{name}", f"{titles[name]}, {stage.index} layers randomised", map
 
 
+def _predict(explorer: Explorer, question: Question, k: int, options: Options, step: Step | None) -> Maps:
+    predicted, total = explorer.foretold(question), min(options["draws"], MOST_DRAWS)
+    for draws in draw(question.zoo.network, question.x, k, seeds=total):
+        if step is not None:
+            step("drawing weights", draws.count / total)
+    yield "predicted", "Predicted: coverage of all layers", predicted_sum(predicted, (question.x.shape[2], question.x.shape[3]))
+    yield "measured", f"R̃ without R̃^0 on random weights, mean of {total} draws", draws.total.mean(0, keepdim=True)
+    for index, (c, maps) in enumerate(zip(predicted, draws.maps, strict=True), start=1):
+        yield f"layer_{index:03d}_predicted", f"coverage of layer {index}, {c.name}, mean 1", c.map
+        yield f"layer_{index:03d}_measured", f"R̃^{index}, {c.name}, on random weights, mean of {total} draws", maps.mean(0, keepdim=True)
+
+
 _TABS: dict[str, Callable[[Explorer, Question, int, Options, Step | None], Maps]] = {
     "explain": _explain,
     "classes": _classes,
     "compare": _methods,
     "measure": _methods,
     "cascade": _cascade,
+    "predict": _predict,
 }

@@ -1,7 +1,7 @@
 // Maps in the browser: grey tiles are decoded once, then coloured and laid over the picture on a canvas, so that sliders, opacity and
 // colours never ask the server.
 (() => {
-  const state = { picture: null, opacity: 0.65, colours: 'inferno', lookups: {}, views: {}, roots: {}, data: {}, layer: 0, stage: 0, at: null };
+  const state = { picture: null, opacity: 0.65, colours: 'inferno', lookups: {}, views: {}, roots: {}, data: {}, followers: {}, layer: 0, stage: 0, at: null };
   const SIDE = 224;
 
   function decode(src, side = SIDE) {
@@ -32,8 +32,9 @@
   }
 
   function paint(canvas, grey) {
-    const table = lookup(canvas.panel.signed ? 'diverging' : state.colours);
-    const under = canvas.panel.under ? canvas.panel.underData : state.pictureData; // a lesson's maps lie over pictures of their own
+    const { panel } = canvas;
+    const table = lookup(panel.signed ? 'diverging' : state.colours);
+    const under = panel.alone ? null : panel.under ? panel.underData : state.pictureData; // a lesson's maps lie over pictures of their own
     const context = canvas.getContext('2d');
     const out = context.createImageData(SIDE, SIDE);
     const to = out.data;

@@ -39,6 +39,7 @@
       const layer = data.layers[index];
       if (!layer) return;
       state.layer = index;
+      state.followers.predict?.(index);
       raw.show(layer.raw);
       own.show(layer.own);
       layers.output.textContent = `${index} of ${data.layers.length - 1} · ${layer.name}`;
@@ -48,6 +49,8 @@
         ([term, value]) => [element('dt', { text: term }), element('dd', { text: String(value) })]));
       strip.querySelectorAll('button').forEach((button, i) => button.setAttribute('aria-pressed', String(i === index)));
     }
+
+    state.followers.explain = (index) => { if (data) { layers.input.value = index; showLayer(index); } };
 
     function fillStrip() {
       strip.replaceChildren(...data.layers.map((layer, index) => {
@@ -282,7 +285,7 @@
 
   window.TRGBP.receive = (name, payload) => {
     if (!payload || typeof payload !== 'object') return;
-    if (name === 'explain' && state.data.explain && state.data.explain.key !== payload.key) ['cascade', 'perturb'].forEach(forget);
+    if (name === 'explain' && state.data.explain && state.data.explain.key !== payload.key) ['cascade', 'perturb', 'foretold', 'predict'].forEach(forget);
     if (name === 'explain') settleLayer(payload);
     if (name === 'cascade') settleStage(payload);
     state.data[name] = payload;

@@ -47,6 +47,10 @@ def tabs(page: Page) -> Iterator[str]:
             page.locator("#tg-cascade-run").click()
             page.wait_for_function("Number(document.body.dataset.trgbpCascade) >= 2")
             page.locator("#tg-cascade-stop").click()
+        if name == "predict":
+            page.locator("#tg-predict-run").click()
+            page.wait_for_function("window.TRGBP.state.data.foretold?.random")
+            page.locator("#tg-predict-stop").click()
         while (folded := page.locator("button.label-wrap:visible:not(.open)")).count():
             folded.first.click()
         page.wait_for_timeout(500)

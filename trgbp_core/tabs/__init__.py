@@ -4,9 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from . import cascade, classes, compare, explain, learn, measure, takeaway, words
+from . import cascade, classes, compare, explain, learn, measure, predict, takeaway, words
 from .room import Room
 
-TABS: tuple[Callable[[Room], None], ...] = (explain.build, classes.build, compare.build, cascade.build, measure.build, learn.build)
+TABS: tuple[Callable[[Room], None], ...] = (
+    explain.build,
+    classes.build,
+    compare.build,
+    cascade.build,
+    measure.build,
+    predict.build,
+    learn.build,
+)
 
 __all__ = ["TABS", "Room", "takeaway", "words"]

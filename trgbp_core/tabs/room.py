@@ -94,10 +94,9 @@ class Room:
 def stop_button(events: list[Any], elem_id: str, line: gr.Markdown | None = None) -> gr.Button:
     """A button that ends ``events``, and with them the work that they wait for; ``line`` says that they have ended."""
     button = gr.Button("Stop", elem_id=elem_id)
-    if line is None:
-        button.click(None, None, None, cancels=events, **QUIET)
-    else:
-        button.click(lambda: "Stopped.", None, line, cancels=events, queue=False, **QUIET)
+    ended = button.click(None, None, None, cancels=events, **QUIET)
+    if line is not None:  # said afterwards, for a last result may be on its way
+        ended.then(lambda: "Stopped.", None, line, queue=False, **QUIET)
     return button
 
 

@@ -86,7 +86,7 @@ def _options(room: Room, tab: str, chosen: list[Any]) -> dict[str, Any]:
     """The open tab's own choices by name; ``chosen`` holds those of all tabs.
 
     Raises:
-        ValueError: no method is ticked, or a seed is no number.
+        ValueError: no method is ticked, or a seed or a number of draws is no number.
     """
     given = iter(chosen)
     found = {name: {option: next(given) for option in options} for name, options in room.options.items()}.get(tab, {})
@@ -94,4 +94,6 @@ def _options(room: Room, tab: str, chosen: list[Any]) -> dict[str, Any]:
         found["methods"] = page.known_methods(found["methods"])
     if "seed" in found:
         found["seed"] = int(found["seed"] or 0)
+    if "draws" in found:
+        found["draws"] = page.whole(found["draws"], "number of draws", 1)
     return found

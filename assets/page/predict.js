@@ -1,0 +1,139 @@
+// The Predict tab: what theory foretells is drawn first; what is measured afterwards is laid over it.
+(() => {
+  const { state, element, figure, slider } = window.TRGBP;
+  const percent = (share) => `${(100 * share).toFixed(0)} %`;
+  const fixed = (value) => (value === null || value === undefined ? '–' : value.toFixed(2).replace('-', '−'));
+  const [HEIGHT, LEFT, RIGHT, BOTTOM, TOP] = [190, 42, 10, 34, 8];
+
+  // A chart of plain SVG. x and y: { low, high, ticks: [[value, word]], name, log }; draw: what lies over the grid, as SVG text.
+  function chart(title, label, x, y, draw, width = 420) {
+    const place = (axis, from, to) => (value) => {
+      const of = axis.log ? Math.log : (v) => v;
+      const inside = Math.min(axis.high, Math.max(axis.low, value === null || value === undefined ? Infinity : value));
+      return from + ((to - from) * (of(inside) - of(axis.low))) / (of(axis.high) - of(axis.low) || 1);
+    };
+    const [px, py] = [place(x, LEFT, width - RIGHT), place(y, HEIGHT - BOTTOM, TOP)];
+    const grid = y.ticks.map(([v, word]) => `<line class="tg-gridline" x1="${LEFT}" x2="${width - RIGHT}" y1="${py(v)}" y2="${py(v)}"/><text x="${LEFT - 5}" y="${py(v) + 4}" text-anchor="end">${word}</text>`);
+    const anchor = (i) => (i === 0 ? 'start' : i === x.ticks.length - 1 ? 'end' : 'middle');
+    const marks = x.ticks.map(([v, word], i) => `<text x="${px(v)}" y="${HEIGHT - BOTTOM + 14}" text-anchor="${anchor(i)}">${word}</text>`);
+    const svg = document.createElementNS('http://www.w3.org/2000/svg', 'svg');
+    Object.entries({ viewBox: `0 0 ${width} ${HEIGHT}`, role: 'img', 'aria-label': label }).forEach(([key, value]) => svg.setAttribute(key, value));
+    svg.innerHTML = `${grid.join('')}${marks.join('')}${draw(px, py)}<text x="${(width + LEFT) / 2}" y="${HEIGHT - 3}" text-anchor="middle">${x.name}</text>`;
+    return element('figure', { class: 'tg-plot' }, svg, element('figcaption', { text: title }));
+  }
+
+  const SMALL = 250;
+  const line = (kind, points) => `<polyline class="tg-curve tg-${kind}" points="${points.map((p) => p.map((v) => v.toFixed(1)).join(',')).join(' ')}"/>`;
+  const dot = (kind, x, y) => `<circle class="tg-dot tg-${kind}" cx="${x.toFixed(1)}" cy="${y.toFixed(1)}" r="3.2"/>`;
+  const now = (x) => `<line class="tg-now" x1="${x}" x2="${x}" y1="${TOP}" y2="${HEIGHT - BOTTOM}"/>`;
+  const dots = (layers, found, value, px, py) => (found ? found.map((m, i) => dot(layers[i].rectified ? 'seen' : 'linear', px(i + 1), py(value(m)))).join('') : '');
+  const key = (kind, text) => element('span', { class: `tg-key tg-${kind}`, text });
+  const along = (count) => ({ low: 1, high: Math.max(2, count), name: 'layer, towards the logits', ticks: [1, Math.round(count / 2), count].map((v) => [v, v]) });
+  const measuredKeys = () => [key('seen', 'measured, a rectifier follows'), key('linear', 'measured, none follows')];
+
+  function noise(layers, found, at) {
+    const spoken = layers.filter((l) => l.noise);
+    const mean = (values) => Math.exp(values.reduce((sum, v) => sum + Math.log(v), 0) / (values.length || 1));
+    const factor = mean(spoken.map((l) => l.noise)) / mean(spoken.map((l) => l.rule));
+    const y = { low: 0.03, high: 30, log: true, ticks: [[0.1, '0.1'], [1, '1'], [10, '10']] };
+    const label = `Noise ε of each layer. Predicted for layer ${at}: ${fixed(layers[at - 1].noise)}${found ? `; measured: ${fixed(found[at - 1].noise)}` : ''}`;
+    return chart('Noise ε of R̃ˡ: at 1 as strong as the signal, at the top no signal was found', label, along(layers.length), y, (px, py) =>
+      line('rule', layers.map((l, i) => [px(i + 1), py(factor * l.rule)])) + line('own', layers.map((l, i) => [px(i + 1), py(l.noise)])) + dots(layers, found, (m) => m.noise, px, py) + now(px(at)));
+  }
+
+  function cosines(layers, found, at) {
+    const y = { low: -1, high: 1, ticks: [[-1, '−1'], [0, '0'], [1, '1']] };
+    const label = `Cosine of each layer's mean map with its prediction. Expected for layer ${at}: ${fixed((found || layers)[at - 1].expected)}${found ? `; measured: ${fixed(found[at - 1].cosine)}` : ''}`;
+    return chart('Cosine with the prediction', label, along(layers.length), y, (px, py) =>
+      line('own', (found || layers).map((l, i) => [px(i + 1), py(l.expected)])) + dots(layers, found, (m) => m.cosine, px, py) + now(px(at)), SMALL);
+  }
+
+  function profiles(layer, found) {
+    const foretold = found ? found.predicted : layer.profile;
+    const values = [...foretold, ...(found ? found.profile.flatMap((v, i) => [v - found.error[i], v + found.error[i]]) : [])];
+    const [low, high] = [Math.min(0, ...values), Math.max(...values, 1e-12)];
+    const x = { low: 0, high: Math.max(1, foretold.length - 1), name: 'ring', ticks: [[0, 'border'], [Math.max(1, foretold.length - 1), 'centre']] };
+    const word = (v) => (Math.abs(v) >= 0.01 ? v.toFixed(2) : v.toExponential(0)).replace('-', '−');
+    const y = { low, high, ticks: [[0, '0'], [high, word(high)]] };
+    const bars = (px, py) => (found ? found.profile.map((v, i) => `<line class="tg-error" x1="${px(i)}" x2="${px(i)}" y1="${py(v - found.error[i])}" y2="${py(v + found.error[i])}"/>${dot(layer.rectified ? 'seen' : 'linear', px(i), py(v))}`).join('') : '');
+    return chart(found ? 'Profile; bars: standard error' : 'Profile of the predicted map', `Mean over rings from the border to the centre: predicted ${foretold.map(fixed).join(', ')}`, x, y,
+      (px, py) => line('own', foretold.map((v, i) => [px(i), py(v)])) + bars(px, py), SMALL);
+  }
+
+  function gauge(frame) {
+    const high = Math.min(1, Math.max(0.6, (frame.ibd ?? 0) + 0.05));
+    const x = { low: 0, high, name: 'IBD: share of the map in the frame', ticks: [0, 0.2, 0.4, 0.6, 0.8, 1].filter((v) => v <= high).map((v) => [v, percent(v)]) };
+    const y = { low: 0, high: 1, ticks: [[0, '0 %'], [0.5, '50 %'], [1, '100 %']] };
+    const label = `Expected ${percent(frame.expected)} in the frame${frame.ibd === undefined ? '' : `; this picture ${percent(frame.ibd)}. ${frame.said[0]}`}`;
+    const inside = (frame.curve || []).filter(([edge]) => edge <= high);
+    const band = (px, py) => (inside.length ? `<polygon class="tg-band" points="${[...inside.map(([e, , low]) => [e, low]), ...inside.map(([e, , , up]) => [e, up]).reverse()].map(([e, v]) => `${px(e)},${py(v)}`).join(' ')}"/>${line('own', inside.map(([e, v]) => [px(e), py(v)]))}` : '');
+    const mark = (px, py) => (frame.ibd === undefined ? '' : `<line class="tg-mark" x1="${px(frame.ibd)}" x2="${px(frame.ibd)}" y1="${TOP}" y2="${HEIGHT - BOTTOM}"/>`);
+    return chart('Misclassified, of the real pictures with at least this IBD', label, x, y, (px, py) => band(px, py) + now(px(frame.expected)) + mark(px, py));
+  }
+
+  function agreement(found, trained) {
+    const head = ['Layers', 'noise: moments', 'noise: √(p/N)', 'cosine', 'expected', 'uniform map'].map((text, i) => element('th', { scope: 'col', class: i ? 'tg-number' : null, text }));
+    const names = { all: 'all', rectified: 'rectified', linear: 'linear' };
+    const lines = Object.entries(found.agreement).map(([kind, of]) => element('tr', {}, element('th', { scope: 'row', text: `${names[kind]} (${of.layers})` }),
+      ...[of.moments, of.rule, of.cosine, of.expected, of.uniform].map((v) => element('td', { class: 'tg-number', text: fixed(v) }))));
+    const own = element('p', { class: 'tg-lead', text: `All layers together: cosine ${found.total.toFixed(4)} with the prediction, ${found.total_uniform.toFixed(4)} with a uniform map. The trained network’s own maps, noise at their finest scale: rank correlation ${fixed(trained.moments)} with the moments, ${fixed(trained.rule)} with √(p/N); edges of the picture count as noise there.` });
+    return [element('table', { class: 'tg-table' }, element('caption', { text: 'Rank correlation of measured noise with its predictions; median cosine of the mean maps' }), element('thead', {}, element('tr', {}, ...head)), element('tbody', {}, ...lines)), own];
+  }
+
+  const card = (title, text, ...children) => element('section', {}, element('h2', { text: title }), element('p', { class: 'tg-lead', text }), ...children);
+  const legend = (...keys) => element('p', { class: 'tg-legend' }, ...keys);
+
+  window.TRGBP.views.predict = (root) => {
+    const [before, after] = [figure(), figure()];
+    const [waiting, plots, noisePlot, table, gaugePlot, said] = ['tg-empty', 'tg-plots', 'tg-plots', 'tg-agreement', 'tg-plots', 'tg-said-of-frame'].map((name) => element('div', { class: name }));
+    const layers = slider('Layer by layer', 'From the first layer up to the logits. Arrow keys move it.', (value) => (state.followers.explain ? state.followers.explain(value) : show(value)), { min: 1, 'data-control': 'foretold-layer' });
+    let [foretold, found] = [null, null];
+    root.append(element('div', { class: 'tg-foretold' },
+      card('Randomised weights', 'Without what it has learned, each layer draws nothing but how often the filters above look at a place; where no rectifier follows, noise around zero.', layers,
+        element('div', { class: 'tg-row tg-layer tg-two' }, before, after, plots), legend(key('own', 'predicted'), ...measuredKeys())),
+      card('Noise', 'It grows with a filter’s size p and falls with the number of filters N: ε ∝ √(p/N). The moments of guided gradients say it for each layer.', noisePlot,
+        legend(key('own', 'predicted by moments'), key('rule', 'the paper’s √(p/N), up to a factor'), ...measuredKeys()), table),
+      card('Boundary', 'Filters look at the frame less often, so that it must be weak. A strong frame makes the prediction suspect, not the explanation.', gaugePlot,
+        legend(key('own', 'misclassified, with 95 % band'), key('now', 'expected without error'), key('mark', 'this picture')), said)));
+    after.querySelector('strong').textContent = 'Measured';
+    after.querySelector('.tg-frame').append(waiting);
+
+    function show(index) {
+      const layer = foretold.layers[index - 1];
+      const drawn = found?.random?.layers;
+      layers.output.textContent = `${index} of ${foretold.layers.length} · ${layer.name}${layer.rectified ? '' : ' · no rectifier follows'}`;
+      before.show({ ...layer.map, alone: true });
+      waiting.textContent = drawn ? '' : 'Not measured yet: say what you expect, then press “Measure”.';
+      if (drawn) after.show({ ...drawn[index - 1].map, alone: true });
+      plots.replaceChildren(profiles(layer, drawn?.[index - 1]), cosines(foretold.layers, drawn, index));
+      noisePlot.replaceChildren(noise(foretold.layers, drawn, index));
+    }
+
+    function measured(payload) {
+      if (!foretold || payload.key !== foretold.key) return;
+      found = payload;
+      gaugePlot.replaceChildren(gauge({ ...foretold.boundary, ...found.boundary }));
+      const other = found.boundary.picked ? [`The class that is picked, ${found.boundary.picked.name}, has ${percent(found.boundary.picked.ibd)} of its map in the frame; the table is about the network’s best class.`] : [];
+      said.replaceChildren(...[...found.boundary.said, ...other].map((text, i) => element('p', { class: i ? 'tg-lead' : 'tg-verdict', text })));
+      if (found.random) table.replaceChildren(...agreement(found.random, found.trained));
+      show(Number(layers.input.value));
+    }
+
+    state.followers.predict = (index) => {
+      if (!foretold) return;
+      layers.input.value = Math.min(Math.max(1, index), foretold.layers.length);
+      show(Number(layers.input.value));
+    };
+    state.views.foretold = measured;
+    return (payload) => {
+      [foretold, found] = [payload, null];
+      layers.input.max = payload.layers.length;
+      layers.input.value = Math.min(Math.max(1, state.layer), payload.layers.length);
+      table.replaceChildren();
+      gaugePlot.replaceChildren(gauge(payload.boundary));
+      said.replaceChildren(element('p', { class: 'tg-verdict', text: `Predicted: ${percent(payload.boundary.expected)} of the map in the frame; a map that points nowhere has ${percent(payload.boundary.uniform)}.` }));
+      show(Number(layers.input.value));
+      if (state.data.foretold) measured(state.data.foretold);
+    };
+  };
+})();

@@ -1,0 +1,71 @@
+"""The tab Predict in Chromium: what is foretold stands there before anything is measured; measuring can be stopped."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+pytestmark = pytest.mark.browser
+WAIT = 120_000  # milliseconds; a limit for a busy machine, no measurement
+SHOWN = "#tg-predict .tg-layer canvas"
+
+
+@pytest.fixture
+def page(browser: Browser, page_url: str) -> Iterator[Page]:
+    page = browser.new_page(viewport={"width": 1280, "height": 800})
+    page.set_default_timeout(WAIT)
+    errors: list[str] = []
+    page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.goto(f"{page_url}?image=lion.jpg&layer=35")
+    page.wait_for_function("document.body.dataset.trgbpExplain")
+    page.get_by_role("tab", name="Predict").click()
+    page.wait_for_function("document.body.dataset.trgbpPredict")
+    yield page
+    page.close()
+    assert not errors, errors
+
+
+def test_the_prediction_comes_first_and_the_measured_is_laid_over_it_until_it_is_stopped(page: Page) -> None:
+    tab = page.locator("#tg-predict")
+    expect(tab.get_by_text("Not measured yet")).to_be_visible()
+    expect(tab.get_by_text("Predicted: 21 % of the map in the frame")).to_be_visible()
+    expect(tab.locator("polyline").first).to_be_attached()
+    expect(tab.locator("circle")).to_have_count(0)
+    assert page.evaluate("window.TRGBP.state.data.foretold") is None
+    before = page.locator(SHOWN).first.evaluate("canvas => canvas.toDataURL()")
+    draws = page.get_by_label("Draws of random weights")
+    page.locator("#tg-predict").locator("xpath=following::button[contains(., 'Options')][1]").click()
+    draws.fill("50")
+    draws.press("Tab")
+    page.locator("#tg-predict-run").click()
+    page.wait_for_function("window.TRGBP.state.data.foretold?.draws >= 2")
+    page.locator("#tg-predict-stop").click()
+    expect(page.locator("#tg-predict-status")).to_have_text("Stopped.")
+    expect(tab.get_by_text("Not measured yet")).to_have_count(0)
+    expect(tab.locator("circle").first).to_be_attached()
+    expect(tab.locator(".tg-verdict")).to_contain_text("real pictures")
+    expect(tab.get_by_text("stronger detector of errors")).to_be_visible()
+    expect(tab.locator(".tg-table tbody tr")).to_have_count(3)
+    assert page.locator(SHOWN).first.evaluate("canvas => canvas.toDataURL()") == before
+    stopped = page.evaluate("window.TRGBP.state.data.foretold.draws")
+    page.wait_for_timeout(3000)
+    assert page.evaluate("window.TRGBP.state.data.foretold.draws") == stopped < 50
+    slider = page.locator('input[data-control="foretold-layer"]')
+    assert slider.input_value() == "35"
+    slider.focus()
+    page.keyboard.press("ArrowRight")
+    page.wait_for_function("([where, before]) => document.querySelector(where).toDataURL() !== before", arg=[SHOWN, before])
+    page.get_by_role("tab", name="Explain").click()
+    expect(page.locator("#tg-explain output").first).to_contain_text("36 of 50")
+
+
+def test_another_picture_takes_what_was_measured_away(page: Page) -> None:
+    page.locator("#tg-predict-run").click()
+    page.wait_for_function("window.TRGBP.state.data.foretold?.random")
+    first = page.evaluate("document.body.dataset.trgbpPredict")
+    page.locator("#tg-side button[aria-label='Examples: chelsea']").click()
+    page.wait_for_function("first => document.body.dataset.trgbpPredict && document.body.dataset.trgbpPredict !== first", arg=first)
+    expect(page.locator("#tg-predict").get_by_text("Not measured yet")).to_be_visible()
