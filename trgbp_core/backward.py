@@ -184,19 +184,21 @@ class Gate:
 def _gathered(g: Tensor, pictures: int, units: Tensor) -> Tensor:
     """The numbers (K, n) of ``g`` (K × pictures, C, ...) at ``units`` (n,), indices of one class's numbers taken channels last."""
     last = g.movedim(1, -1)
-    classes, steps, channels = len(g) // pictures, last.stride(), last.shape[-1]
-    if not last.is_contiguous():  # a padding's inner part: where its numbers lie in memory, instead of a copy of them all
-        origins = torch.zeros(1, dtype=torch.int64, device=g.device)
-        for length, step in zip((pictures, *last.shape[1:-1]), steps, strict=False):
-            origins = (origins[:, None] + step * torch.arange(length, device=g.device)).flatten()
-        place = units // channels
-        units = origins[place] + (units - channels * place) * steps[-1]
-    # One class after the other, because torch gathers from a plain vector several times faster than from the columns of a matrix.
+    classes = len(g) // pictures
+    if last.is_contiguous():
+        return last.view(classes, -1).index_select(1, units)
+    # A padding's inner part: where its numbers lie in memory, instead of a copy of them all.
+    steps, channels = last.stride(), last.shape[-1]
+    origins = torch.zeros(1, dtype=torch.int64, device=g.device)
+    for length, step in zip((pictures, *last.shape[1:-1]), steps, strict=False):
+        origins = (origins[:, None] + step * torch.arange(length, device=g.device)).flatten()
+    place = units // channels
+    units = origins[place] + (units - channels * place) * steps[-1]
     span = sum((length - 1) * step for length, step in zip((pictures, *last.shape[1:]), steps, strict=True)) + 1
+    # One class after the other, because torch gathers from a plain vector several times faster than from rows with gaps between them.
     voices = g.new_empty(classes, len(units))
     for k, voice in enumerate(voices):
-        one = last.as_strided((span,), (1,), last.storage_offset() + k * pictures * steps[0])
-        torch.index_select(one, 0, units, out=voice)
+        torch.index_select(last.as_strided((span,), (1,), last.storage_offset() + k * pictures * steps[0]), 0, units, out=voice)
     return voices
 
 
