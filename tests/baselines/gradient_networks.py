@@ -1,5 +1,8 @@
 """Small networks of every kind that the gradient methods must cover, float64, in evaluation mode, with statistics that are not trivial."""
 
+import copy
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -117,3 +120,40 @@ def largest_difference(ours: Tensor, theirs: Tensor) -> float:
     difference = float(((ours - theirs).abs().max() / theirs.abs().max()).detach())
     print(f"largest difference {difference:.1e}")
     return difference
+
+
+class _ByHand(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, z: Tensor, ceiling: float, masked: bool) -> Tensor:
+        ctx.open, ctx.masked = (z > 0) & (z < ceiling), masked
+        return z.clamp(0, ceiling)
+
+    @staticmethod
+    def backward(ctx: Any, g: Tensor) -> tuple[Tensor, None, None]:
+        return g.clamp_min(0) * (ctx.open if ctx.masked else 1), None, None
+
+
+class _Rectifier(nn.Module):
+    def __init__(self, ceiling: float, masked: bool) -> None:
+        super().__init__()
+        self.ceiling, self.masked = ceiling, masked
+
+    def forward(self, z: Tensor) -> Tensor:
+        return _ByHand.apply(z, self.ceiling, self.masked)
+
+
+def rewritten(network: nn.Module, *, masked: bool) -> nn.Module:
+    """A copy whose ReLU6 modules carry the rule themselves: captum changes ReLU modules only."""
+    network = copy.deepcopy(network)
+    for module in list(network.modules()):
+        for name, child in module.named_children():
+            if isinstance(child, nn.ReLU6):
+                setattr(module, name, _Rectifier(6.0, masked))
+    return network
+
+
+def last_map(network: nn.Module) -> nn.Module:
+    """The module whose output Grad-CAM weighs: the last rectifier that is still a map."""
+    return {"Sequential": lambda: network[4], "Residual": lambda: network.blocks[1].relu2, "Inverted": lambda: network.last}[
+        type(network).__name__
+    ]()

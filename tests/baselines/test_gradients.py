@@ -12,7 +12,7 @@ from torch import nn
 from trgbp_core.baselines import METHODS
 from trgbp_core.tape import UnsupportedOperation
 
-from .gradient_networks import KINDS, awkward, largest_difference, picture, residual
+from .gradient_networks import KINDS, awkward, largest_difference, last_map, picture, residual, rewritten
 
 # Both sides compute the same sums in another order, in float64.
 ROUNDING = 1e-12
@@ -21,43 +21,6 @@ KEYS = (
     "saliency deconvnet input_x_gradient guided_backprop guided_grad_cam integrated_gradients smooth_grad var_grad blur_ig guided_ig "
     "full_grad bias_backprop"
 ).split()
-
-
-class _ByHand(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx, z, ceiling, masked):
-        ctx.open, ctx.masked = (z > 0) & (z < ceiling), masked
-        return z.clamp(0, ceiling)
-
-    @staticmethod
-    def backward(ctx, g):
-        return g.clamp_min(0) * (ctx.open if ctx.masked else 1), None, None
-
-
-class _Rectifier(nn.Module):
-    def __init__(self, ceiling, masked):
-        super().__init__()
-        self.ceiling, self.masked = ceiling, masked
-
-    def forward(self, z):
-        return _ByHand.apply(z, self.ceiling, self.masked)
-
-
-def rewritten(network, *, masked):
-    """A copy whose ReLU6 modules carry the rule themselves: captum changes ReLU modules only."""
-    network = copy.deepcopy(network)
-    for module in list(network.modules()):
-        for name, child in module.named_children():
-            if isinstance(child, nn.ReLU6):
-                setattr(module, name, _Rectifier(6.0, masked))
-    return network
-
-
-def last_map(network):
-    """The module whose output Grad-CAM weighs: the last rectifier that is still a map."""
-    return {"Sequential": lambda: network[4], "Residual": lambda: network.blocks[1].relu2, "Inverted": lambda: network.last}[
-        type(network).__name__
-    ]()
 
 
 @pytest.mark.parametrize("kind", KINDS)
