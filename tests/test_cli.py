@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
+from torch import nn
+
+from trgbp_core import METHODS, Preprocess, bench, own_model
+
+from .nets import randomise
 
 ROOT = Path(__file__).parent.parent
 MOSAIC = str(ROOT / "assets" / "examples" / "cheetah_and_lion.jpg")
@@ -64,6 +71,26 @@ def test_bench_prints_ratios() -> None:
     assert done.returncode == 0, done.stderr
     assert "GEMM" in done.stdout
     assert "| efficientnet_lite0 |" in done.stdout
+
+
+def test_bench_of_methods_prints_forward_passes_and_what_the_path_of_guided_ig_costs(monkeypatch: pytest.MonkeyPatch) -> None:
+    layers = [nn.Conv2d(3, 4, 3, stride=4), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 6)]
+    zoo = own_model(randomise(nn.Sequential(*layers)).float(), [*"abcdef"], preprocess=Preprocess(size=32, resize=None))
+    monkeypatch.setattr(bench.models, "load_model", lambda *_, **__: zoo)
+    monkeypatch.setattr(bench, "METHODS", {key: METHODS[key] for key in ("saliency", "guided_ig", "pattern_net")})
+    lines = bench.bench_methods("mine", repeats=1, threads=torch.get_num_threads()).splitlines()
+    found = dict(re.findall(r"^\| `(\w+)` \| ([\d.]+) \|$", "\n".join(lines), re.MULTILINE))
+    assert set(found) == {"saliency", "guided_ig"}
+    assert float(found["guided_ig"]) > 10 * float(found["saliency"]), "two hundred gradients against one"
+    assert any(line.startswith("| `pattern_net` | does not apply: ") for line in lines)
+    assert float(lines[-1].removeprefix("Guided IG ÷ its 200 gradients alone: ")) > 0
+
+
+def test_cascade_refuses_a_method_that_does_not_exist() -> None:
+    for beside, sentence in (("no_such", "There is no method 'no_such'"), ("saliency,cam", "takes one method")):
+        done = run("cascade", str(ROOT / "assets" / "examples" / "lion.jpg"), "--beside", beside)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert sentence in done.stderr
 
 
 def test_the_page_has_a_help_and_refuses_an_unknown_network() -> None:

@@ -14,6 +14,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from . import models
 from .baselines import METHODS, NotApplicable
+from .baselines.gradients import input_gradient
+from .baselines.guided_ig import STEPS
 from .rates import bandwidth, gemm_rate, medians, threads_of, traffic
 from .recording import record
 from .speed import on_terminal
@@ -118,4 +120,16 @@ def _bench_methods(name: str, repeats: int, threads: int) -> str:
             lines.append(f"| `{key}` | {s['method'] / s['forward']:.1f} |")
         except NotApplicable as error:
             lines.append(f"| `{key}` | does not apply: {error} |")
-    return "\n".join(lines)
+    return "\n".join([*lines, "", f"Guided IG ÷ its {STEPS} gradients alone: {guided_ig_overhead(zoo, x, repeats):.2f}"])
+
+
+def guided_ig_overhead(zoo: models.Zoo, x: Tensor, repeats: int) -> float:
+    """The time of Guided IG over that of as many gradients, one after the other: what its path costs beside them."""
+
+    def gradients() -> None:
+        for _ in range(STEPS):
+            input_gradient(zoo.network, x, 0)
+
+    work: dict[str, Callable[[], Any]] = {"method": lambda: METHODS["guided_ig"].attribute(zoo.network, x, 0), "gradients": gradients}
+    s = medians(work, repeats, warm_up=1)
+    return s["method"] / s["gradients"]

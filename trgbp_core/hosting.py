@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import gradio as gr
@@ -30,7 +30,8 @@ class Page(gr.Blocks):
     """Gradio's page, whose temporary files are its own, and which says a sentence where an input cannot be read at all.
 
     Attributes:
-        uploads: the folder of temporary files. fetches: whether a picture may be named by its address, which assistants do.
+        uploads: the folder of temporary files; a visitor's pictures stay until the visitor leaves.
+        fetches: whether a picture may be named by its address, which assistants do.
     """
 
     def __init__(self, **options: Any) -> None:
@@ -38,6 +39,13 @@ class Page(gr.Blocks):
         super().__init__(delete_cache=(FILE_SECONDS // 4, FILE_SECONDS), **options)
         self.uploads = Uploads(folder)
         self.fetches = False
+
+    async def process_api(self, block_fn: Any, inputs: list[Any], *args: Any, **kwargs: Any) -> Any:
+        # Here, and not in an event of its own: a visitor who leaves at once would be gone before that event.
+        if visitor := kwargs.get("session_hash"):
+            for path in _paths(inputs):
+                self.uploads.remember(str(visitor), path)
+        return await super().process_api(block_fn, inputs, *args, **kwargs)
 
     async def preprocess_data(self, block_fn: Any, inputs: list[Any], *args: Any, **kwargs: Any) -> list[Any]:
         if not self.fetches and _holds_address(inputs):
@@ -93,10 +101,19 @@ def serve(demo: Page, **options: Any) -> Any:
 
 def _holds_address(value: Any) -> bool:
     """A file somewhere in ``value`` that Gradio would fetch from elsewhere."""
+    return any("://" in path for path in _paths(value))
+
+
+def _paths(value: Any) -> Iterator[str]:
+    """The paths of all files in what an event brings along."""
     if isinstance(value, dict):
-        path = value.get("path")
-        return (isinstance(path, str) and "://" in path) or any(map(_holds_address, value.values()))
-    return isinstance(value, (list, tuple)) and any(map(_holds_address, value))
+        if isinstance(path := value.get("path"), str):
+            yield path
+        for part in value.values():
+            yield from _paths(part)
+    elif isinstance(value, (list, tuple)):
+        for part in value:
+            yield from _paths(part)
 
 
 def on_gpu(work: Callable[..., Any]) -> Callable[..., Any]:

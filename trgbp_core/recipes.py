@@ -23,7 +23,7 @@ def write(network: str, k: int, tab: str, options: Mapping[str, Any], known: boo
         "classes": f"python -m trgbp_core explain {asked}  # once for each class",
         "compare": f"python -m trgbp_core compare {asked} --methods {','.join(options.get('methods', ()))}",
         "measure": f"python -m trgbp_core compare {asked} --methods {','.join(options.get('methods', ()))}",
-        "cascade": f"python -m trgbp_core cascade {asked}",
+        "cascade": f"python -m trgbp_core cascade {asked} --beside {options.get('baseline', 'grad_cam')}",
         "predict": f"python -m trgbp_core predict {PICTURE} --models {network} --class {k} --seeds {options.get('draws', 5)}",
     }
     return "\n".join(parts), commands[tab] if known else "# a network of your own: from Python only"

@@ -57,9 +57,11 @@ class Uploads:
         self._stays = {path for path, _, _ in _files(self.folder)}
 
     def remember(self, visitor: str, path: str | Path) -> None:
-        """``visitor`` has this file on the page."""
-        with self._lock:
-            self._visitors.setdefault(visitor, set()).add(Path(path))
+        """``visitor`` has this file on the page, if it is one of this folder."""
+        found = Path(path)
+        if self.folder in found.parents:
+            with self._lock:
+                self._visitors.setdefault(visitor, set()).add(found)
 
     def forget(self, visitor: str) -> None:
         """``visitor`` has left: what nobody else has on the page is removed."""

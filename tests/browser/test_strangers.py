@@ -84,7 +84,6 @@ def test_a_file_that_is_too_large_is_refused(page: Page) -> None:
     assert page.evaluate("document.body.dataset.trgbpExplain") == first
 
 
-@pytest.mark.xfail(reason="the picture stays for longer than a minute after the visitor has left")
 def test_a_visitors_picture_is_removed_when_the_visitor_leaves(browser: Browser, url: str, folder: Path) -> None:
     page = browser.new_page()
     page.goto(url)

@@ -61,12 +61,7 @@ class Side:
         self._uploads = demo.uploads
         self.network.input(self._fetch, [self.network, self.model], [self.model, status, self.cancel, self.network], **WAITING)
         self.cancel.click(self._give_up, None, None, queue=False, **QUIET)
-        self.picture.change(self._remember, self.picture, None, preprocess=False, queue=False, **QUIET)
         demo.unload(self._leave)
-
-    def _remember(self, sent: Any, request: gr.Request) -> None:
-        if isinstance(sent, dict) and isinstance(sent.get("path"), str):
-            self._uploads.remember(str(request.session_hash), sent["path"])
 
     def _leave(self, request: gr.Request) -> None:
         self._uploads.forget(str(request.session_hash))
