@@ -6,6 +6,7 @@ import pytest
 
 from trgbp_core.cache import Cache
 from trgbp_core.flights import Cancelled
+from trgbp_core.stopping import Stops
 from trgbp_core.streaming import Progress, streamed
 
 
@@ -73,3 +74,28 @@ def test_who_waits_takes_over_from_whoever_gave_up():
     for thread in threads:
         thread.join(10)
     assert answers == [7]
+
+
+def test_what_a_visitor_stops_ends_with_the_last_word_and_nobody_elses_does():
+    stops, closed = Stops(), []
+
+    def answers(name):
+        try:
+            yield from range(1, 4)
+        finally:
+            closed.append(name)
+
+    stops.begin("ann")
+    anns, bobs = stops.until("ann", answers("ann"), "Stopped."), stops.until("bob", answers("bob"), "Stopped.")
+    assert (next(anns), next(bobs)) == (1, 1)
+    stops.begin("ann")  # a second click while the work runs
+    stops.stop("ann")
+    stops.stop("nobody")
+    assert list(anns) == ["Stopped."]
+    assert closed == ["ann"]
+    assert list(bobs) == [2, 3]
+    stops.begin("ann")
+    stops.stop("ann")  # before its turn has come
+    assert list(stops.until("ann", answers("ann"), "Stopped.")) == ["Stopped."]
+    stops.stop("ann")  # nothing runs: the next work is not stopped
+    assert list(stops.until("ann", answers("ann"), "Stopped.")) == [1, 2, 3]

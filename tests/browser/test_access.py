@@ -36,7 +36,7 @@ def opened(browser: Browser, url: str, **options: object) -> Page:
     return page
 
 
-def tabs(page: Page) -> Iterator[str]:
+def tabs(page: Page, *, unfold: bool = True) -> Iterator[str]:
     """Opens every tab in turn, waits for its pictures, and unfolds what is folded."""
     for tab in page.get_by_role("tab").all():
         name = tab.get_attribute("data-tab-id") or ""
@@ -51,7 +51,7 @@ def tabs(page: Page) -> Iterator[str]:
             page.locator("#tg-predict-run").click()
             page.wait_for_function("window.TRGBP.state.data.foretold?.random")
             page.locator("#tg-predict-stop").click()
-        while (folded := page.locator("button.label-wrap:visible:not(.open)")).count():
+        while unfold and (folded := page.locator("button.label-wrap:visible:not(.open)")).count():
             folded.first.click()
         page.wait_for_timeout(500)
         yield name
@@ -119,6 +119,21 @@ def test_nothing_is_lost_at_two_hundred_per_cent(browser: Browser, page_url: str
     for name in tabs(page):
         assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), f"{name} scrolls sideways"
     page.close()
+
+
+def test_the_first_screen_of_every_tab_shows_its_pictures_without_scrolling(browser: Browser, page_url: str) -> None:
+    page, seen = opened(browser, page_url), dict[str, list[list[float]]]()
+    script = (
+        """figures => figures.filter(f => f.checkVisibility()).map(f => f.getBoundingClientRect()).map(r => [r.width, r.top, r.bottom])"""
+    )
+    for name in tabs(page, unfold=False):
+        assert page.evaluate("scrollY") == 0
+        seen[name] = page.locator("[role=tabpanel] .tg-figure .tg-frame").evaluate_all(script)
+    page.close()
+    whole = {"explain": 6, "classes": 5, "compare": 4, "cascade": 5, "measure": 6}  # Compare's further rows follow below
+    for name, count in whole.items():
+        assert all(width >= 220 for width, _, _ in seen[name]), (name, seen[name])
+        assert sum(0 <= top < bottom <= 800 for _, top, bottom in seen[name]) == count, (name, seen[name])
 
 
 def test_who_wants_no_motion_gets_none(browser: Browser, page_url: str) -> None:

@@ -1,13 +1,15 @@
-"""The Measure tab in Chromium: a box by mouse and by keys, curves that arrive and can be stopped."""
+"""The Measure tab in Chromium: a box by mouse, by keys and by touch, curves that arrive and can be stopped."""
 
 from __future__ import annotations
 
 import base64
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
-from playwright.sync_api import Page, expect
+from gradio_client import Client, handle_file
+from playwright.sync_api import Browser, Page, expect
 
-from .test_page import page  # noqa: F401 - a fixture
+from .test_page import EXAMPLES, WAIT, page  # noqa: F401 - page is a fixture
 
 CELLS = 56
 
@@ -52,11 +54,59 @@ def test_a_box_is_drawn_and_every_method_is_measured_in_it(page: Page) -> None: 
     assert abs(score(page, "tr_gbp") - share(page, "tr_gbp", (0, 0, 20, 56))) < 6e-4  # a box of full height has nowhere to go
 
 
-def test_curves_arrive_one_by_one_and_stop_ends_them(page: Page) -> None:  # noqa: F811
+def test_a_finger_draws_a_box_and_every_method_reads_what_the_endpoint_says(browser: Browser, page_url: str) -> None:
+    context = browser.new_context(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
+    phone = context.new_page()
+    phone.set_default_timeout(WAIT)
+    phone.goto(page_url)
+    phone.wait_for_function("document.body.dataset.trgbpExplain")
+    opened(phone)
+    area = phone.locator('[data-control="box"]')
+    area.scroll_into_view_if_needed()
+    around, scrolled = area.bounding_box(), phone.evaluate("scrollY")
+    assert around is not None
+    device = context.new_cdp_session(phone)
+
+    def touch(kind: str, *at: float) -> None:
+        points = [{"x": around["x"] + around["width"] * at[0], "y": around["y"] + around["height"] * at[1]}] if at else []
+        device.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+
+    touch("touchStart", 0.55, 0.1)
+    for step in range(1, 6):
+        touch("touchMove", 0.55 + 0.08 * step, 0.1 + 0.13 * step)
+    touch("touchEnd")
+    assert phone.evaluate("scrollY") == scrolled, "the page scrolled under the finger"
+    left, top, width, height = area.locator(".tg-box").evaluate(
+        "r => ['x', 'y', 'width', 'height'].map(name => Number(r.getAttribute(name)))"
+    )
+    box = [left, top, left + width, top + height]
+    np.testing.assert_allclose(box, [0.55, 0.1, 0.95, 0.75], atol=0.5 / CELLS + 0.003)  # the nearest edge of a cell; a pixel
+    keys = phone.evaluate("window.TRGBP.state.data.measure.panels.map(panel => panel.key)")
+    assert len(keys) == 5
+    picture = handle_file(str(EXAMPLES / "cheetah_and_lion.jpg"))
+    with ThreadPoolExecutor(1) as beside:  # the client would find this thread's event loop running
+        asked = beside.submit(
+            lambda: Client(page_url, verbose=False).predict(picture, "efficientnet_lite0", "lion", keys, box, api_name="/measure")
+        )
+        data = asked.result(WAIT / 1000)[0]
+    for key in keys:
+        assert abs(score(phone, key) - data[key]["ebpg"]) < 6e-4, key  # shown to a tenth of a per cent
+    assert score(phone, "tr_gbp") > 0.5, "most of the lion is in it"
+    context.close()
+
+
+def test_curves_arrive_one_by_one_and_stop_ends_them_in_the_middle(page: Page) -> None:  # noqa: F811
     opened(page)
     page.locator("#tg-perturb-run").click()
     page.wait_for_function("Number(document.body.dataset.trgbpPerturb) >= 1")
     expect(page.locator("#tg-perturb polyline").first).to_be_attached()
     page.locator("#tg-measure-stop").click()
+    line = page.locator("#tg-perturb-status")
+    expect(line).to_have_text("Stopped.", timeout=WAIT)
+    there = int(page.evaluate("document.body.dataset.trgbpPerturb"))
+    assert there < 5, "it was over before it was stopped"
+    page.wait_for_timeout(2000)  # work that goes on tells its progress three times a second
+    expect(line).to_have_text("Stopped.")
+    assert int(page.evaluate("document.body.dataset.trgbpPerturb")) == there
     page.get_by_role("tab", name="Explain").click()
     expect(page.locator("#tg-explain")).to_be_visible()

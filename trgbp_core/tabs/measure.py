@@ -8,7 +8,8 @@ from typing import Any
 import gradio as gr
 
 from .. import page
-from .room import HEAVY, Room, methods_picker, stop_button, told
+from ..stopping import Stops
+from .room import HEAVY, QUIET, Room, methods_picker, stop_button, told
 
 
 def build(room: Room) -> None:
@@ -17,8 +18,17 @@ def build(room: Room) -> None:
     def locate(image: Any, model: str, k: Any, methods: list[str]) -> Iterator[tuple[Any, Any]]:
         yield from told(page.measure(room.explorer, image, model, k, methods))
 
-    def perturb(image: Any, model: str, k: Any, methods: list[str]) -> Iterator[tuple[Any, Any]]:
-        yield from told(page.perturb(room.explorer, image, model, k, methods))
+    stops = Stops()
+
+    def perturb(image: Any, model: str, k: Any, methods: list[str], request: gr.Request) -> Iterator[tuple[Any, Any]]:
+        curves = told(page.perturb(room.explorer, image, model, k, methods))
+        yield from stops.until(str(request.session_hash), curves, (gr.skip(), "Stopped."))
+
+    def begin(request: gr.Request) -> None:
+        stops.begin(str(request.session_hash))
+
+    def stop(request: gr.Request) -> None:
+        stops.stop(str(request.session_hash))
 
     with gr.Tab("Measure", id="measure") as tab:
         room.view("measure")
@@ -30,8 +40,10 @@ def build(room: Room) -> None:
         with gr.Row(elem_classes="tg-buttons"):
             run = gr.Button("Take pixels away (MoRF, LeRF)", variant="primary", elem_id="tg-perturb-run")
             line = gr.Markdown(elem_id="tg-perturb-status", render=False)
-            running = run.click(perturb, asked, [perturbed, line], **HEAVY)
-            stop_button([*locating, running], "tg-measure-stop", line)
+            # Not by `cancels`: an answer that is still on its way would overwrite the line, or leave "Error" on it.
+            run.click(begin, queue=False, **QUIET).then(perturb, asked, [perturbed, line], **HEAVY)
+            stop_button(locating, "tg-measure-stop").click(stop, queue=False, **QUIET)
             line.render()
-        room.end_when_asked_anew([running])
+        for asked_anew in (room.picture.change, room.model.change, room.wanted.input):
+            asked_anew(stop, queue=False, **QUIET)
         room.view("perturb")
