@@ -49,11 +49,13 @@ def _parser() -> argparse.ArgumentParser:
     sanity.add_argument("--seeds", type=int, default=5, help="draws for the fully randomised network (default 5)")
     from . import calibrating, foretold, handouts
     from .evaluation import command as evaluation
+    from .evaluation import predictability
     from .paper_figures import command as figure
 
     evaluation.options(_command(commands, "evaluate", evaluation.evaluate, evaluation.HELP))
     calibrating.options(_command(commands, "calibrate", calibrating.run, calibrating.HELP))
     foretold.options(_command(commands, "predict", foretold.run, foretold.HELP))
+    predictability.options(_command(commands, "predictability", predictability.run, predictability.HELP))
     figure.options(_command(commands, "figure", figure.run, figure.HELP))
     handouts.options(_command(commands, "handouts", handouts.run, "a printable page for every lesson of the tab Learn"))
     listing = _command(commands, "models", _models, "the networks, and which need a download")

@@ -35,6 +35,7 @@ def resolutions(size: Pair) -> list[Pair]:
     what="The last activation times its gradient, each averaged over many sizes of the picture.",
     promise="Class evidence at the resolution of the picture.",
     failure="Explains the network on enlarged pictures, which it was not trained for; many forward passes.",
+    cost=250,
 )
 def cameras(
     network: nn.Module,

@@ -21,6 +21,7 @@ from .registry import Progress, register
     what="The last convolutional activation, each channel weighed by the class score of the picture seen through it.",
     promise="No gradients: free of their noise and saturation.",
     failure="One forward pass for every channel; the masks are as coarse as the last layer.",
+    cost=1300,
 )
 def score_cam(network: nn.Module, x: Tensor, target: Target = None, *, progress: Progress | None = None, batch: int = BATCH) -> Tensor:
     """relu(Σ_c softmax_c(f_k(x ∘ H_c) − f_k(0)) A_c), H_c = A_c upsampled, then scaled to [0, 1] (Wang et al. 2020, Eqs. 3-6, Algorithm 1).
