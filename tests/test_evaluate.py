@@ -6,6 +6,7 @@ import gc
 import json
 import math
 import re
+import shutil
 import weakref
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from PIL import Image
 
 from trgbp_core import METHODS, TRGBP, cascade, datasets
 from trgbp_core.datasets import Dataset, DatasetError
-from trgbp_core.evaluation import mosaics, pictures
+from trgbp_core.evaluation import mosaics, pictures, settings
 from trgbp_core.evaluation.mosaics import Candidate, choose
 from trgbp_core.evaluation.parallel import Team
 from trgbp_core.evaluation.report import write_report
@@ -186,6 +187,17 @@ def test_a_set_of_which_nothing_can_be_read_is_an_error(tmp_path: Path) -> None:
         work(tmp_path / "out", dataset)
 
 
+def test_the_digest_of_the_sources_is_a_copys_too_and_not_a_changed_ones(tmp_path: Path) -> None:
+    package = Path(datasets.__file__).parent
+    copy = shutil.copytree(package, tmp_path / "elsewhere" / "named_otherwise", ignore=shutil.ignore_patterns("__pycache__"))
+    assert settings.code().endswith(settings.sources(copy))
+    file = copy / "measures.py"
+    file.write_bytes(file.read_bytes().replace(b"\n", b"\r\n"))  # as some systems check it out
+    assert settings.sources(copy) == settings.sources(package)
+    file.write_bytes(file.read_bytes() + b"x = 1\n")
+    assert settings.sources(copy) != settings.sources(package)
+
+
 def test_a_folder_with_another_run_is_not_mixed_up(tmp_path: Path, done: Done) -> None:
     store, _, dataset, _ = done
     with pytest.raises(ValueError, match="differs in seed, batch"):
@@ -193,6 +205,14 @@ def test_a_folder_with_another_run_is_not_mixed_up(tmp_path: Path, done: Done) -
     with pytest.raises(ValueError, match="differs in the pictures"):
         Store(store.folder).open(SMALL.fingerprint(Dataset("CSV", dataset.samples[1:], ())))
     Store(store.folder).open(Settings(**vars(SMALL) | {"sample": 3}).fingerprint(dataset))  # only the report reads it
+    for old in ({"code": "0.0.9 0123456789abcdef"}, {}):  # of another version; of one that did not write its own
+        mark = SMALL.fingerprint(dataset)
+        del mark["code"]
+        (tmp_path / "old").mkdir(exist_ok=True)
+        (tmp_path / "old" / "settings.json").write_text(json.dumps(mark | old))
+        with pytest.raises(ValueError, match="differs in this program's version or sources: choose another --out"):
+            Store(tmp_path / "old").open(SMALL.fingerprint(dataset))
+    shutil.rmtree(tmp_path / "old")
     (tmp_path / "mine.txt").write_text("precious")
     with pytest.raises(ValueError, match="not empty and holds no run"):
         Store(tmp_path).open(SMALL.fingerprint(dataset))

@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import torch
 
 from ..baselines import METHODS
 from ..datasets import Dataset
+from ..version import VERSION
 
 PAPER = ("saliency", "guided_backprop", "guided_ig", "full_grad", "grad_cam", "cameras", "tr_gbp")
 """The paper's methods in the order of its tables' columns."""
@@ -69,7 +71,22 @@ class Settings:
         # They choose among results that are there; they change none.
         for name in ("sample", "repeats"):
             del values[name]
-        return values | {"pictures": digest, "torch": torch.__version__}
+        return values | {"pictures": digest, "torch": torch.__version__, "code": code()}
+
+
+@cache
+def code() -> str:
+    """This package's version, and the digest of its sources as they were when it was first asked for."""
+    return f"{VERSION} {sources(Path(__file__).parent.parent)}"
+
+
+def sources(package: Path) -> str:
+    """A digest of all Python files in a folder: the same for every copy of them, wherever it lies."""
+    digest, files = hashlib.sha256(), {path.relative_to(package).as_posix(): path for path in package.rglob("*.py")}
+    for name in sorted(files):
+        source = files[name].read_bytes().replace(b"\r\n", b"\n")
+        digest.update(f"{name} {len(source)}\n".encode() + source)
+    return digest.hexdigest()[:16]
 
 
 def chosen_methods(text: str) -> tuple[str, ...]:

@@ -13,6 +13,8 @@ from typing import Any
 from ..datasets import Problem
 
 Row = dict[str, Any]
+NAMES = {"pictures": "the pictures or their annotations", "code": "this program's version or sources"}
+"""Of what two runs may differ in, where a setting's own name does not tell."""
 
 
 @dataclass
@@ -57,7 +59,7 @@ class Store:
             there = json.loads(mark.read_text(encoding="utf-8"))
             changed = [key for key in fingerprint if there.get(key) != fingerprint[key]]
             if changed:
-                what = ", ".join("the pictures or their annotations" if key == "pictures" else key for key in changed)
+                what = ", ".join(NAMES.get(key, key) for key in changed)
                 raise ValueError(f"{self.folder} holds a run that differs in {what}: choose another --out, or remove the folder.")
         elif self.folder.exists() and any(self.folder.iterdir()) and not self.parts.exists():
             raise ValueError(f"{self.folder} is not empty and holds no run: choose another --out.")
