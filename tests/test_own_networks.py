@@ -243,7 +243,7 @@ def test_a_network_of_ones_own_answers_on_the_page_with_its_own_labels_and_prepr
     assert [step.ready for step in Fetching(explorer).fetch("me", offered(explorer, "digits"))] == [True]
     answer = explain(explorer, photo(), "digits", "two")
     assert answer.payload is not None, answer.status
-    assert answer.payload["class"]["name"] == "two"
+    assert {item["index"]: item["name"] for item in answer.payload["classes"]}[answer.payload["chosen"]] == "two"
     assert {label.split(" · ")[0] for label, _ in answer.choices} == {"nought", "one", "two", "three"}
     assert "28×28 pixels, as digits sees them" in answer.payload["seen"]
     assert explain(Explorer(), photo(), "digits").payload is None, "nobody else's page has it"

@@ -149,7 +149,8 @@ def test_the_page_says_that_a_map_is_empty_or_uniform() -> None:
     zoo = own_model(copy.deepcopy(deaf()).float(), labels, preprocess=Preprocess(size=32, resize=None))
     answer = explain(Explorer(ModelCache(own=named({"deaf": zoo}))), photo(), "deaf", "0")
     assert answer.payload is not None, answer.status
-    own = [panel for panel in answer.payload["panels"] if panel["title"].startswith("TR-GBP")]
+    chosen = next(item for item in answer.payload["classes"] if item["index"] == answer.payload["chosen"])
+    own = [panel for panel in chosen["panels"] if panel["title"].startswith("TR-GBP")]
     print([panel["empty"] for panel in own])
     assert all(panel["empty"].startswith("Empty") for panel in own)
     uniform = panel(torch.full((1, 1, 32, 32), 0.5), "R̃", "", "class 0")

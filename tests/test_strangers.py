@@ -14,8 +14,8 @@ from .strangers import CALLS, FILES, LION, MODEL, NAMES, READINGS, ROOT, Strange
 
 GOOD = ("layers", 49)
 PAGE: dict[str, tuple[str, list[Any]]] = {
-    "a class that is markup": ("new_class", ["<img src=x onerror=alert(1)>"]),
-    "a class past the end": ("new_class", ["1000"]),
+    "a class that is markup": ("new_class", ["<img src=x onerror=alert(1)>", False]),
+    "a class past the end": ("new_class", ["1000", False]),
     "a network that is not offered": ("_fetch", []),
     "methods that are not offered": ("perturb", [["magic"]]),
     "no methods": ("perturb", [[]]),
@@ -150,10 +150,10 @@ def test_a_request_that_is_too_large_is_refused_and_leaves_nothing(stranger: Str
 
 
 def test_one_address_cannot_fill_the_queue(stranger: Stranger, lion: dict[str, Any]) -> None:
-    body = json.dumps({"data": [lion, MODEL, "lion", "saliency", "gaussian", 0, 1]}).encode()
-    replies = [stranger.request("POST", "/gradio_api/call/cascade", body, Content_Type="application/json") for _ in range(50)]
+    body = json.dumps({"data": [lion, MODEL, "lion", "tr_gbp", "gaussian", 0, 1]}).encode()
+    replies = [stranger.request("POST", "/gradio_api/call/cascade", body, Content_Type="application/json") for _ in range(90)]
     assert {status for status, _, _ in replies} == {200, 429}
-    assert "32 requests from this address are waiting already" in str(replies[-1][1])
+    assert "64 requests from this address are waiting already" in str(replies[-1][1])
     for _, answer, _ in (reply for reply in replies if reply[0] == 200):
         stranger.request("GET", f"/gradio_api/call/cascade/{json.loads(answer)['event_id']}")
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from typing import Generic, TypeVar
 
-from .flights import Cancelled
+from .flights import POLL_SECONDS, Cancelled
 
 Value = TypeVar("Value")
 
@@ -29,10 +29,13 @@ class Cache(Generic[Value]):
         self._running: dict[Hashable, Future[Value]] = {}
         self.bytes = 0
 
-    def get(self, key: Hashable, compute: Callable[[], Value]) -> Value:
+    def get(self, key: Hashable, compute: Callable[[], Value], waits: Callable[[], None] | None = None) -> Value:
         """The value of ``key``, computed at most once at a time; an error goes to all who wait for it, and is not kept.
 
         Where whoever computes it gives up (:class:`flights.Cancelled`), the next who waits takes over.
+
+        Args:
+            waits: called now and then while another one computes it; may raise to wait no longer.
         """
         with self._lock:
             if key in self._kept:
@@ -43,10 +46,12 @@ class Cache(Generic[Value]):
             if future is None:
                 future = self._running[key] = Future()
         if not mine:
+            while waits is not None and not wait([future], POLL_SECONDS).done:
+                waits()
             try:
                 return future.result()
             except Cancelled:
-                return self.get(key, compute)
+                return self.get(key, compute, waits)
         try:
             value = compute()
         except BaseException as error:
@@ -60,7 +65,22 @@ class Cache(Generic[Value]):
         future.set_result(value)
         return value
 
+    def peek(self, key: Hashable) -> Value | None:
+        """The value of ``key`` if it is kept; nothing is computed, and nobody waited for."""
+        with self._lock:
+            if key not in self._kept:
+                return None
+            self._kept.move_to_end(key)
+            return self._kept[key][0]
+
+    def put(self, key: Hashable, value: Value) -> None:
+        """Keep ``value``, in the place of what was kept before; a value that has grown is counted anew."""
+        with self._lock:
+            self._keep(key, value)
+
     def _keep(self, key: Hashable, value: Value) -> None:
+        _, before = self._kept.pop(key, (None, 0))
+        self.bytes -= before
         size = self._size(value)
         if size > self._max_bytes:
             return

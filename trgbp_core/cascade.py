@@ -62,7 +62,7 @@ def _defined_layers(network: nn.Module) -> list[tuple[str, ...]]:
     return groups
 
 
-def cascade(network: nn.Module, *, seed: int = 0, mode: Mode = "gaussian", x: Tensor | None = None) -> Iterator[Stage]:
+def cascade(network: nn.Module, *, seed: int = 0, mode: Mode = "gaussian", x: Tensor | None = None, reuse: bool = False) -> Iterator[Stage]:
     """Randomise ``network`` layer by layer, cumulatively.
 
     Args:
@@ -72,6 +72,7 @@ def cascade(network: nn.Module, *, seed: int = 0, mode: Mode = "gaussian", x: Te
             weights of Theorem 1. ``reset`` initialises anew as torch does; it sets the biases of batch norms to zero, so that the R^l of
             layers with batch norm vanish.
         x: a picture, (1, C, H, W), for the order in which the layers run; without it, that in which they were defined.
+        reuse: every stage is the same network, randomised further, for who is done with a stage before asking for the next.
 
     Yields:
         one :class:`Stage` a layer, logits first, ``index`` 1..L.
@@ -80,8 +81,10 @@ def cascade(network: nn.Module, *, seed: int = 0, mode: Mode = "gaussian", x: Te
         ValueError: an unknown mode, a negative seed, a network without parameters, or an ``x`` that it cannot read.
     """
     network = unwrapped(network)
+    twin = _with_tensors(network, {}) if reuse else None
     for index, (total, group, drawn) in enumerate(_drawn(network, seed, mode, x), start=1):
-        yield Stage(group[0] or type(network).__name__, index, total, _with_tensors(network, drawn))
+        stage = _with_tensors(network, drawn) if twin is None else _set_tensors(twin, {name: drawn[name] for name in group})
+        yield Stage(group[0] or type(network).__name__, index, total, stage)
 
 
 def randomised(network: nn.Module, *, seed: int = 0, mode: Mode = "gaussian", x: Tensor | None = None) -> nn.Module:
@@ -138,16 +141,20 @@ def _reset(module: nn.Module, generator: torch.Generator) -> dict[str, Tensor]:
     return tensors
 
 
-@torch.no_grad()
 def _with_tensors(network: nn.Module, drawn: dict[str, dict[str, Tensor]]) -> nn.Module:
     """A copy of the module tree that shares every tensor with ``network`` but for the ``drawn`` ones."""
     shared: dict[int, object] = {id(t): t for t in [*network.parameters(), *network.buffers()]}
-    twin = copy.deepcopy(network, shared)
-    modules = dict(twin.named_modules())
+    return _set_tensors(copy.deepcopy(network, shared), drawn)
+
+
+@torch.no_grad()
+def _set_tensors(network: nn.Module, drawn: dict[str, dict[str, Tensor]]) -> nn.Module:
+    """``network``, in which the ``drawn`` tensors have taken their modules' places; tensors that it shares with others stay as they are."""
+    modules = dict(network.named_modules())
     for name, tensors in drawn.items():
         for key, tensor in tensors.items():
             if key in modules[name]._parameters:
                 modules[name]._parameters[key] = nn.Parameter(tensor, requires_grad=False)
             else:
                 modules[name]._buffers[key] = tensor
-    return twin
+    return network

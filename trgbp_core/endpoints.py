@@ -1,7 +1,9 @@
-"""The named endpoints, from ``/explain`` to ``/predict``: data and pictures for ``gradio_client``."""
+"""The named endpoints ``/explain``, ``/layers``, ``/compare``, ``/measure`` and ``/cascade``: data and pictures for ``gradio_client``."""
 
 from __future__ import annotations
 
+import functools
+import inspect
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -13,7 +15,7 @@ from . import foretelling, images, measuring, page
 from .baselines import METHODS, NotApplicable
 from .explorer import DEFAULT_MODEL, Explorer, Payload, Question
 from .render import describe, heat, overlay, read_tile
-from .streaming import Progress, Result, Step, streamed, within
+from .streaming import Progress, Step, streamed, within
 from .trgbp import Explanation, Layer
 
 Gallery = list[tuple[Image.Image, str]]
@@ -36,7 +38,7 @@ def add(explorer: Explorer) -> None:
         data, gallery, trigger = gr.JSON(), gr.Gallery(format="png"), gr.Button()
     for component in (model, wanted, layer, methods, baseline, mode, seed, stages, box, draws):
         component.preprocess = lambda payload: payload  # type: ignore[method-assign] # what is wrong with it is said below
-    out: dict[str, Any] = {"outputs": [data, gallery], "concurrency_limit": 2, "concurrency_id": "compute", "show_progress": "hidden"}
+    out: dict[str, Any] = {"outputs": [data, gallery], "concurrency_limit": None, "concurrency_id": "compute", "show_progress": "hidden"}
     asked = [picture, model, wanted]
     answers = _Answers(explorer)
     trigger.click(answers.explain, asked, api_name="explain", **out)
@@ -47,21 +49,38 @@ def add(explorer: Explorer) -> None:
     trigger.click(answers.cascade, [*asked, baseline, mode, seed, stages], api_name="cascade", **out)
 
 
+def _streamed(answer: Callable[..., Any]) -> Callable[..., Iterator[Any]]:
+    """Run an endpoint in a thread of its own, and yield something every second, for only then does Gradio notice that a client has left.
+
+    Whatever is wrong becomes a ``gr.Error`` with its sentence.
+    """
+
+    @functools.wraps(answer)
+    def streaming(self: _Answers, *arguments: Any) -> Iterator[Any]:
+        try:
+            for event in within(streamed(lambda step: iter([answer(self, step, *arguments)]))):
+                yield (gr.skip(), gr.skip()) if isinstance(event, Progress) else event
+        except ValueError as error:
+            raise gr.Error(str(error), print_exception=False) from None
+
+    # Gradio counts the arguments that its inputs must fill.
+    known = inspect.signature(answer)
+    streaming.__signature__ = known.replace(parameters=[p for name, p in known.parameters.items() if name != "step"])  # type: ignore[attr-defined]
+    return streaming
+
+
 class _Answers:
-    """One method an endpoint; whatever is wrong becomes a ``gr.Error`` with its sentence. Their docstrings are read by assistants."""
+    """One method an endpoint. Their docstrings are read by assistants."""
 
     def __init__(self, explorer: Explorer) -> None:
         self._explorer = explorer
 
-    def _ask(self, picture: Any, model: str, wanted: str) -> tuple[Question, int, Explanation]:
-        try:
-            question = page.ask(self._explorer, None if picture is None else images.read(picture), str(model))
-            k = self._explorer.find_class(question, wanted)
-            return question, k, self._explorer.explanation(question, k)
-        except ValueError as error:
-            raise gr.Error(str(error), print_exception=False) from None
+    def _ask(self, picture: Any, model: str, wanted: str, step: Step) -> tuple[Question, int]:
+        question = page.ask(self._explorer, None if picture is None else images.read(picture), str(model))
+        return question, self._explorer.find_class(question, wanted, step)
 
-    def explain(self, picture: Any, model: str, wanted: str) -> tuple[dict[str, Any], Gallery]:
+    @_streamed
+    def explain(self, step: Step, picture: Any, model: str, wanted: str) -> tuple[dict[str, Any], Gallery]:
         """Why an image classifier says what it says: the pixels that made it see a class in a picture.
 
         Gives the five best classes with probabilities, the network's layers and, in words, where each map is strong: its peak, and its
@@ -74,9 +93,13 @@ class _Answers:
             model: the network's name; efficientnet_lite0 is always there.
             wanted: the class to explain, by number or name, such as "lion"; empty for the network's own best class.
         """
-        question, k, e = self._ask(picture, model, wanted)
+        question, k = self._ask(picture, model, wanted, step)
         labels = question.zoo.labels
-        maps = {"raw": e.raw(k), "tr_gbp": e.attribution(k), "tr_gbp_conserving": e.attribution(k, "conserving")}
+
+        def maps_of(e: Explanation) -> tuple[Explanation, dict[str, Tensor]]:
+            return e, {"raw": e.raw(k), "tr_gbp": e.attribution(k), "tr_gbp_conserving": e.attribution(k, "conserving")}
+
+        e, maps = self._explorer.computed(question, k, maps_of, step)
         data = {
             "model": question.zoo.name,
             "class": {"index": k, "name": labels[k], "probability": float(e.probabilities[0, k])},
@@ -86,7 +109,8 @@ class _Answers:
         }
         return data, [(overlay(question.picture, m), name) for name, m in maps.items()]
 
-    def layers(self, picture: Any, model: str, wanted: str, layer: float) -> tuple[dict[str, Any], Gallery]:
+    @_streamed
+    def layers(self, step: Step, picture: Any, model: str, wanted: str, layer: float) -> tuple[dict[str, Any], Gallery]:
         """What one layer of the network contributes to the explanation of a class: its two maps as rows of numbers, and as pictures.
 
         Args:
@@ -95,17 +119,16 @@ class _Answers:
             wanted: the class to explain, by number or name, such as "lion"; empty for the network's own best class.
             layer: 0 is the picture itself, 1 the first layer; /explain lists them all.
         """
-        question, k, e = self._ask(picture, model, wanted)
-        try:
-            index = page.whole(layer, "layer")
-            maps = {"raw": e.layer_raw(index, k), "attribution": e.layer_attribution(index, k)}
-        except ValueError as error:
-            raise gr.Error(str(error), print_exception=False) from None
+        index = page.whole(layer, "layer")
+        question, k = self._ask(picture, model, wanted, step)
+        e = self._explorer.explanation(question, k, step)
+        maps = {"raw": e.layer_raw(index, k), "attribution": e.layer_attribution(index, k)}
         name = "input" if index == 0 else e.layers[index - 1].name
         data: dict[str, Any] = {"layer": index, "name": name} | {key: m[0, 0].tolist() for key, m in maps.items()}
         return data, [(overlay(question.picture, m), key) for key, m in maps.items()]
 
-    def compare(self, picture: Any, model: str, wanted: str, methods: list[str]) -> tuple[dict[str, Any], Gallery]:
+    @_streamed
+    def compare(self, step: Step, picture: Any, model: str, wanted: str, methods: list[str]) -> tuple[dict[str, Any], Gallery]:
         """Explanations of the same class by several methods, to see where they agree: a picture, seconds and words for each.
 
         Args:
@@ -114,17 +137,17 @@ class _Answers:
             wanted: the class to explain, by number or name, such as "lion"; empty for the network's own best class.
             methods: a list of keys, such as ["tr_gbp", "guided_backprop", "grad_cam", "saliency"].
         """
-        question, k, _ = self._ask(picture, model, wanted)
-        keys = self._known(methods)
-        try:
-            panels = list(_finished(lambda step: self._explorer.compare(question, k, keys, step)))
-        except ValueError as error:
-            raise gr.Error(str(error), print_exception=False) from None
+        keys = page.known_methods(methods)
+        question, k = self._ask(picture, model, wanted, step)
+        panels = list(self._explorer.compare(question, k, keys, step))
         return {p["key"]: {"seconds": p["seconds"], "note": p["empty"], "map": p.get("alt", "")} for p in panels}, _gallery(
             question, panels
         )
 
-    def measure(self, picture: Any, model: str, wanted: str, methods: list[str], box: list[float]) -> tuple[dict[str, Any], Gallery]:
+    @_streamed
+    def measure(
+        self, step: Step, picture: Any, model: str, wanted: str, methods: list[str], box: list[float]
+    ) -> tuple[dict[str, Any], Gallery]:
         """How much of each method's map lies inside a box on the picture.
 
         ebpg is the share inside the box, pointing_game 1 if the peak lies in it, ibd the share in the frame of the picture.
@@ -136,30 +159,22 @@ class _Answers:
             methods: a list of keys, such as ["tr_gbp", "guided_backprop"].
             box: left, top, right and bottom, each from 0 to 1, in fractions of the picture as the network sees it.
         """
-        question, k, _ = self._ask(picture, model, wanted)
-        keys = self._known(methods)
-
-        def maps(step: Step) -> Iterator[tuple[str, Tensor | str]]:
-            for key in keys:
-                try:
-                    yield key, self._explorer.attribution(question, k, key, step)
-                except NotApplicable as error:
-                    yield key, str(error)
-
+        keys = page.known_methods(methods)
+        question, k = self._ask(picture, model, wanted, step)
         data: dict[str, Any] = {}
         gallery = []
-        try:
-            for key, map in _finished(maps):
-                if isinstance(map, str):
-                    data[key] = {"note": map}
-                    continue
-                data[key] = measuring.scores(map, box)  # type: ignore[arg-type]
-                gallery.append((overlay(question.picture, map), METHODS[key].title))
-        except ValueError as error:
-            raise gr.Error(str(error), print_exception=False) from None
+        for key in keys:
+            try:
+                map = self._explorer.attribution(question, k, key, step)
+            except NotApplicable as error:
+                data[key] = {"note": str(error)}
+                continue
+            data[key] = measuring.scores(map, box)
+            gallery.append((overlay(question.picture, map), METHODS[key].title))
         return data, gallery
 
-    def predict(self, picture: Any, model: str, wanted: str, draws: float) -> tuple[dict[str, Any], Gallery]:
+    @_streamed
+    def predict(self, step: Step, picture: Any, model: str, wanted: str, draws: float) -> tuple[dict[str, Any], Gallery]:
         """What theory foretells of a network's maps before anything is run, and what then happens when its weights are drawn at random.
 
         Gives each layer's predicted noise, profile from border to centre and the cosine to expect, and how much of a map should lie in
@@ -172,27 +187,19 @@ class _Answers:
             wanted: the class to explain, by number or name, such as "lion"; empty for the network's own best class.
             draws: how many networks with random weights to draw, from 2 to 50; 0 for the prediction alone, which is quick.
         """
-        question, k, _ = self._ask(picture, model, wanted)
-        try:
-            count = page.whole(draws, "number of draws", 0)
-            found = foretelling.foretell(self._explorer, question, k)
-            layers = [(f"predicted: {layer['name']}", layer.pop("map")) for layer in found["layers"]]
-            if count:
-                *_, last = _finished(lambda step: foretelling.measure(self._explorer, question, k, count, step))
-                layers += [(f"measured: {c['name']}", m.pop("map")) for c, m in zip(found["layers"], last["random"]["layers"], strict=True)]
-                found["measured"] = last
-        except ValueError as error:
-            raise gr.Error(str(error), print_exception=False) from None
+        count = page.whole(draws, "number of draws", 0)
+        question, k = self._ask(picture, model, wanted, step)
+        found = foretelling.foretell(self._explorer, question, k)
+        layers = [(f"predicted: {layer['name']}", layer.pop("map")) for layer in found["layers"]]
+        if count:
+            *_, last = foretelling.measure(self._explorer, question, k, count, step)
+            layers += [(f"measured: {c['name']}", m.pop("map")) for c, m in zip(found["layers"], last["random"]["layers"], strict=True)]
+            found["measured"] = last
         return found, [(heat(read_tile(p["src"]), question.picture.size), name) for name, p in layers]
 
-    def _known(self, methods: Any) -> list[str]:
-        try:
-            return page.known_methods(methods)
-        except ValueError as error:
-            raise gr.Error(str(error), print_exception=False) from None
-
+    @_streamed
     def cascade(
-        self, picture: Any, model: str, wanted: str, baseline: str, mode: str, seed: float, stages: float
+        self, step: Step, picture: Any, model: str, wanted: str, baseline: str, mode: str, seed: float, stages: float
     ) -> tuple[list[dict[str, Any]], Gallery]:
         """The sanity check: the network's weights are randomised layer by layer, from the output down. Which explanation notices?
 
@@ -208,26 +215,15 @@ class _Answers:
             seed: of what is drawn.
             stages: how many layers to randomise; 0 for all, which takes long.
         """
-        question, k, _ = self._ask(picture, model, wanted)
-        try:
-            page.known_methods([baseline])
-            found, last = [], page.whole(stages, "number of layers", 0)
-            chosen: dict[str, Any] = {"mode": mode, "seed": page.whole(seed, "seed")}
-            for stage in _finished(lambda step: self._explorer.cascade(question, k, baseline, **chosen, step=step)):
-                found.append(stage)
-                if last and stage["index"] >= last:
-                    break
-        except ValueError as error:
-            raise gr.Error(str(error), print_exception=False) from None
+        page.known_methods([baseline])
+        found, last, seed = [], page.whole(stages, "number of layers", 0), page.whole(seed, "seed")
+        question, k = self._ask(picture, model, wanted, step)
+        for stage in self._explorer.cascade(question, k, baseline, mode=mode, seed=seed, step=step):  # type: ignore[arg-type]
+            found.append(stage)
+            if last and stage["index"] >= last:
+                break
         data = [{key: s[key] for key in ("index", "name", "top", "similarity")} for s in found]
         return data, _gallery(question, found[-1]["panels"])
-
-
-def _finished(work: Callable[[Step], Iterator[Result]]) -> Iterator[Result]:
-    """What ``work`` yields, within the time that one request may take."""
-    for event in within(streamed(work)):
-        if not isinstance(event, Progress):
-            yield event
 
 
 def _layer(layer: Layer) -> dict[str, Any]:

@@ -62,7 +62,7 @@ def measure(explorer: Explorer, question: Question, k: int, draws: int = DRAWS, 
     predicted = explorer.foretold(question)
     found: Payload = {"key": f"{question.key}:{k}", "boundary": frame(explorer, question, k), "trained": _trained(explorer, question, k)}
     yield found
-    for drawn in draw(question.zoo.network, question.x, k, seeds=draws):
+    for drawn in explorer.one_by_one(draw(question.zoo.network, question.x, k, seeds=draws), step):
         if step is not None:
             step("drawing weights", drawn.count / draws)
         if drawn.count >= 2:

@@ -18,8 +18,9 @@ MAX_UPLOAD_BYTES = MAX_FILE_BYTES + 1_000_000
 
 MAX_BODY_BYTES = 1_000_000
 DRAINED_BYTES = 200_000_000
-MAX_WAITING = 32
-"""Requests of one address that may wait at once: a class behind one address works, and nobody fills the queue of 64 alone."""
+MAX_WAITING = 64
+"""Requests of one address that may wait at once: a class of thirty behind one address works, each with a picture and a tab that follows,
+and nobody fills the queue of 128 alone."""
 
 CLOSED = (
     "/proxy=",

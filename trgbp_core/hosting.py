@@ -16,10 +16,14 @@ from fastapi.responses import JSONResponse
 from starlette.middleware import Middleware
 
 from .gate import MAX_FILE_BYTES, Gate, client
+from .turns import MOST_WAITING, asker
 from .uploads import Uploads, private_folder, remove_private_folders
 
 log = logging.getLogger(__name__)
-QUEUE = 64
+QUEUE = 128
+THREADS = 2 * MOST_WAITING
+"""Most of them wait: what is computed is computed one at a time, see :mod:`trgbp_core.turns`."""
+
 SESSIONS = 500
 """Visitors whose place on the page is remembered: about 1.5 MB each at most. Who has been away longest begins anew."""
 
@@ -59,9 +63,12 @@ class Page(gr.Blocks):
             # Gradio would answer with nothing, and write a traceback for every stranger's guess.
             raise gr.Error("An input is missing, or is not of the kind that belongs there.", print_exception=False) from None
 
-    async def call_function(self, *args: Any, **kwargs: Any) -> Any:
+    async def call_function(
+        self, block_fn: Any, processed_input: list[Any], iterator: Any = None, requests: Any = None, *args: Any, **kwargs: Any
+    ) -> Any:
+        asker.set(str(getattr(requests, "session_hash", None) or ""))
         try:
-            return await super().call_function(*args, **kwargs)
+            return await super().call_function(block_fn, processed_input, iterator, requests, *args, **kwargs)
         except gr.Error:
             raise
         except Exception as error:
@@ -93,6 +100,7 @@ def serve(demo: Page, **options: Any) -> Any:
     return demo.launch(
         max_file_size=MAX_FILE_BYTES,
         state_session_capacity=SESSIONS,
+        max_threads=THREADS,
         enable_monitoring=False,
         app_kwargs={"middleware": [gate], "exception_handlers": {RequestValidationError: _not_the_protocol}},
         **options,

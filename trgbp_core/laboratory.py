@@ -66,10 +66,7 @@ class Laboratory:
             if spec.method not in ENGINE:
                 return self._explorer.attribution(question, k, spec.method)
             return cast(Tensor, ENGINE[spec.method](self._explorer.explanation(question, k), k, spec.layer))
-        network = _randomised(question.zoo, spec.stage)
-        if spec.method not in ENGINE:
-            return METHODS[spec.method].attribute(network, question.x, k)
-        return cast(Tensor, ENGINE[spec.method](TRGBP(network).explain(question.x, [k]), k, spec.layer))
+        return self._explorer.turns.run(lambda between: _randomised_map(question, k, spec))
 
     def measure(self, measure: Measure) -> float:
         """The number; NaN where a correlation with a constant map does not exist."""
@@ -98,6 +95,13 @@ def said(measure: Measure, value: float) -> str:
     if measure.kind not in PERCENTAGES:
         return f"{value:.2f}".replace("-", "−")
     return f"{100 * value:.1f} %" if 0 < value < 0.1 else f"{100 * value:.0f} %"
+
+
+def _randomised_map(question: Question, k: int, spec: MapSpec) -> Tensor:
+    network = _randomised(question.zoo, spec.stage)
+    if spec.method not in ENGINE:
+        return METHODS[spec.method].attribute(network, question.x, k)
+    return cast(Tensor, ENGINE[spec.method](TRGBP(network).explain(question.x, [k]), k, spec.layer))
 
 
 def _randomised(zoo: Zoo, stage: int) -> nn.Module:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import functools
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -76,7 +77,8 @@ def perturb(explorer: Explorer, question: Question, k: int, methods: Sequence[st
         method = METHODS[key]
         try:
             map = explorer.attribution(question, k, key, step)
-            yield explorer.kept(("perturb", question.key, k, key), lambda key=key, map=map: _curves(question, k, key, map, step))  # type: ignore[misc]
+            curves = functools.partial(_curves, question, k, key, map)
+            yield explorer.kept(("perturb", question.key, k, key), curves, step)
         except (NotApplicable, _Unmeasurable) as error:
             yield {"key": key, "title": method.title, "empty": str(error)}
 
@@ -85,13 +87,16 @@ class _Unmeasurable(ValueError):
     """A map that cannot be ranked."""
 
 
-def _curves(question: Question, k: int, key: str, map: Tensor, step: Step | None) -> Payload:
+def _curves(question: Question, k: int, key: str, map: Tensor, step: Step) -> Payload:
     if not bool(torch.isfinite(map).all()):
         raise _Unmeasurable("Not a number: this map cannot be ranked.")
     title, result = METHODS[key].title, dict[str, Any]()
     for position, order in enumerate(("morf", "lerf")):
         ranked = map.abs() if order == "lerf" and key in ABSOLUTE_LERF else map
-        report = None if step is None else lambda share, at=position: step(f"{title}: taking pixels away", (at + share) / 2)
+
+        def report(share: float, at: int = position) -> None:
+            step(f"{title}: taking pixels away", (at + share) / 2)
+
         curve = perturbation_curve(
             question.zoo.network,
             question.x,

@@ -22,7 +22,8 @@ from .render import COLOUR_MAPS, DIVERGING, lookup
 from .streaming import Progress, Step, streamed, within
 
 ASSETS = Path(__file__).parent.parent / "assets" / "page"
-SCRIPTS = ("words.js", "maps.js", "views.js", "measure.js", "predict.js", "links.js", "learn.js")
+SCRIPTS = ("words.js", "maps.js", "classes.js", "views.js", "measure.js", "predict.js", "links.js", "learn.js")
+KEPT_STAGES = 4
 FONTS = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif"]
 TITLE = (
     "<h1>TR-GBP Explorer</h1><p>Which pixels made the network say so, layer by layer — and may the explanation be believed? "
@@ -92,27 +93,72 @@ def known_methods(keys: Any) -> list[str]:
     return list(dict.fromkeys(keys))
 
 
-def explain(explorer: Explorer, picture: Any, model: str, wanted: Any = None, asked: Mapping[str, int] | None = None) -> Answer:
-    """All that the tabs Explain and Classes show.
+def packed(payload: Payload) -> str:
+    """A payload as one text. Gradio's page copies what its components hold whenever an event's status changes: a text costs it nothing,
+    the same in lists and dictionaries a third of a second."""
+    return json.dumps(payload, ensure_ascii=False, separators=(",", ":"))
+
+
+def explain(
+    explorer: Explorer,
+    picture: Any,
+    model: str,
+    wanted: Any = None,
+    asked: Mapping[str, int] | None = None,
+    step: Step | None = None,
+    shown: str = "",
+) -> Answer:
+    """All that the tabs Explain and Classes show of a picture: of one class, and of the top 5.
 
     Args:
+        shown: the key of the question that the page shows; of that one the class comes alone.
         wanted: a class as the picker gives it; None for the best, or for the one that ``asked`` gives for the key of the question.
+        step: told how many are before it; may raise to stop.
     """
     try:
         question = ask(explorer, picture, model)
-        k = explorer.find_class(question, (asked or {}).get(question.key) if wanted is None else wanted)
-        link = {"image": examples.name_of(picture, examples.pictures()), "model": model, "class": k}
-        payload = explorer.explain(question, k) | {"link": link}
+        k = explorer.find_class(question, (asked or {}).get(question.key) if wanted is None else wanted, step)
+        link = {"image": examples.name_of(picture, examples.pictures()), "model": model}
+        if shown == question.key:
+            payload = explorer.further_class(question, k, step) | {"again": True}
+        else:
+            payload = explorer.explain(question, k, step) | {"link": link}
     except ValueError as error:
         return Answer(None, f"**{error}**")
     best = explorer.top(question)
-    said = ", ".join(f"{name} ({_percent(p)})" for _, name, p in best[:3])
-    labels = question.zoo.labels
     top = {i for i, _, _ in best}
     choices = [(f"{name} · {_percent(p)}", str(i)) for i, name, p in best]
-    choices += [(f"{name} · {i}", str(i)) for i, name in enumerate(labels) if i not in top]
-    status = f"{question.zoo.title} says: {said}. Explained: **{labels[k]}**."
-    return Answer(payload, status, choices, str(k))
+    choices += [(f"{name} · {i}", str(i)) for i, name in enumerate(question.zoo.labels) if i not in top]
+    return Answer(payload, _said(question, k, best), choices, str(k))
+
+
+def explain_class(explorer: Explorer, picture: Any, model: str, wanted: Any, known: bool, step: Step | None = None) -> Answer:
+    """What a further class adds to the picture that is shown; nothing but the sentence where the page has it already (``known``)."""
+    try:
+        question = ask(explorer, picture, model)
+        k = explorer.find_class(question, wanted, step)
+        payload = None if known else explorer.further_class(question, k, step)
+        return Answer(payload, _said(question, k, explorer.top(question)))
+    except ValueError as error:
+        return Answer(None, f"**{error}**")
+
+
+def _said(question: Question, k: int, best: list[tuple[int, str, float]]) -> str:
+    said = ", ".join(f"{name} ({_percent(p)})" for _, name, p in best[:3])
+    return f"{question.zoo.title} says: {said}. Explained: **{question.zoo.labels[k]}**."
+
+
+def told(work: Callable[[Step], Answer]) -> Iterator[Answer]:
+    """``work``'s answer from a thread of its own, and a sentence now and then while it has to wait."""
+    for event in within(streamed(lambda step: iter([work(step)]))):
+        if isinstance(event, Progress):
+            yield Answer(None, _waiting(event))
+        else:
+            yield event
+
+
+def _waiting(event: Progress) -> str:
+    return f"{event.what[:1].upper()}{event.what[1:]} …" if event.what else ""
 
 
 def follow(explorer: Explorer, question: Question, link: Link) -> tuple[int, Link, list[str]]:
@@ -152,7 +198,7 @@ def compare(
         yield seen()
         for event in within(streamed(lambda step: explorer.compare(question, k, order, step))):
             if isinstance(event, Progress):
-                sentence = f"Compared {len(found)} of {len(order)} methods for **{label}**; {event.what}: {event.share:.0%} …"
+                sentence = event.what and f"Compared {len(found)} of {len(order)} methods for **{label}**; {_doing(event)} …"
                 yield None, now(order[len(found)], event.share), sentence
                 continue
             found.append(event)
@@ -201,7 +247,9 @@ def foretold(explorer: Explorer, picture: Any, model: str, wanted: Any, draws: A
         question = ask(explorer, picture, model)
         k, count, done = explorer.find_class(question, wanted), whole(draws, "number of draws"), 0
         for event in within(streamed(lambda step: foretelling.measure(explorer, question, k, count, step))):
-            if not isinstance(event, Progress):
+            if isinstance(event, Progress):
+                yield None, _waiting(event)
+            else:
                 done = event.get("draws", done)
                 yield (
                     event,
@@ -236,7 +284,7 @@ def _gathered(
         label, found = question.zoo.labels[k], list[Payload]()
         for event in within(streamed(lambda step: work(question, k, step))):
             if isinstance(event, Progress):
-                yield None, f"{done} {len(found)} of {len(methods)} methods for **{label}**; {event.what}: {event.share:.0%} …"
+                yield None, event.what and f"{done} {len(found)} of {len(methods)} methods for **{label}**; {_doing(event)} …"
                 continue
             found.append(event)
             yield {name: list(found)}, f"{done} {len(found)} of {len(methods)} methods for **{label}**."
@@ -247,7 +295,10 @@ def _gathered(
 def cascade(
     explorer: Explorer, picture: Any, model: str, wanted: Any, baseline: str, mode: Any, seed: Any, at: int | None = None
 ) -> Answers:
-    """The stages that are finished so far, after each one, and sentences on the way. ``at``: the stage to stay at, None for the newest."""
+    """Each stage as it is finished, with the few before it, and sentences on the way.
+
+    Of answers that come at once the page may hear the last alone. ``at``: the stage to stay at, None for the newest.
+    """
     try:
         known_methods([baseline])
         question = ask(explorer, picture, model)
@@ -261,13 +312,17 @@ def cascade(
 
         for event in within(streamed(work)):
             if isinstance(event, Progress):
-                yield None, f"{done.rstrip('.')}; stage {len(stages)}, {event.what}: {event.share:.0%} …"
+                yield None, event.what and f"{done.rstrip('.')}; stage {len(stages)}, {_doing(event)} …"
                 continue
             stages.append(event)
             done = f"Randomised {event['index']} of {event['total']} layers; explained: **{question.zoo.labels[k]}**."
-            yield {"stages": list(stages)} | about, done
+            yield {"stages": stages[-KEPT_STAGES:]} | about, done
     except ValueError as error:
         yield None, f"**{error}**"
+
+
+def _doing(event: Progress) -> str:
+    return f"{event.what}: {event.share:.0%}" if event.share or not event.what.startswith("waiting") else event.what
 
 
 def _percent(p: float) -> str:

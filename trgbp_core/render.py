@@ -8,7 +8,6 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-import torch
 from PIL import Image
 from torch import Tensor
 
@@ -20,6 +19,9 @@ DIVERGING = "diverging"
 
 _ENDS = ((0.62, 0.80, 1.0), (0.10, 0.45, 0.95), (0.0, 0.0, 0.0), (0.90, 0.20, 0.08), (1.0, 0.78, 0.60))
 """RGB at −1, −½, 0, ½ and 1: like inferno, dark where there is nothing, and told apart by eyes without red or green cones."""
+
+EXACT_SIDE = 64
+"""Maps of at most this many pixels a side are sent to the page as they are."""
 
 PERCENTILE = 99.9
 """What counts as full brightness. A lone outlier would otherwise turn a fine-grained map black; 50 pixels of 224×224 lie above."""
@@ -33,15 +35,25 @@ def to_array(map: Tensor | np.ndarray) -> np.ndarray:
 
 def peak(map: Tensor | np.ndarray, *, signed: bool = False) -> float:
     """What counts as full brightness of ``relu(R)``, or of ``|R|``: its :data:`PERCENTILE`, or its maximum where that is 0."""
-    strength = np.abs(to_array(map)) if signed else np.maximum(to_array(map), 0)
-    return float(np.percentile(strength, PERCENTILE)) or float(strength.max())
+    return float(_peaks(to_array(map)[None], signed)[0])
+
+
+def _peaks(maps: np.ndarray, signed: bool) -> np.ndarray:
+    strength = (np.abs(maps) if signed else np.maximum(maps, 0)).reshape(len(maps), -1)
+    top = np.percentile(strength, PERCENTILE, axis=1)
+    return np.where(top > 0, top, strength.max(1))
 
 
 def shown(map: Tensor | np.ndarray, *, signed: bool = False) -> np.ndarray:
     """``relu(R)`` scaled to 0..1, or R to −1..1: full brightness at its :func:`peak`; (h, w), all 0 where there is nothing to scale."""
-    values, top = to_array(map), peak(map, signed=signed)
-    values = values if signed else np.maximum(values, 0)
-    return np.clip(values / top, -1, 1) if top > 0 else np.zeros_like(values)
+    return shown_all(to_array(map)[None], signed=signed)[0]
+
+
+def shown_all(maps: np.ndarray, *, signed: bool = False) -> np.ndarray:
+    """:func:`shown` of each of (n, h, w) float32 maps."""
+    top = _peaks(maps, signed)
+    values = maps if signed else np.maximum(maps, 0)
+    return np.clip(values / np.where(top > 0, top, 1)[:, None, None].astype(np.float32), -1, 1)
 
 
 @lru_cache(maxsize=16)
@@ -61,15 +73,15 @@ def lookup(name: str) -> np.ndarray:
     return (colormaps[name](np.arange(256))[:, :3] * 255).round().astype(np.uint8)
 
 
-def _grey(map: Tensor | np.ndarray, signed: bool) -> Image.Image:
-    """A map in 256 steps: 0 is black; of a signed one 128 is, 1 stands for −1."""
-    values = shown(map, signed=signed)
-    return Image.fromarray((128 + 127 * values if signed else 255 * values).round().astype(np.uint8))
+def _grey(maps: np.ndarray, signed: bool) -> Image.Image:
+    """Maps (n, h, w) in 256 steps, one below the other: 0 is black; of signed ones 128 is, 1 stands for −1."""
+    values = shown_all(maps, signed=signed)
+    return Image.fromarray((128 + 127 * values if signed else 255 * values).round().astype(np.uint8).reshape(-1, maps.shape[2]))
 
 
 def heat(map: Tensor | np.ndarray, size: tuple[int, int], colours: str = "inferno", *, signed: bool = False) -> Image.Image:
     """A map as a coloured picture of ``size`` (width, height), bilinear; a signed one in :data:`DIVERGING` colours."""
-    grey = _grey(map, signed).resize(size, Image.Resampling.BILINEAR)
+    grey = _grey(to_array(map)[None], signed).resize(size, Image.Resampling.BILINEAR)
     return Image.fromarray(lookup(DIVERGING if signed else colours)[np.asarray(grey)])
 
 
@@ -83,11 +95,16 @@ def overlay(
 def tile(map: Tensor | np.ndarray, *, signed: bool = False) -> str:
     """A map as a grey picture in a ``data:`` URI, at its own size; the page upsamples and colours it in the browser.
 
-    Maps up to 64 pixels wide are kept exactly (PNG), larger ones as WebP, whose error is below what the eye sees.
+    Maps up to :data:`EXACT_SIDE` are kept exactly (PNG), larger ones as JPEG, whose error is below what the eye sees.
     """
-    grey = _grey(map, signed)
-    small = max(grey.size) <= 64
-    return data_uri(grey, "PNG") if small else data_uri(grey, "WEBP", quality=70, method=1)
+    return sheet(to_array(map)[None], signed=signed)
+
+
+def sheet(maps: np.ndarray, *, signed: bool = False) -> str:
+    """The tiles of (n, h, w) float32 maps in one picture, one below the other: encoding each alone takes ten times as long."""
+    grey = _grey(maps, signed)
+    exact = max(maps.shape[1:]) <= EXACT_SIDE
+    return data_uri(grey, "PNG", compress_level=1) if exact else data_uri(grey, "JPEG", quality=85)
 
 
 def read_tile(uri: str, *, signed: bool = False) -> np.ndarray:
@@ -105,43 +122,55 @@ def data_uri(picture: Image.Image, format: str, **options: Any) -> str:
 
 def describe(map: Tensor | np.ndarray, *, signed: bool = False) -> str:
     """A map in words, for a screen reader: where its peak lies, how the positive part is shared out, and how much is negative."""
-    values = to_array(map).astype(np.float64)
-    positive, against = np.maximum(values, 0), np.maximum(-values, 0).sum()
-    total = positive.sum()
+    values = to_array(map)
+    (words,) = describe_all(values[None])
+    against, total = np.maximum(-values.astype(np.float64), 0).sum(), np.maximum(values.astype(np.float64), 0).sum()
     if signed and against > 0:
         part = f"; {against / (total + against):.0%} speaks against the class"
-        return (describe(positive) if total > 0 else "no positive value anywhere") + part
-    if total <= 0:
-        return "empty: no positive value anywhere"
-    height, width = positive.shape
-    row, column = np.unravel_index(int(positive.argmax()), positive.shape)
-    vertical = ("top", "middle", "bottom")[min(2, int(3 * row / height))]
-    horizontal = ("left", "centre", "right")[min(2, int(3 * column / width))]
-    parts = {
-        f"{up} {side}": positive[rows, columns].sum() / total
-        for up, rows in (("upper", slice(None, height // 2)), ("lower", slice(height // 2, None)))
-        for side, columns in (("left", slice(None, width // 2)), ("right", slice(width // 2, None)))
-    }
+        return (words if total > 0 else "no positive value anywhere") + part
+    return words
+
+
+def describe_all(maps: np.ndarray) -> list[str]:
+    """:func:`describe` of each of (n, h, w) float32 maps."""
+    positive = np.maximum(maps, 0).astype(np.float64)
+    count, height, width = positive.shape
+    rows, columns = np.unravel_index(positive.reshape(count, -1).argmax(1), (height, width))
+    total = positive.sum((1, 2))
     edge_y, edge_x = max(1, round(height * 16 / 224)), max(1, round(width * 16 / 224))
-    frame = 1 - positive[edge_y : height - edge_y, edge_x : width - edge_x].sum() / total
-    shares = ", ".join(f"{share:.0%} {where}" for where, share in parts.items())
-    return f"peak {vertical} {horizontal}; {shares}; {frame:.0%} in the frame"
+    inner = positive[:, edge_y : height - edge_y, edge_x : width - edge_x].sum((1, 2))
+    parts = {
+        f"{up} {side}": positive[:, down, across].sum((1, 2))
+        for up, down in (("upper", slice(None, height // 2)), ("lower", slice(height // 2, None)))
+        for side, across in (("left", slice(None, width // 2)), ("right", slice(width // 2, None)))
+    }
+    words = []
+    for i in range(count):
+        if total[i] <= 0:
+            words.append("empty: no positive value anywhere")
+            continue
+        vertical = ("top", "middle", "bottom")[min(2, int(3 * rows[i] / height))]
+        horizontal = ("left", "centre", "right")[min(2, int(3 * columns[i] / width))]
+        shares = ", ".join(f"{part[i] / total[i]:.0%} {where}" for where, part in parts.items())
+        words.append(f"peak {vertical} {horizontal}; {shares}; {1 - inner[i] / total[i]:.0%} in the frame")
+    return words
 
 
-def why_empty(map: Tensor, *, specific: bool = False, signed: bool = False) -> str:
+def why_empty(map: Tensor | np.ndarray, *, specific: bool = False, signed: bool = False) -> str:
     """Why there is nothing to see on a map, in a sentence; nothing where there is.
 
     Args:
         map: any shape. specific: the map is class-specific, R_k: what is empty lies below the mean of the top 5.
         signed: negative values are shown too.
     """
-    if not bool(torch.isfinite(map).all()):
+    values = map.detach().cpu().float().numpy() if isinstance(map, Tensor) else map
+    least, most = values.min(), values.max()
+    if not np.isfinite(least) or not np.isfinite(most):
         return "Not a number: this network's activations overflow."
-    if signed and not bool(map.any()):
+    if signed and not values.any():
         return "Empty: zero everywhere."
-    if not signed and not bool((map > 0).any()):
-        below = "Empty: this class lies below the mean of the top 5 everywhere."
-        return below if specific else "Empty: no positive value anywhere."
-    if map.numel() > 1 and bool((map == map.flatten()[0]).all()):
+    if not signed and most <= 0:
+        return "Empty: this class lies below the mean of the top 5 everywhere." if specific else "Empty: no positive value anywhere."
+    if values.size > 1 and least == most:
         return "Uniform: the same value everywhere, no place before another."
     return ""

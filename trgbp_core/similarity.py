@@ -9,6 +9,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -50,9 +51,17 @@ def unit_range(maps: Tensor) -> Tensor:
 
 def ranks(values: Tensor) -> Tensor:
     """Ranks 1 … n of a vector, float64; equal values share the mean of their ranks."""
-    _, inverse, counts = values.unique(return_inverse=True, return_counts=True)
-    last = counts.cumsum(0).double()
-    return (last - (counts - 1) / 2)[inverse]
+    # numpy sorts in half the time of torch's unique, on one core.
+    numbers = values.detach().cpu().to(torch.promote_types(values.dtype, torch.float32)).numpy()
+    order = np.argsort(numbers)
+    sorted_ = numbers[order]
+    first = np.ones(len(numbers), bool)
+    np.not_equal(sorted_[1:], sorted_[:-1], out=first[1:])
+    begins = np.flatnonzero(first)
+    ends = np.append(begins[1:], len(numbers))
+    found = np.empty(len(numbers))
+    found[order] = ((begins + ends + 1) / 2)[np.cumsum(first) - 1]
+    return torch.from_numpy(found).to(values.device)
 
 
 def pearson(a: Tensor, b: Tensor) -> Tensor:
@@ -80,20 +89,30 @@ def ssim(a: Tensor, b: Tensor, *, data_range: float = 1.0) -> Tensor:
         ValueError: the maps are smaller than 7×7.
     """
     _check(a, b)
-    if min(a.shape[2:]) < SSIM_WINDOW:
-        raise ValueError(f"SSIM compares windows of {SSIM_WINDOW}×{SSIM_WINDOW} pixels; the maps have only {_size(a)}.")
-    a, b = a.double(), b.double()
+    return Windows(a).ssim(Windows(b), data_range=data_range)
 
-    def mean(m: Tensor) -> Tensor:
-        return F.avg_pool2d(m, SSIM_WINDOW, stride=1)
 
-    sample = SSIM_WINDOW**2 / (SSIM_WINDOW**2 - 1)
-    c1, c2 = (0.01 * data_range) ** 2, (0.03 * data_range) ** 2
-    mean_a, mean_b = mean(a), mean(b)
-    variance_a, variance_b = sample * (mean(a * a) - mean_a**2), sample * (mean(b * b) - mean_b**2)
-    covariance = sample * (mean(a * b) - mean_a * mean_b)
-    index = (2 * mean_a * mean_b + c1) * (2 * covariance + c2)
-    return (index / ((mean_a**2 + mean_b**2 + c1) * (variance_a + variance_b + c2))).mean((1, 2, 3))
+class Windows:
+    """Maps (N, 1, H, W) with the means and variances of their 7×7 windows, for whoever compares one with many; see :func:`ssim`."""
+
+    SAMPLE = SSIM_WINDOW**2 / (SSIM_WINDOW**2 - 1)
+
+    def __init__(self, maps: Tensor) -> None:
+        if min(maps.shape[2:]) < SSIM_WINDOW:
+            raise ValueError(f"SSIM compares windows of {SSIM_WINDOW}×{SSIM_WINDOW} pixels; the maps have only {_size(maps)}.")
+        self.maps = maps.double()
+        self.mean = self._mean(self.maps)
+        self.variance = self.SAMPLE * (self._mean(self.maps * self.maps) - self.mean**2)
+
+    def ssim(self, other: Windows, *, data_range: float = 1.0) -> Tensor:
+        c1, c2 = (0.01 * data_range) ** 2, (0.03 * data_range) ** 2
+        covariance = self.SAMPLE * (self._mean(self.maps * other.maps) - self.mean * other.mean)
+        index = (2 * self.mean * other.mean + c1) * (2 * covariance + c2)
+        return (index / ((self.mean**2 + other.mean**2 + c1) * (self.variance + other.variance + c2))).mean((1, 2, 3))
+
+    @staticmethod
+    def _mean(maps: Tensor) -> Tensor:
+        return F.avg_pool2d(maps, SSIM_WINDOW, stride=1)
 
 
 def hog(maps: Tensor, *, cell: int = CELL) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import queue
 import threading
 import time
@@ -13,9 +14,12 @@ from .flights import Cancelled
 
 Result = TypeVar("Result")
 Step = Callable[[str, float], None]
-"""``(what is being done, share done)``; raises :class:`flights.Cancelled` when nobody waits for the result any more."""
+"""``(what is being done, share done)``; raises :class:`flights.Cancelled` when nobody waits for the result any more.
+
+With nothing for ``what`` it only asks."""
 
 TELL_SECONDS = 0.3
+BEAT_SECONDS = 1.0
 MAX_SECONDS = 300.0
 """What one request may take on a server that others wait for."""
 
@@ -48,9 +52,15 @@ class _Work(Generic[Result]):
         if self.gone.is_set():
             raise Cancelled("Stopped.")
         now = time.monotonic()
-        if now - self._told >= TELL_SECONDS:
+        if what and now - self._told >= TELL_SECONDS:
             self._told = now
             self.events.put(Progress(what, share))
+
+    def next(self, otherwise: Progress) -> Any:
+        try:
+            return self.events.get(timeout=BEAT_SECONDS)
+        except queue.Empty:
+            return otherwise
 
     def run(self) -> None:
         error = None
@@ -67,13 +77,17 @@ class _Work(Generic[Result]):
 def streamed(work: Callable[[Step], Iterator[Result]]) -> Iterator[Result | Progress]:
     """What ``work(step)`` yields, and what it told through ``step`` meanwhile, at most three times a second.
 
-    Closing the generator makes the next ``step`` raise, so that the work ends within one step of its own. An error of the work is
-    raised here.
+    While there is nothing new the last progress comes again every second, for whoever passes it on can notice only then that nobody
+    listens any more. Closing the generator makes the next ``step`` raise, so that the work ends within one step of its own. An error of
+    the work is raised here.
     """
     running = _Work(work)
-    threading.Thread(target=running.run, daemon=True).start()
+    threading.Thread(target=contextvars.copy_context().run, args=(running.run,), daemon=True).start()
+    last = Progress("", 0.0)
     try:
-        while not isinstance(event := running.events.get(), _Ended):
+        while not isinstance(event := running.next(last), _Ended):
+            if isinstance(event, Progress):
+                last = event
             yield event
         if event.error is not None:
             raise event.error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import platform
 import zipfile
@@ -18,13 +19,14 @@ from torch import Tensor
 from . import catalogue, recipes
 from .baselines import METHODS, NotApplicable
 from .cascade import Stage, cascade, layer_groups
-from .explorer import Explorer, Question, stage_maps
+from .explorer import Explorer, Question
 from .figures import Cell, grid, written
 from .foretelling import MOST_DRAWS
 from .measures import ibd
 from .predictability import predicted_sum
 from .randomisation import draw
 from .render import shown, to_array
+from .stages import stage_maps
 from .streaming import Step
 from .version import CITATION, VERSION
 
@@ -71,7 +73,7 @@ def take(explorer: Explorer, question: Question, k: int, tab: str, options: Opti
     python, command = recipe(question, k, tab, options)
     label = f"{question.zoo.title}: {question.zoo.labels[k]}"
     frame = np.array([float(ibd(torch.from_numpy(map)[None, None])) for _, map in maps.values()], np.float32)
-    e = explorer.explanation(question, k)
+    e = explorer.explanation(question, k, step)
     numbers = {
         "logits": (f"the network's logits, {e.logits.shape[1]} classes", e.logits[0].detach().cpu().numpy()),
         "ibd": ("Eq. 12 of every map, in the order of their names here: the share of relu(R) in the 16-pixel frame", frame),
@@ -132,7 +134,7 @@ def save(content: bytes, folder: Path, name: str) -> Path:
 
 
 def _explain(explorer: Explorer, question: Question, k: int, options: Options, step: Step | None) -> Maps:
-    e = explorer.explanation(question, k)
+    e = explorer.explanation(question, k, step)
     yield "raw", "R̃: all that is reconstructed (Eq. 9)", e.raw(k)
     yield "tr_gbp", "TR-GBP (Eq. 10)", e.attribution(k)
     yield "tr_gbp_conserving", "TR-GBP, conserving ψ", e.attribution(k, "conserving")
@@ -143,7 +145,7 @@ def _explain(explorer: Explorer, question: Question, k: int, options: Options, s
 
 
 def _classes(explorer: Explorer, question: Question, k: int, options: Options, step: Step | None) -> Maps:
-    e = explorer.explanation(question, k)
+    e = explorer.explanation(question, k, step)
     for psi, name in (("paper", "TR-GBP"), ("conserving", "conserving ψ")):
         for i in e.top5:
             yield f"class_{i}_{psi}", f"{question.zoo.labels[i]}: {name}", e.attribution(i, psi)  # type: ignore[arg-type]
@@ -164,14 +166,15 @@ def _cascade(explorer: Explorer, question: Question, k: int, options: Options, s
         if step is not None:
             step("randomising", stage.index / total)
         if stage.index in (0, *KEPT_STAGES, total):
-            _, titles, maps, _ = stage_maps(stage.network, question.x, k, options["baseline"], step)
+            compute = functools.partial(stage_maps, stage.network, question.x, k, options["baseline"])
+            _, titles, maps, _ = explorer.turns.run(compute, step)
             for name, map in maps.items():
                 yield f"stage_{stage.index:03d}_{name}", f"{titles[name]}, {stage.index} layers randomised", map
 
 
 def _predict(explorer: Explorer, question: Question, k: int, options: Options, step: Step | None) -> Maps:
     predicted, total = explorer.foretold(question), min(options["draws"], MOST_DRAWS)
-    for draws in draw(question.zoo.network, question.x, k, seeds=total):
+    for draws in explorer.one_by_one(draw(question.zoo.network, question.x, k, seeds=total), step):
         if step is not None:
             step("drawing weights", draws.count / total)
     yield "predicted", "Predicted: coverage of all layers", predicted_sum(predicted, (question.x.shape[2], question.x.shape[3]))

@@ -1,58 +1,123 @@
 // Maps in the browser: grey tiles are decoded once, then coloured and laid over the picture on a canvas, so that sliders, opacity and
 // colours never ask the server.
 (() => {
-  const state = { picture: null, opacity: 0.65, colours: 'inferno', lookups: {}, views: {}, roots: {}, data: {}, followers: {}, layer: 0, stage: 0, at: null };
+  const state = { picture: null, under: {}, opacity: 0.65, colours: 'inferno', lookups: {}, views: {}, roots: {}, data: {}, followers: {}, layer: 0, stage: 0, at: null };
   const SIDE = 224;
+
+  // A canvas for reading pixels; one a side, for nothing is kept on it.
+  const scratches = {};
+  function scratch(side) {
+    if (!scratches[side]) {
+      const canvas = document.createElement('canvas');
+      canvas.width = canvas.height = side;
+      scratches[side] = canvas.getContext('2d', { willReadFrequently: true });
+    }
+    return scratches[side];
+  }
+
+  function pixelsOf(image, side) {
+    const context = scratch(side);
+    context.drawImage(image, 0, 0, side, side);
+    return context.getImageData(0, 0, side, side).data;
+  }
 
   function decode(src, side = SIDE) {
     const image = new Image();
     image.src = src;
-    return image.decode().then(() => {
-      const canvas = document.createElement('canvas');
-      canvas.width = canvas.height = side;
-      const context = canvas.getContext('2d', { willReadFrequently: true });
-      context.imageSmoothingEnabled = true;
-      context.drawImage(image, 0, 0, side, side);
-      return context.getImageData(0, 0, side, side).data;
-    });
+    return image.decode().then(() => pixelsOf(image, side));
   }
 
-  // Decoded tiles are kept beside their panels; a panel that goes takes them along.
-  const decoded = new WeakMap();
-  function pixels(panel) {
-    if (!decoded.has(panel)) {
-      const promise = decode(panel.src).then((data) => { decoded.set(panel, data); return data; });
-      decoded.set(panel, promise);
+  // A sheet holds the tiles of many maps, one below the other; it is decoded once. Nothing comes back where that is done.
+  function load(sheet) {
+    if (sheet.canvas) return null;
+    if (!sheet.loading) {
+      const image = new Image();
+      image.src = sheet.src;
+      sheet.loading = image.decode().then(() => {
+        const canvas = document.createElement('canvas');
+        [canvas.width, canvas.height] = [image.width, image.height];
+        canvas.getContext('2d', { willReadFrequently: true }).drawImage(image, 0, 0);
+        sheet.canvas = canvas;
+      });
     }
-    return decoded.get(panel);
+    return sheet.loading;
+  }
+
+  // A panel's tile: a part of a sheet, or a picture of its own. Kept beside the panel; a panel that goes takes it along.
+  const tiles = new WeakMap();
+  function tile(panel) {
+    if (!tiles.has(panel)) tiles.set(panel, { sheet: panel.page || { src: panel.src }, at: panel.at || 0, of: panel.of || 1, grey: {} });
+    return tiles.get(panel);
+  }
+
+  // A panel's map at a side, one byte a pixel; a promise of it if its sheet is not decoded yet.
+  function pixels(panel, side = SIDE) {
+    const { sheet, at, of, grey } = tile(panel);
+    if (grey[side]) return grey[side];
+    const loading = load(sheet);
+    if (loading) return loading.then(() => pixels(panel, side));
+    const height = sheet.canvas.height / of;
+    const context = scratch(side);
+    context.drawImage(sheet.canvas, 0, at * height, sheet.canvas.width, height, 0, 0, side, side);
+    const { data } = context.getImageData(0, 0, side, side);
+    const out = (grey[side] = new Uint8Array(side * side));
+    for (let i = 0; i < out.length; i += 1) out[i] = data[4 * i];
+    return out;
   }
 
   function lookup(name) {
     return state.lookups[name] || (state.lookups[name] = Uint8Array.from(atob(window.TRGBP_COLOURS[name]), (c) => c.charCodeAt(0)));
   }
 
-  function paint(canvas, grey) {
-    const { panel } = canvas;
-    const table = lookup(panel.signed ? 'diverging' : state.colours);
-    const under = panel.alone ? null : panel.under ? panel.underData : state.pictureData; // a lesson's maps lie over pictures of their own
-    const context = canvas.getContext('2d');
-    const out = context.createImageData(SIDE, SIDE);
-    const to = out.data;
-    const a = under ? state.opacity : 1;
-    for (let i = 0; i < to.length; i += 4) {
-      const c = 3 * grey[i];
-      to[i] = a * table[c] + (under ? (1 - a) * under[i] : 0);
-      to[i + 1] = a * table[c + 1] + (under ? (1 - a) * under[i + 1] : 0);
-      to[i + 2] = a * table[c + 2] + (under ? (1 - a) * under[i + 2] : 0);
-      to[i + 3] = 255;
-    }
-    context.putImageData(out, 0, 0);
+  // What lies under a map at a side; null while there is nothing. A lesson's maps lie over pictures of their own.
+  function under(panel, side) {
+    if (panel.alone) return null;
+    if (panel.under) return panel.underData;
+    if (!state.image) return null;
+    return state.under[side] || (state.under[side] = pixelsOf(state.image, side));
   }
+
+  const contexts = new WeakMap();
+  function paint(canvas, grey) {
+    const side = canvas.width;
+    if (!contexts.has(canvas)) {
+      const context = canvas.getContext('2d');
+      const image = context.createImageData(side, side);
+      contexts.set(canvas, { context, image, words: new Uint32Array(image.data.buffer) });
+    }
+    const { context, image, words } = contexts.get(canvas);
+    const table = lookup(canvas.panel.signed ? 'diverging' : state.colours);
+    const below = under(canvas.panel, side);
+    const a = below ? Math.round(256 * state.opacity) : 256;
+    const b = 256 - a;
+    for (let i = 0; i < words.length; i += 1) {
+      const c = 3 * grey[i];
+      let [red, green, blue] = [a * table[c], a * table[c + 1], a * table[c + 2]];
+      if (b) {
+        red += b * below[4 * i];
+        green += b * below[4 * i + 1];
+        blue += b * below[4 * i + 2];
+      }
+      words[i] = 0xff000000 | ((blue >> 8) << 16) | (green & 0xff00) | (red >> 8);
+    }
+    context.putImageData(image, 0, 0);
+  }
+
+  // What cannot be seen now is painted when it can be.
+  const seen = new IntersectionObserver((entries) => {
+    for (const { isIntersecting, target } of entries) if (isIntersecting && target.stale && target.panel) draw(target, target.panel);
+  }, { rootMargin: '10000px' });
 
   // Draw a panel on a canvas now if its tile is decoded, else as soon as it is (unless another panel took the canvas meanwhile).
   function draw(canvas, panel) {
     canvas.panel = panel;
-    const grey = pixels(panel);
+    canvas.stale = canvas.isConnected && !canvas.checkVisibility();
+    if (canvas.stale) {
+      seen.unobserve(canvas); // observed anew, it is told at once whether it can be seen
+      seen.observe(canvas);
+      return;
+    }
+    const grey = pixels(panel, canvas.width);
     if (grey instanceof Promise) grey.then((data) => { if (canvas.panel === panel) paint(canvas, data); }).catch(() => {});
     else paint(canvas, grey);
   }
@@ -70,6 +135,11 @@
   function repaint() {
     document.querySelectorAll('canvas.tg-ramp').forEach(ramp);
     document.querySelectorAll('canvas.tg-map').forEach((canvas) => { if (canvas.panel) draw(canvas, canvas.panel); });
+  }
+
+  // Once the frame that is due has been shown.
+  function afterFrame(work) {
+    requestAnimationFrame(() => setTimeout(work));
   }
 
   function element(tag, attributes = {}, ...children) {
@@ -119,9 +189,11 @@
   }
 
   function setPicture(src) {
-    if (state.picture === src) return Promise.resolve();
+    if (state.picture === src) return null;
     state.picture = src;
-    return decode(src).then((data) => { state.pictureData = data; repaint(); });
+    const image = new Image();
+    image.src = src;
+    return image.decode().then(() => { if (state.picture === src) Object.assign(state, { image, under: {} }); });
   }
 
   // A native slider with a label and a line of help; arrow keys move it.
@@ -135,5 +207,5 @@
     return Object.assign(node, { input, output });
   }
 
-  window.TRGBP = { state, decode, draw, repaint, element, figure, slider, scale, setPicture, pixels };
+  window.TRGBP = { state, decode, draw, repaint, element, figure, slider, scale, setPicture, pixels, load, afterFrame };
 })();

@@ -1,6 +1,6 @@
 // The tabs: each view builds its elements once and shows what the server sent. A tab that is opened late shows the latest.
 (() => {
-  const { state, element, figure, slider, scale, setPicture, repaint, pixels } = window.TRGBP;
+  const { state, element, figure, slider, scale, setPicture, repaint, load, pixels, afterFrame } = window.TRGBP;
   const percent = (p) => (p >= 0.995 ? '>99 %' : p < 0.001 ? '<0.1 %' : `${(100 * p).toFixed(p < 0.1 ? 1 : 0)} %`);
   const views = {};
 
@@ -47,20 +47,34 @@
         ['Filter size p', layer.p], ['Map', layer.size],
         ['Rectifier behind it', layer.rectified ? 'yes' : 'no: random weights give noise around zero']].flatMap(
         ([term, value]) => [element('dt', { text: term }), element('dd', { text: String(value) })]));
-      strip.querySelectorAll('button').forEach((button, i) => button.setAttribute('aria-pressed', String(i === index)));
+      strip.querySelector('[aria-pressed="true"]')?.setAttribute('aria-pressed', 'false');
+      strip.children[index]?.setAttribute('aria-pressed', 'true');
     }
 
     state.followers.explain = (index) => { if (data) { layers.input.value = index; showLayer(index); } };
 
-    function fillStrip() {
-      strip.replaceChildren(...data.layers.map((layer, index) => {
-        const canvas = element('canvas', { class: 'tg-map', width: 224, height: 224, 'aria-hidden': 'true' });
-        window.TRGBP.draw(canvas, layer.own);
-        return element('button', { type: 'button', title: layer.name, 'aria-label': `Layer ${index}: ${layer.name}`, onclick: () => {
-          layers.input.value = index;
-          showLayer(index);
-        } }, canvas, element('span', { text: String(index) }));
-      }));
+    function thumbnail(index) {
+      const canvas = element('canvas', { class: 'tg-map', width: 56, height: 56, 'aria-hidden': 'true' });
+      return element('button', { type: 'button', 'aria-pressed': 'false', onclick: () => {
+        layers.input.value = index;
+        showLayer(index);
+      } }, canvas, element('span', { text: String(index) }));
+    }
+
+    // Twelve at a time: between them the sliders answer.
+    function fillStrip(shown, from = 0) {
+      if (shown !== data) return;
+      while (strip.children.length > data.layers.length) strip.lastChild.remove();
+      data.layers.slice(from, from + 12).forEach((layer, i) => {
+        const index = from + i;
+        if (!strip.children[index]) strip.append(thumbnail(index));
+        const button = strip.children[index];
+        button.title = layer.name;
+        button.setAttribute('aria-label', `Layer ${index}: ${layer.name}`);
+        button.setAttribute('aria-pressed', String(index === state.layer));
+        window.TRGBP.draw(button.firstChild, layer.own);
+      });
+      if (from + 12 < data.layers.length) setTimeout(fillStrip, 0, shown, from + 12);
     }
 
     return (payload) => {
@@ -72,8 +86,7 @@
       layers.input.max = payload.layers.length - 1;
       layers.input.value = state.layer;
       showLayer(state.layer);
-      fillStrip();
-      payload.layers.forEach((layer) => { pixels(layer.raw); pixels(layer.own); });
+      afterFrame(() => fillStrip(payload));
     };
   };
 
@@ -81,7 +94,7 @@
     const grid = element('div', { class: 'tg-row tg-grid' });
     const choices = ['the paper’s', 'conserving'].map((name, psi) => element('label', {},
       element('input', { type: 'radio', name: 'tg-psi', value: psi, 'data-control': 'psi', ...(psi === 0 ? { checked: '' } : {}), onchange: () => show(psi) }), name));
-    let [shown, cards] = [0, []];
+    let [shown, cards, best] = [0, [], null];
     root.append(element('div', { class: 'tg-head' }, element('p', { class: 'tg-lead', text: 'The network’s five best classes, each without what all five share.' }),
       element('fieldset', { class: 'tg-choice' }, element('legend', { text: 'ψ of TR-GBP' }), ...choices)), grid);
     function show(psi) {
@@ -89,10 +102,12 @@
       cards.forEach(([card, panels]) => card.show(panels[psi]));
     }
     return (payload) => {
+      if (best === payload.classes[0]) return; // another class of the same picture: its five are the same
+      [best] = payload.classes;
       cards = payload.classes.map((item, rank) => {
-        item.panels.forEach(pixels);
+        item.pages.forEach(load);
         const title = `${rank + 1}. ${item.name}`;
-        return [figure('tg-class'), item.panels.map((panel) => ({ ...panel, title, caption: `${percent(item.probability)} · ${panel.title}` }))];
+        return [figure('tg-class'), item.panels.slice(1).map((panel) => ({ ...panel, title, caption: `${percent(item.probability)} · ${panel.title}` }))];
       });
       grid.replaceChildren(...cards.map(([card]) => card));
       show(shown);
@@ -211,6 +226,12 @@
     root.append(status, row, scale(), plots);
 
     function plot(index) {
+      if (plots.stages === stages.length) {
+        const at = 34 + ((420 - 34 - 8) * stages[index].index) / Math.max(1, stages[0].total);
+        plots.querySelectorAll('.tg-now').forEach((line) => { line.setAttribute('x1', at); line.setAttribute('x2', at); });
+        return;
+      }
+      plots.stages = stages.length;
       const legend = element('p', { class: 'tg-legend' });
       const drawn = [['Spearman of |R|', 'spearman'], ['SSIM of relu(R)', 'ssim']].map(([title, kind]) => {
         const { svg, names } = curves(kind, stages, index);
@@ -227,7 +248,8 @@
       for (const panel of current.panels) {
         if (!figures[panel.id]) { figures[panel.id] = figure(); row.append(figures[panel.id]); }
         const score = current.similarity[panel.id];
-        figures[panel.id].show({ ...panel, src: panel.src, caption: `Spearman ${score.spearman.toFixed(2)}, SSIM ${score.ssim.toFixed(2)}` });
+        panel.caption = `Spearman ${score.spearman.toFixed(2)}, SSIM ${score.ssim.toFixed(2)}`;
+        figures[panel.id].show(panel);
       }
       stage.output.textContent = `${current.index} of ${current.total} · ${current.name}`;
       status.textContent = `The network now says ${current.top.name}, ${percent(current.top.probability)}.${current.note ? ` ${current.note}` : ''}`;
@@ -238,11 +260,12 @@
       const restarted = payload.stages.length < stages.length || (stages.length && payload.run !== stages.run);
       stages = payload.stages;
       stages.run = payload.run;
-      if (restarted) { row.replaceChildren(); Object.keys(figures).forEach((key) => delete figures[key]); }
+      if (restarted) { plots.stages = 0; row.replaceChildren(); Object.keys(figures).forEach((key) => delete figures[key]); }
       if (!stages.length) return;
       stage.input.max = stages.length - 1;
       stage.input.value = state.stage;
       show(state.stage);
+      afterFrame(() => payload.stages.slice(-8).forEach((one) => one.panels.forEach((panel) => pixels(panel))));
     };
   };
 
@@ -283,17 +306,45 @@
     state.stage = Math.max(0, Math.min(state.at ?? Infinity, stages.length - 1));
   }
 
-  window.TRGBP.receive = (name, payload) => {
-    if (!payload || typeof payload !== 'object') return;
+  // Stages come one by one, with the few before them; what has arrived is kept.
+  const gathered = { run: null, stages: [] };
+  function stagesSoFar(sent) {
+    if (gathered.run !== sent.run) Object.assign(gathered, { run: sent.run, stages: [] });
+    for (const stage of sent.stages) gathered.stages[stage.index] = gathered.stages[stage.index] || stage;
+    const missing = Array.from(gathered.stages).findIndex((stage) => !stage);
+    return { ...sent, stages: gathered.stages.slice(0, missing < 0 ? undefined : missing) };
+  }
+
+  // Show a payload, in every view that reads it, once all that it waits for is there.
+  window.TRGBP.present = (name, payload, waits = []) => {
     if (name === 'explain' && state.data.explain && state.data.explain.key !== payload.key) ['cascade', 'perturb', 'foretold', 'predict'].forEach(forget);
     if (name === 'explain') settleLayer(payload);
     if (name === 'cascade') settleStage(payload);
     state.data[name] = payload;
-    const ready = name === 'explain' ? setPicture(payload.picture) : Promise.resolve();
-    ready.then(() => {
+    const show = () => {
       if (state.data[name] !== payload) return;
-      [name, ...(name === 'explain' ? ['classes'] : [])].forEach((view) => state.views[view]?.(payload));
+      state.views[name]?.(payload);
       document.body.dataset[mark(name)] = payload.key || String(payload.stages?.length ?? payload.panels?.length ?? payload.curves?.length ?? '');
-    });
+      if (name === 'explain') {
+        afterFrame(() => {
+          if (picture) repaint();
+          if (state.data.explain !== payload) return;
+          state.views.classes?.(payload);
+          payload.classes.forEach((item) => item.pages.forEach(load)); // so that they are shown at once when one of them is picked
+        });
+      }
+    };
+    const picture = name === 'explain' && setPicture(payload.picture);
+    if (picture) waits.push(picture);
+    if (waits.length) Promise.all(waits).then(show);
+    else show();
+  };
+
+  // What a carrier brings: large payloads as text, for Gradio copies what its components hold again and again.
+  window.TRGBP.receive = (name, sent) => {
+    const payload = typeof sent === 'string' && sent ? JSON.parse(sent) : sent;
+    if (!payload || typeof payload !== 'object') return;
+    if (name === 'explain') window.TRGBP.explained(payload);
+    else window.TRGBP.present(name, name === 'cascade' ? stagesSoFar(payload) : payload);
   };
 })();

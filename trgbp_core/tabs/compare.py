@@ -20,7 +20,7 @@ def build(room: Room) -> None:
 
     def compare(image: Any, model: str, k: Any, methods: list[str]) -> Iterator[tuple[Any, Any, Any]]:
         for payload, computing, sentence in page.compare(room.explorer, image, model, k, methods):
-            yield payload or gr.skip(), computing or gr.skip(), sentence
+            yield page.packed(payload) if payload else gr.skip(), computing or gr.skip(), sentence or gr.skip()
 
     with gr.Tab("Compare", id="compare") as tab:
         room.view("compare")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import gradio as gr
 
 from .. import page
 from .opening import Wish
-from .room import HEAVY, Room
+from .room import HEAVY, UNSEEN, Room
 
 
 def build(room: Room) -> None:
@@ -18,26 +19,38 @@ def build(room: Room) -> None:
     room.on_open(tab, "explain")
     data = room.carrier("explain")
 
-    def new_picture(image: Any, model: str, wish: Wish) -> tuple[Any, Any, Any]:
+    def new_picture(image: Any, model: str, wish: Wish, there: Any) -> Iterator[tuple[Any, Any, Any]]:
         if not model:
-            return gr.skip(), gr.skip(), gr.skip()
-        answer = page.explain(room.explorer, image, model, asked=wish.asked)
-        chosen = gr.update(choices=answer.choices, value=answer.value) if answer.payload else gr.skip()
-        return wish.at_layer(answer.payload) if answer.payload else gr.skip(), answer.status, chosen
+            yield gr.skip(), gr.skip(), gr.skip()
+            return
+        for answer in page.told(lambda step: page.explain(room.explorer, image, model, None, wish.asked, step, str(there))):
+            if answer.payload is None:
+                yield gr.skip(), answer.status or gr.skip(), gr.skip()
+                continue
+            yield page.packed(wish.at_layer(answer.payload)), answer.status, gr.update(choices=answer.choices, value=answer.value)
+            yield gr.skip(), gr.skip(), gr.skip()  # Gradio sends the last answer once more at the end
 
-    def new_class(image: Any, model: str, k: Any) -> tuple[Any, Any]:
-        answer = page.explain(room.explorer, image, model, k)
-        return answer.payload or gr.skip(), answer.status
+    def new_class(image: Any, model: str, k: Any, known: bool) -> Iterator[tuple[Any, Any]]:
+        for answer in page.told(lambda step: page.explain_class(room.explorer, image, model, k, known, step)):
+            yield page.packed(answer.payload) if answer.payload else gr.skip(), answer.status or gr.skip()
 
-    def as_wished(image: Any, model: str, wish: Wish) -> tuple[Any, Any, Any]:
-        return new_picture(image, model, wish) if wish.link is not None else (gr.skip(), gr.skip(), gr.skip())
+    def as_wished(image: Any, model: str, wish: Wish, there: Any) -> Iterator[tuple[Any, Any, Any]]:
+        if wish.link is None:
+            yield gr.skip(), gr.skip(), gr.skip()
+        else:
+            yield from new_picture(image, model, wish, there)
 
+    known = room.unseen(gr.Checkbox(False, **UNSEEN))
     shown = [data, room.status, room.wanted]
-    asked = [room.picture, room.model, room.wish]
-    room.restored = room.arrived.then(as_wished, asked, shown, **HEAVY)
+    there = room.unseen(gr.Textbox("", **UNSEEN))
+    asked = [room.picture, room.model, room.wish, there]
+    tell = "(picture, model, wish) => [picture, model, wish, TRGBP.shownKey()]"
+    room.restored = room.arrived.then(as_wished, asked, shown, js=tell, **HEAVY)
+    # The classes that the page has are shown at once; the server only says the sentence to them.
+    show = "(picture, model, wanted) => [picture, model, wanted, TRGBP.pick(wanted)]"
     room.changes += [
         room.restored,
-        room.picture.change(new_picture, asked, shown, trigger_mode="always_last", **HEAVY),
-        room.model.change(new_picture, asked, shown, trigger_mode="always_last", **HEAVY),
-        room.wanted.input(new_class, room.question, [data, room.status], trigger_mode="always_last", **HEAVY),
+        room.picture.change(new_picture, asked, shown, js=tell, trigger_mode="always_last", **HEAVY),
+        room.model.change(new_picture, asked, shown, js=tell, trigger_mode="always_last", **HEAVY),
+        room.wanted.input(new_class, [*room.question, known], [data, room.status], js=show, trigger_mode="always_last", **HEAVY),
     ]

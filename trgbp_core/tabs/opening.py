@@ -36,7 +36,7 @@ class Wish:
 
     def at_layer(self, payload: dict[str, Any]) -> dict[str, Any]:
         """The payload of the tab Explain, with the layer that was asked for if it is of that very question and class."""
-        if self.link is None or payload["key"] != f"{self.key}:{self.k}":
+        if self.link is None or (payload["key"], payload["chosen"]) != (self.key, self.k):
             return payload
         return payload | {"layer": self.link.layer, "wish": self.number}
 

@@ -11,9 +11,12 @@ import gradio as gr
 
 from ..baselines import METHODS
 from ..explorer import Explorer
+from ..page import packed
 
 QUIET: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
-HEAVY: dict[str, Any] = {"concurrency_limit": 2, "concurrency_id": "compute", **QUIET}
+HEAVY: dict[str, Any] = {"concurrency_limit": None, "concurrency_id": "compute", **QUIET}
+"""No limit: whoever asks waits in the explorer's own queue, where his place in it is known, and where he can leave it."""
+UNSEEN: dict[str, Any] = {"elem_classes": "tg-data", "render": False}
 DEFAULT_METHODS = ["tr_gbp_conserving", "tr_gbp", "guided_backprop", "saliency", "grad_cam"]
 
 Handler = Callable[..., Iterator[tuple[Any, ...]]]
@@ -42,7 +45,7 @@ class Room:
     wish: Any = None
     arrived: Any = None
     restored: Any = None
-    _carriers: list[gr.HTML] = field(default_factory=list)
+    _carriers: list[Any] = field(default_factory=list)
 
     @property
     def question(self) -> list[Any]:
@@ -59,14 +62,19 @@ class Room:
         ``script`` runs when it is on the page; an event that it triggers is an attribute of the carrier.
         """
         watch = f"{script} watch('value', () => TRGBP.receive('{name}', props.value)); TRGBP.receive('{name}', props.value);"
-        html = gr.HTML(None, html_template="<i></i>", js_on_load=watch, elem_classes="tg-data", elem_id=f"tg-data-{name}", render=False)
-        self._carriers.append(html)
+        html = gr.HTML(None, html_template="<i></i>", js_on_load=watch, elem_id=f"tg-data-{name}", **UNSEEN)
+        self.unseen(html)
         return html
 
+    def unseen(self, component: Any) -> Any:
+        """Keep a component, made with :data:`UNSEEN`, for the page's end; returns it."""
+        self._carriers.append(component)
+        return component
+
     def render_carriers(self) -> None:
-        """Put all carriers on the page, behind the tabs."""
-        for html in self._carriers:
-            html.render()
+        """Put all that is not seen on the page, behind the tabs."""
+        for component in self._carriers:
+            component.render()
 
     def on_open(self, tab: gr.Tab, name: str) -> Any:
         """Remember that ``tab`` is open; returns the event."""
@@ -114,4 +122,4 @@ def methods_picker(info: str) -> gr.CheckboxGroup:
 def told(answers: Iterator[tuple[Any, str]]) -> Iterator[tuple[Any, Any]]:
     """Payloads and sentences as a handler yields them: what has not changed is left as it is."""
     for payload, sentence in answers:
-        yield payload or gr.skip(), sentence
+        yield packed(payload) if payload else gr.skip(), sentence or gr.skip()

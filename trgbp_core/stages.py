@@ -1,0 +1,156 @@
+"""The sanity check as the page shows it: the maps of each stage of the cascade, and how alike they are to the trained network's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from .baselines import METHODS, NotApplicable
+from .cascade import Mode, Stage, cascade
+from .frames import Payload, panel
+from .similarity import Windows, pearson, ranks, unit_range
+from .streaming import Step
+from .trgbp import TRGBP, Explanation
+
+TITLES = {"own": "TR-GBP", "conserving": "TR-GBP, conserving ψ", "raw": "R̃ of TR-GBP", "gbp": "Guided backprop"}
+INCLUDED = ("tr_gbp", "tr_gbp_conserving", "guided_backprop")
+"""Methods that every stage shows anyway."""
+
+
+@dataclass(frozen=True)
+class StageMaps:
+    """One stage, computed.
+
+    Attributes:
+        maps: by :data:`TITLES`' keys and ``baseline``, each (1, 1, H, W).
+        signs: whether a map is shown with both. why: why there is no baseline, where there is none.
+    """
+
+    stage: Stage
+    e: Explanation
+    maps: dict[str, Tensor]
+    titles: dict[str, str]
+    signs: dict[str, bool]
+    similarity: dict[str, dict[str, float]]
+    why: str
+
+
+class Cascade:
+    """The trained network, then stage after stage of :func:`cascade.cascade`, each compared with the first.
+
+    Args:
+        x: (1, C, H, W). k: the class that is explained throughout. baseline: a key of METHODS, computed beside TR-GBP.
+        trained: the trained network's explanation of class ``k`` and its map by ``baseline``, where they are known already.
+
+    Raises:
+        ValueError: what :func:`cascade.cascade` raises, from the first :meth:`next`.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        x: Tensor,
+        k: int,
+        baseline: str,
+        *,
+        mode: Mode = "gaussian",
+        seed: int = 0,
+        trained: tuple[Explanation, Tensor | None] | None = None,
+    ) -> None:
+        self._stages = _from_trained(network, cascade(network, seed=seed, mode=mode, x=x, reuse=True))
+        self._x, self._k, self._baseline = x, k, baseline
+        self._known: tuple[Explanation | None, Tensor | None] = trained or (None, None)
+        self._trained: dict[str, _Trained] = {}
+
+    def next(self, step: Step | None = None) -> StageMaps | None:
+        """The next stage, computed; None after the last. ``step`` as in :func:`stage_maps`."""
+        stage = next(self._stages, None)
+        if stage is None:
+            return None
+        known, self._known = self._known, (None, None)
+        e, titles, maps, why = stage_maps(stage.network, self._x, self._k, self._baseline, step, known)
+        if not self._trained:
+            self._trained = {key: _Trained(m) for key, m in maps.items()}
+        similarity = {key: self._trained[key].similarity(m) for key, m in maps.items() if key in self._trained}
+        signs = {key: _signed(key, self._baseline) for key in maps}
+        return StageMaps(stage, e, maps, titles, signs, similarity, why)
+
+
+def _from_trained(network: nn.Module, stages: Iterator[Stage]) -> Iterator[Stage]:
+    first = next(stages)
+    yield Stage("the trained network", 0, first.total, network)
+    yield first
+    yield from stages
+
+
+def stage_maps(
+    network: nn.Module,
+    x: Tensor,
+    k: int,
+    baseline: str,
+    step: Step | None = None,
+    known: tuple[Explanation | None, Tensor | None] = (None, None),
+) -> tuple[Explanation, dict[str, str], dict[str, Tensor], str]:
+    """One stage of the sanity check: the explanation, titles and maps (1, 1, H, W) by name, and why ``baseline`` does not apply if so.
+
+    Args:
+        step: hears of every step of ``baseline``, and of the stage itself; it may raise to stop.
+        known: the explanation and the map by ``baseline``, where they have been computed before.
+    """
+    title = METHODS[baseline].title
+    if step is not None:
+        step(title, 0.0)
+    e = known[0] or TRGBP(network).explain(x, [k])
+    maps = {"own": e.attribution(k), "conserving": e.attribution(k, "conserving"), "raw": e.raw(k), "gbp": e.layer_raw(0, k)}
+    if baseline in INCLUDED:
+        return e, TITLES, maps, ""
+    titles = TITLES | {"baseline": title}
+    if known[1] is not None:
+        return e, titles, maps | {"baseline": known[1]}, ""
+    report = None if step is None else lambda share: step(title, share)
+    try:
+        return e, titles, maps | {"baseline": METHODS[baseline].attribute(network, x, k, progress=report)}, ""
+    except NotApplicable as error:
+        return e, titles, maps, str(error)
+
+
+def _signed(name: str, baseline: str) -> bool:
+    """Whether a map of :func:`stage_maps` is shown with both signs, as its method's authors show it."""
+    return name in ("gbp", "baseline") and METHODS["guided_backprop" if name == "gbp" else baseline].signed
+
+
+class _Trained:
+    """A map of the trained network, with what comparing it needs computed once."""
+
+    def __init__(self, map: Tensor) -> None:
+        self._finite = bool(torch.isfinite(map).all())
+        self._ranks = ranks(map.abs().flatten()) if self._finite else map
+        self._windows = Windows(unit_range(map.relu()))
+
+    def similarity(self, map: Tensor) -> dict[str, float]:
+        """Spearman of |R| and SSIM of relu(R); 0 where a map is constant or no number, for then there is nothing to compare."""
+        if not self._finite or not bool(torch.isfinite(map).all()):
+            return {"spearman": 0.0, "ssim": 0.0}
+        rank = pearson(ranks(map.abs().flatten()), self._ranks).nan_to_num(0.0)
+        return {"spearman": float(rank), "ssim": float(Windows(unit_range(map.relu())).ssim(self._windows))}
+
+
+def payload(computed: StageMaps, labels: Sequence[str], k: int) -> Payload:
+    """A computed stage in plain data and tiles; needs no turn at the processor."""
+    stage, e, best = computed.stage, computed.e, computed.e.top5[0]
+    panels = [
+        panel(m, computed.titles[key], "", labels[k], specific=key in ("own", "conserving"), signed=computed.signs[key]) | {"id": key}
+        for key, m in computed.maps.items()
+    ]
+    return {
+        "index": stage.index,
+        "total": stage.total,
+        "name": stage.name,
+        "top": {"index": best, "name": labels[best], "probability": float(e.probabilities[0, best])},
+        "panels": panels,
+        "similarity": computed.similarity,
+        "note": computed.why,
+    }
