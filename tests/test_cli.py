@@ -78,7 +78,7 @@ def test_bench_of_methods_prints_forward_passes_and_what_the_path_of_guided_ig_c
     zoo = own_model(randomise(nn.Sequential(*layers)).float(), [*"abcdef"], preprocess=Preprocess(size=32, resize=None))
     monkeypatch.setattr(bench.models, "load_model", lambda *_, **__: zoo)
     monkeypatch.setattr(bench, "METHODS", {key: METHODS[key] for key in ("saliency", "guided_ig", "pattern_net")})
-    lines = bench.bench_methods("mine", repeats=1, threads=torch.get_num_threads()).splitlines()
+    lines = list(bench.bench_methods("mine", repeats=1, threads=torch.get_num_threads()))
     found = dict(re.findall(r"^\| `(\w+)` \| ([\d.]+) \|$", "\n".join(lines), re.MULTILINE))
     assert set(found) == {"saliency", "guided_ig"}
     assert float(found["guided_ig"]) > 10 * float(found["saliency"]), "two hundred gradients against one"

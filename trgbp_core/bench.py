@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -99,17 +99,17 @@ def _bench(networks: Iterable[str], repeats: int, threads: int) -> str:
     return "\n".join(lines)
 
 
-def bench_methods(name: str = "efficientnet_lite0", *, repeats: int = 3, threads: int = 2) -> str:
-    """The table of ``bench --methods``: every method's time for one map, in forward passes of the same network in the same run."""
+def bench_methods(name: str = "efficientnet_lite0", *, repeats: int = 3, threads: int = 2) -> Iterator[str]:
+    """The table of ``bench --methods``, line by line: a method's time for one map, in forward passes of the same network and run."""
     with threads_of(threads):
-        return _bench_methods(name, repeats, threads)
+        yield from _bench_methods(name, repeats, threads)
 
 
-def _bench_methods(name: str, repeats: int, threads: int) -> str:
+def _bench_methods(name: str, repeats: int, threads: int) -> Iterator[str]:
     with on_terminal(name) as progress:
         zoo = models.load_model(name, progress=progress)
     x = example(zoo)
-    lines = [f"{name}, {threads} threads, medians of {repeats}", "", "| method | ÷ one forward pass |", "|---|---:|"]
+    yield from (f"{name}, {threads} threads, medians of {repeats}", "", "| method | ÷ one forward pass |", "|---|---:|")
     for key, method in METHODS.items():
         try:
             s = medians(
@@ -117,10 +117,10 @@ def _bench_methods(name: str, repeats: int, threads: int) -> str:
                 repeats,
                 warm_up=1,
             )
-            lines.append(f"| `{key}` | {s['method'] / s['forward']:.1f} |")
+            yield f"| `{key}` | {s['method'] / s['forward']:.1f} |"
         except NotApplicable as error:
-            lines.append(f"| `{key}` | does not apply: {error} |")
-    return "\n".join([*lines, "", f"Guided IG ÷ its {STEPS} gradients alone: {guided_ig_overhead(zoo, x, repeats):.2f}"])
+            yield f"| `{key}` | does not apply: {error} |"
+    yield from ("", f"Guided IG ÷ its {STEPS} gradients alone: {guided_ig_overhead(zoo, x, repeats):.2f}")
 
 
 def guided_ig_overhead(zoo: models.Zoo, x: Tensor, repeats: int) -> float:
