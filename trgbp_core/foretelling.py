@@ -81,7 +81,7 @@ def randomised(predicted: Sequence[Coverage], draws: Draws) -> Payload:
         layers.append(
             {
                 "noise": finite(math.sqrt(of.noise / (1 - of.noise)) if of.noise < 1 else math.inf),
-                "cosine": of.cosine,
+                "cosine": finite(of.cosine),
                 "expected": of.expected,
                 "profile": numbers(rings.mean(0)),
                 "error": numbers(rings.std(0) / math.sqrt(draws.count)),
@@ -101,7 +101,7 @@ def randomised(predicted: Sequence[Coverage], draws: Draws) -> Payload:
         }
         for name, kind in kinds.items()
     }
-    return {"layers": layers, "agreement": agreement, "total": found.total, "total_uniform": found.total_uniform}
+    return {"layers": layers, "agreement": agreement, "total": finite(found.total), "total_uniform": finite(found.total_uniform)}
 
 
 def _trained(explorer: Explorer, question: Question, k: int) -> Payload:

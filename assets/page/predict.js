@@ -45,7 +45,7 @@
     const y = { low: -1, high: 1, ticks: [[-1, '−1'], [0, '0'], [1, '1']] };
     const label = `Cosine of each layer's mean map with its prediction. Expected for layer ${at}: ${fixed((found || layers)[at - 1].expected)}${found ? `; measured: ${fixed(found[at - 1].cosine)}` : ''}`;
     return chart('Cosine with the prediction', label, along(layers.length), y, (px, py) =>
-      line('own', (found || layers).map((l, i) => [px(i + 1), py(l.expected)])) + dots(layers, found, (m) => m.cosine, px, py) + now(px(at)), SMALL);
+      line('own', (found || layers).map((l, i) => [px(i + 1), py(l.expected)])) + dots(layers, found, (m) => m.cosine ?? 0, px, py) + now(px(at)), SMALL);
   }
 
   function profiles(layer, found) {
@@ -76,7 +76,7 @@
     const names = { all: 'all', rectified: 'rectified', linear: 'linear' };
     const lines = Object.entries(found.agreement).map(([kind, of]) => element('tr', {}, element('th', { scope: 'row', text: `${names[kind]} (${of.layers})` }),
       ...[of.moments, of.rule, of.cosine, of.expected, of.uniform].map((v) => element('td', { class: 'tg-number', text: fixed(v) }))));
-    const own = element('p', { class: 'tg-lead', text: `All layers together: cosine ${found.total.toFixed(4)} with the prediction, ${found.total_uniform.toFixed(4)} with a uniform map. The trained network’s own maps, noise at their finest scale: rank correlation ${fixed(trained.moments)} with the moments, ${fixed(trained.rule)} with √(p/N); edges of the picture count as noise there.` });
+    const own = element('p', { class: 'tg-lead', text: `All layers together: cosine ${found.total?.toFixed(4)} with the prediction, ${found.total_uniform?.toFixed(4)} with a uniform map. The trained network’s own maps, noise at their finest scale: rank correlation ${fixed(trained.moments)} with the moments, ${fixed(trained.rule)} with √(p/N); edges of the picture count as noise there.` });
     return [element('table', { class: 'tg-table' }, element('caption', { text: 'Rank correlation of measured noise with its predictions; median cosine of the mean maps' }), element('thead', {}, element('tr', {}, ...head)), element('tbody', {}, ...lines)), own];
   }
 
