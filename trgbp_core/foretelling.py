@@ -64,7 +64,7 @@ def measure(explorer: Explorer, question: Question, k: int, draws: int = DRAWS, 
     yield found
     for drawn in explorer.one_by_one(draw(question.zoo.network, question.x, k, seeds=draws), step):
         if step is not None:
-            step("drawing weights", drawn.count / draws)
+            step(f"{drawn.count} of {draws} networks with random weights drawn", drawn.count / draws)
         if drawn.count >= 2:
             yield found | {"random": randomised(predicted, drawn), "draws": drawn.count}
 
