@@ -13,7 +13,7 @@ from torch import Tensor
 
 from . import foretelling, images, measuring, page
 from .baselines import METHODS, NotApplicable
-from .explorer import DEFAULT_MODEL, Explorer, Payload, Question
+from .explorer import DEFAULT_MODEL, Explorer, Payload, Question, named_class
 from .render import describe, heat, overlay, read_tile
 from .streaming import Progress, Step, streamed, within
 from .trgbp import Explanation, Layer
@@ -76,8 +76,11 @@ class _Answers:
         self._explorer = explorer
 
     def _ask(self, picture: Any, model: str, wanted: str, step: Step) -> tuple[Question, int]:
-        question = page.ask(self._explorer, None if picture is None else images.read(picture), str(model))
+        question = self._question(picture, model)
         return question, self._explorer.find_class(question, wanted, step)
+
+    def _question(self, picture: Any, model: str) -> Question:
+        return page.ask(self._explorer, None if picture is None else images.read(picture), str(model))
 
     @_streamed
     def explain(self, step: Step, picture: Any, model: str, wanted: str) -> tuple[dict[str, Any], Gallery]:
@@ -93,13 +96,15 @@ class _Answers:
             model: the network's name; efficientnet_lite0 is always there.
             wanted: the class to explain, by number or name, such as "lion"; empty for the network's own best class.
         """
-        question, k = self._ask(picture, model, wanted, step)
-        labels = question.zoo.labels
+        question = self._question(picture, model)
+        named, labels = named_class(question, wanted), question.zoo.labels
 
         def maps_of(e: Explanation) -> tuple[Explanation, dict[str, Tensor]]:
+            k = e.classes[0]
             return e, {"raw": e.raw(k), "tr_gbp": e.attribution(k), "tr_gbp_conserving": e.attribution(k, "conserving")}
 
-        e, maps = self._explorer.computed(question, k, maps_of, step)
+        e, maps = self._explorer.computed(question, named, maps_of, step)
+        k = e.classes[0]
         data = {
             "model": question.zoo.name,
             "class": {"index": k, "name": labels[k], "probability": float(e.probabilities[0, k])},

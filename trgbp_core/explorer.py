@@ -130,9 +130,8 @@ class Explorer:
 
     def find_class(self, question: Question, wanted: object, step: Step | None = None) -> int:
         """See :func:`labels.find_class`; None or nothing means the best class."""
-        if wanted is None or (isinstance(wanted, str) and not wanted.strip()):
-            return self.explanation(question, step=step).top5[0]
-        return find_class(wanted, question.zoo.labels)
+        k = named_class(question, wanted)
+        return self.explanation(question, step=step).top5[0] if k is None else k
 
     def one_by_one(self, work: Iterator[Result], step: Step | None = None) -> Iterator[Result]:
         """What ``work`` yields, each computed in a turn of its own."""
@@ -149,7 +148,7 @@ class Explorer:
             ``key``, ``model``, ``picture``, ``seen``, ``note``; ``layers``, what is known of each; ``top``, indices; ``chosen``, k;
             ``classes``, each with what :func:`frames.class_frames` gives.
         """
-        whole = self._payloads.get(("explain", question.key), lambda: self._explain(question, step), _asks(step))
+        whole = self._payloads.get(("explain", question.key), lambda: self._explain(question, k, step), _asks(step))
         chosen = whole["top"][0] if k is None else k
         if chosen in whole["top"]:
             return whole | {"chosen": chosen}
@@ -161,11 +160,14 @@ class Explorer:
         if whole is not None and k in whole["top"]:
             found = whole["classes"][whole["top"].index(k)]
         else:
-            found = self._payloads.get(("class", question.key, k), lambda: self._classes(question, k, step)[1][0], _asks(step))
+            found = self._payloads.get(("class", question.key, k), lambda: self._classes(question, k, step)[1][k], _asks(step))
         return {"key": question.key, "chosen": k, "classes": [found]}
 
-    def _explain(self, question: Question, step: Step | None) -> Payload:
-        e, classes = self._classes(question, None, step)
+    def _explain(self, question: Question, k: int | None, step: Step | None) -> Payload:
+        """The same whatever ``k``, which is kept beside it: both come out of one turn."""
+        e, classes = self._classes(question, k, step, top=True)
+        if k is not None and k not in e.top5:
+            self._payloads.put(("class", question.key, k), classes[k])
         return {
             "key": question.key,
             "model": question.zoo.name,
@@ -173,15 +175,18 @@ class Explorer:
             "seen": f"{question.picture.width}×{question.picture.height} pixels, as {question.zoo.title} sees them",
             "layers": layer_facts(e),
             "top": list(e.top5),
-            "classes": classes,
+            "classes": [classes[i] for i in e.top5],
             "note": "; ".join(e.let_through),
         }
 
-    def _classes(self, question: Question, k: int | None, step: Step | None) -> tuple[Explanation, list[Payload]]:
+    def _classes(
+        self, question: Question, k: int | None, step: Step | None, *, top: bool = False
+    ) -> tuple[Explanation, dict[int, Payload]]:
+        """What the page shows of class ``k``, and of the top 5 if ``top``, by class."""
         e, maps = self.computed(question, k, lambda e: (e, gather(e)), step)
         names = ["the picture itself", *(layer.name for layer in e.layers)]
-        asked = e.top5 if k is None else (k,)
-        return e, [question.about(e, i) | class_frames(maps, i, question.zoo.labels[i], names) for i in asked]
+        shown = e.classes if top else e.classes[:1]
+        return e, {i: question.about(e, i) | class_frames(maps, i, question.zoo.labels[i], names) for i in shown}
 
     # -- Compare ------------------------------------------------------------------------------------------------------------------
 
@@ -251,6 +256,11 @@ class Explorer:
         cascade = stages.Cascade(question.zoo.network, question.x, k, baseline, mode=mode, seed=seed, trained=trained)
         while (stage := self.turns.run(cascade.next, step)) is not None:
             yield stages.payload(stage, question.zoo.labels, k)
+
+
+def named_class(question: Question, wanted: object) -> int | None:
+    """The class that ``wanted`` names; None where nothing is wanted: the best, which only the explanation knows. Raises as it does."""
+    return None if wanted is None or (isinstance(wanted, str) and not wanted.strip()) else find_class(wanted, question.zoo.labels)
 
 
 def _asks(step: Step | None) -> Callable[[], None] | None:

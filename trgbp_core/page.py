@@ -15,7 +15,7 @@ from PIL import Image
 from . import examples, foretelling, measuring
 from .baselines import METHODS
 from .cascade import layer_groups
-from .explorer import Explorer, Payload, Question
+from .explorer import Explorer, Payload, Question, named_class
 from .links import Link
 from .models import Entry
 from .render import COLOUR_MAPS, DIVERGING, lookup
@@ -117,12 +117,13 @@ def explain(
     """
     try:
         question = ask(explorer, picture, model)
-        k = explorer.find_class(question, (asked or {}).get(question.key) if wanted is None else wanted, step)
+        named = named_class(question, (asked or {}).get(question.key) if wanted is None else wanted)
         link = {"image": examples.name_of(picture, examples.pictures()), "model": model}
         if shown == question.key:
-            payload = explorer.further_class(question, k, step) | {"again": True}
+            payload = explorer.further_class(question, explorer.find_class(question, named, step), step) | {"again": True}
         else:
-            payload = explorer.explain(question, k, step) | {"link": link}
+            payload = explorer.explain(question, named, step) | {"link": link}
+        k = payload["chosen"]
     except ValueError as error:
         return Answer(None, f"**{error}**")
     best = explorer.top(question)
