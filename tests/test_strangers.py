@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -151,7 +152,10 @@ def test_a_request_that_is_too_large_is_refused_and_leaves_nothing(stranger: Str
 
 def test_one_address_cannot_fill_the_queue(stranger: Stranger, lion: dict[str, Any]) -> None:
     bodies = [json.dumps({"data": [lion, MODEL, str(k)]}).encode() for k in range(90)]  # each another class, so that each must be computed
-    replies = [stranger.request("POST", "/gradio_api/call/explain", body, Content_Type="application/json") for body in bodies]
+    with ThreadPoolExecutor(30) as at_once:
+        replies = list(
+            at_once.map(lambda body: stranger.request("POST", "/gradio_api/call/explain", body, Content_Type="application/json"), bodies)
+        )
     assert {status for status, _, _ in replies} == {200, 429}
     assert any("64 requests from this address are waiting already" in str(text) for status, text, _ in replies if status == 429)
     for _, answer, _ in (reply for reply in replies if reply[0] == 200):
