@@ -8,6 +8,7 @@ from typing import Any
 import gradio as gr
 
 from .. import figures, page, takeaway
+from ..stopping import Stops
 from ..streaming import Progress, Step, streamed, within
 from .room import HEAVY, QUIET, Room, methods_picker
 from .takeaway import SAVE
@@ -18,9 +19,18 @@ FORMATS = ("PNG", "PDF")
 def build(room: Room) -> None:
     data, now = room.carrier("compare"), room.carrier("comparing")
 
-    def compare(image: Any, model: str, k: Any, methods: list[str]) -> Iterator[tuple[Any, Any, Any]]:
+    stops = Stops()
+
+    def answers(image: Any, model: str, k: Any, methods: list[str]) -> Iterator[tuple[Any, Any, Any]]:
         for payload, computing, sentence in page.compare(room.explorer, image, model, k, methods):
             yield page.packed(payload) if payload else gr.skip(), computing or gr.skip(), sentence or gr.skip()
+
+    def compare(image: Any, model: str, k: Any, methods: list[str], request: gr.Request) -> Iterator[tuple[Any, Any, Any]]:
+        last = (gr.skip(), page.now(), "Stopped.")
+        yield from stops.until(str(request.session_hash), answers(image, model, k, methods), last)
+
+    def end(request: gr.Request) -> None:
+        stops.stop(str(request.session_hash))
 
     with gr.Tab("Compare", id="compare") as tab:
         room.view("compare")
@@ -32,11 +42,13 @@ def build(room: Room) -> None:
             run = gr.Button("Compare", variant="primary", elem_id="tg-compare-run")
             stop = gr.Button("Stop", elem_id="tg-compare-stop")
             buttons = [gr.Button(f"Download {kind}", elem_id=f"tg-compare-{kind.lower()}") for kind in FORMATS]
-        running = [*room.follow(tab, "compare", compare, asked, shown), run.click(compare, asked, shown, **HEAVY)]
+        room.follow(tab, "compare", compare, asked, shown, visited=True)
+        run.click(compare, asked, shown, **HEAVY)
+        running = list[Any]()
         for button, kind in zip(buttons, FORMATS, strict=True):
             running.append(button.click(_giving(room, kind.lower()), asked, [file, room.status], **HEAVY))
             running[-1].success(None, file, None, js=SAVE, **QUIET)
-        stop.click(lambda: (page.now(), "Stopped."), None, [now, room.status], cancels=running, queue=False, **QUIET)
+        stop.click(end, None, None, cancels=running, queue=False, **QUIET)
 
 
 def _giving(room: Room, kind: str) -> Any:

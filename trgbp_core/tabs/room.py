@@ -80,15 +80,20 @@ class Room:
         """Remember that ``tab`` is open; returns the event."""
         return tab.select(lambda: name, None, self.opened, queue=False, **QUIET)
 
-    def follow(self, tab: gr.Tab, name: str, handler: Handler, inputs: list[Any], outputs: list[Any]) -> list[Any]:
-        """Run ``handler`` whenever the question changes while ``tab`` is open, and when it is opened; returns the events."""
+    def follow(
+        self, tab: gr.Tab, name: str, handler: Handler, inputs: list[Any], outputs: list[Any], *, visited: bool = False
+    ) -> list[Any]:
+        """Run ``handler`` whenever the question changes while ``tab`` is open, and when it is opened; returns the events.
 
-        def if_open(*values: Any) -> Iterator[tuple[Any, ...]]:
+        ``visited``: the handler's last argument is the request, by which it knows its visitor.
+        """
+
+        def if_open(request: gr.Request, *values: Any) -> Iterator[tuple[Any, ...]]:
             *given, opened = values
             if opened != name:
                 yield tuple(gr.skip() for _ in outputs)  # a generator that yields nothing would empty its outputs
                 return
-            yield from handler(*given)
+            yield from handler(*given, *([request] if visited else []))
 
         events = [*self.changes, self.on_open(tab, name)]
         return [event.then(if_open, [*inputs, self.opened], outputs, **HEAVY) for event in events]
