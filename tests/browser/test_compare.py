@@ -156,6 +156,8 @@ def test_the_sanity_check_tells_a_slow_methods_progress_and_stops_in_its_middle(
     expect(opened.locator("#tg-status")).to_contain_text(re.compile(r"stage \d, Slow:"), timeout=WAIT)
     opened.locator("#tg-cascade-stop").click()
     assert slow.stopped.wait(30)
+    expect(opened.locator("#tg-status")).to_contain_text("Stopped.", timeout=WAIT)
+    opened.wait_for_timeout(1000)  # nobody presses the next button sooner
     slow.released.set()
     opened.locator("#tg-cascade-run").click()
     opened.wait_for_function("document.body.dataset.trgbpCascade === '4'")
