@@ -115,3 +115,10 @@ NETS = {
     "residual": Residual,
     "residual ReLU6": lambda: Residual(ceiling=True),
 }
+
+
+def small_classifier(hidden: tuple[int, int]) -> nn.Module:
+    """Two convolutions and a linear layer, six classes, float32, random weights: three stages of a cascade, computed at once."""
+    first, second = hidden
+    features = [nn.Conv2d(3, first, 3, stride=2), nn.ReLU(), nn.Conv2d(first, second, 3), nn.ReLU()]
+    return randomise(nn.Sequential(*features, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(second, 6))).float()

@@ -15,7 +15,7 @@ from torch import nn
 from trgbp_core import boundary, examples
 from trgbp_core.__main__ import main
 from trgbp_core.boundary import Calibration, Interval
-from trgbp_core.calibrating import calibration_error
+from trgbp_core.evaluation.calibrating import calibration_error
 from trgbp_core.models import load_model
 from trgbp_core.predictability import coverage
 

@@ -16,7 +16,7 @@ from trgbp_core.flights import Cancelled
 from trgbp_core.models import ModelCache, load_model
 from trgbp_core.stages import stage_maps
 
-from .nets import Residual, picture, randomise
+from .nets import Residual, picture, randomise, small_classifier
 
 
 def test_the_cascade_runs_from_the_logits_to_the_first_convolution_and_groups_batch_norms() -> None:
@@ -144,17 +144,7 @@ def test_a_wrong_mode_or_seed_gets_a_sentence(wrong: dict[str, object]) -> None:
 
 @pytest.mark.parametrize("key", METHODS)
 def test_any_method_stands_beside_in_the_sanity_check_and_tells_its_progress(key: str) -> None:
-    layers = [
-        nn.Conv2d(3, 4, 3, stride=2),
-        nn.ReLU(),
-        nn.Conv2d(4, 6, 3),
-        nn.ReLU(),
-        nn.AdaptiveAvgPool2d(1),
-        nn.Flatten(),
-        nn.Linear(6, 6),
-    ]
-    network = randomise(nn.Sequential(*layers)).float()
-    zoo = own_model(network, [*"abcdef"], preprocess=Preprocess(size=32, resize=None))
+    zoo = own_model(small_classifier((4, 6)), [*"abcdef"], preprocess=Preprocess(size=32, resize=None))
     picture = Image.fromarray(np.random.default_rng(0).integers(0, 255, (32, 32, 3), np.uint8))
     explorer, told = Explorer(ModelCache(own={"mine": zoo})), list[tuple[str, float]]()
     question = explorer.ask(picture, "mine")

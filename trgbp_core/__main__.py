@@ -47,9 +47,9 @@ def _parser() -> argparse.ArgumentParser:
     _asked(sanity)
     sanity.add_argument("--beside", default="grad_cam", metavar="METHOD", help="the method beside TR-GBP, any key (default grad_cam)")
     sanity.add_argument("--seeds", type=int, default=5, help="draws for the fully randomised network (default 5)")
-    from . import calibrating, foretold, handouts
+    from . import foretold, handouts
+    from .evaluation import calibrating, predictability
     from .evaluation import command as evaluation
-    from .evaluation import predictability
     from .paper_figures import command as figure
 
     evaluation.options(_command(commands, "evaluate", evaluation.evaluate, evaluation.HELP))

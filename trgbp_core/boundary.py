@@ -2,7 +2,7 @@
 
 A strong frame makes the *prediction* suspect, not the explanation. How suspect is a matter of counting: a :class:`Calibration` holds, for
 one network, how many real pictures there were of every IBD (Eq. 12) and confidence, and how many of them were misclassified. The command
-``calibrate`` makes it (:mod:`trgbp_core.calibrating`).
+``calibrate`` makes it (:mod:`trgbp_core.evaluation.calibrating`).
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from .estimates import Estimate
 from .geometry import Pair
 from .measures import ibd
 from .predictability import Coverage, predicted_sum
@@ -60,15 +61,6 @@ def rate(wrong: int, number: int, z: float = 1.959964) -> Rate:
 
 
 @dataclass(frozen=True)
-class Interval:
-    """A figure with its 95 % interval; NaN (null in the file) where there were too few pictures for it."""
-
-    value: float
-    low: float
-    high: float
-
-
-@dataclass(frozen=True)
 class Calibration:
     """Counts of real pictures, each explained at its own best class by TR-GBP (paper's ψ).
 
@@ -78,7 +70,7 @@ class Calibration:
         number, wrong: [confidence bin][IBD bin], bins of equal width from 0 to 1.
         auc_ibd, auc_confidence, auc_both, gain: ROC AUC against 'misclassified' of IBD, of 1 − confidence, of both in a cross-validated
             logistic regression, and what IBD adds to the same regression on 1 − confidence alone.
-        error: the calibration error, cross-validated (:func:`trgbp_core.calibrating.calibration_error`).
+        error: the calibration error, cross-validated (:func:`trgbp_core.evaluation.calibrating.calibration_error`).
     """
 
     model: str
@@ -88,11 +80,11 @@ class Calibration:
     pictures: str
     number: Counts
     wrong: Counts
-    auc_ibd: Interval
-    auc_confidence: Interval
-    auc_both: Interval
-    gain: Interval
-    error: Interval
+    auc_ibd: Estimate
+    auc_confidence: Estimate
+    auc_both: Estimate
+    gain: Estimate
+    error: Estimate
 
     def everything(self) -> Rate:
         """Of all pictures."""
@@ -140,7 +132,7 @@ def load(file: Path) -> Calibration:
     try:
         given = json.loads(file.read_text(encoding="utf-8"))
         counts: dict[str, Any] = {key: tuple(tuple(int(n) for n in row) for row in given.pop(key)) for key in ("number", "wrong")}
-        values: dict[str, Any] = {key: _interval(**value) if isinstance(value, dict) else value for key, value in given.items()}
+        values: dict[str, Any] = {key: _estimate(**value) if isinstance(value, dict) else value for key, value in given.items()}
         table = Calibration(**values, **counts)
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise ValueError(f"{file.name} is no calibration table of `calibrate`: {error}") from error
@@ -180,5 +172,5 @@ def _json(value: Any) -> str:
     return json.dumps({k: None if math.isnan(v) else v for k, v in value.items()} if isinstance(value, dict) else value, ensure_ascii=False)
 
 
-def _interval(value: float | None, low: float | None, high: float | None) -> Interval:
-    return Interval(*(math.nan if v is None else float(v) for v in (value, low, high)))
+def _estimate(value: float | None, low: float | None, high: float | None) -> Estimate:
+    return Estimate(*(math.nan if v is None else float(v) for v in (value, low, high)))

@@ -11,15 +11,16 @@ from torch import Tensor
 
 from . import boundary
 from .boundary import Calibration, Rate
-from .explorer import Explorer, Payload, Question, panel
-from .measures import ibd
+from .explorer import Explorer, Payload, Question
+from .frames import panel
+from .measures import FRAME, ibd
 from .noise import finest_scale
 from .predictability import Coverage, profile
 from .randomisation import Draws, draw, rank_correlation, verdict
 from .streaming import Step
 
 DRAWS, MOST_DRAWS = 8, 50
-UNIFORM = 1 - (1 - 2 * 16 / 224) ** 2
+UNIFORM = 1 - (1 - 2 * FRAME) ** 2
 """The frame's share of a 224×224 picture: the IBD of a map that points nowhere."""
 
 

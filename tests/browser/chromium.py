@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, Page, sync_playwright
 
 
 @contextmanager
@@ -20,3 +20,17 @@ def launched() -> Iterator[Browser]:
         browser = playwright.chromium.launch(executable_path=path, args=options)
         yield browser
         browser.close()
+
+
+@contextmanager
+def watched(browser: Browser, width: int, wait: float) -> Iterator[Page]:
+    """A new page ``width`` pixels wide, whose steps may take ``wait`` milliseconds; an error in its console, or a dialog, is a failure."""
+    page = browser.new_page(viewport={"width": width, "height": 800})
+    page.set_default_timeout(wait)
+    errors: list[str] = []
+    page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.on("dialog", lambda dialog: errors.append(dialog.message))
+    yield page
+    page.close()
+    assert not errors, errors

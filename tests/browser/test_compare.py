@@ -13,7 +13,7 @@ from playwright.sync_api import Browser, Page, expect
 from torch import Tensor, nn
 
 import app
-from tests.nets import randomise
+from tests.nets import small_classifier
 from trgbp_core import Preprocess, own_model
 from trgbp_core.baselines import METHODS, Method
 from trgbp_core.flights import Cancelled
@@ -52,17 +52,7 @@ def slow() -> Iterator[Slow]:
 
 @pytest.fixture(scope="module")
 def opened(slow: Slow, browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
-    layers = [
-        nn.Conv2d(3, 8, 3, stride=2),
-        nn.ReLU(),
-        nn.Conv2d(8, 8, 3),
-        nn.ReLU(),
-        nn.AdaptiveAvgPool2d(1),
-        nn.Flatten(),
-        nn.Linear(8, 6),
-    ]
-    network = randomise(nn.Sequential(*layers)).float()
-    zoo = own_model(network, [*"abcdef"], preprocess=Preprocess(size=64, resize=None))
+    zoo = own_model(small_classifier((8, 8)), [*"abcdef"], preprocess=Preprocess(size=64, resize=None))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GRADIO_TEMP_DIR", str(tmp_path_factory.mktemp("cache")))
         before = torch.get_num_threads()

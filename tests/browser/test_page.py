@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from .chromium import watched
+
 EXAMPLES = Path(__file__).parents[2] / "assets" / "examples"
 pytestmark = pytest.mark.browser
 WAIT = 90_000  # milliseconds; a limit for a busy machine, no measurement
@@ -15,17 +17,11 @@ WAIT = 90_000  # milliseconds; a limit for a busy machine, no measurement
 
 @pytest.fixture(params=[1280, 390])
 def page(request: pytest.FixtureRequest, browser: Browser, page_url: str) -> Iterator[Page]:
-    page = browser.new_page(viewport={"width": request.param, "height": 800})
-    page.set_default_timeout(WAIT)
-    errors: list[str] = []
-    page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
-    page.on("pageerror", lambda error: errors.append(str(error)))
-    page.goto(page_url)
-    page.wait_for_function("document.body.dataset.trgbpExplain")
-    yield page
-    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), "the page scrolls sideways"
-    page.close()
-    assert not errors, errors
+    with watched(browser, request.param, WAIT) as page:
+        page.goto(page_url)
+        page.wait_for_function("document.body.dataset.trgbpExplain")
+        yield page
+        assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), "the page scrolls sideways"
 
 
 def pixels(page: Page, selector: str) -> str:

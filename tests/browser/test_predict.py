@@ -7,6 +7,8 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from .chromium import watched
+
 pytestmark = pytest.mark.browser
 WAIT = 120_000  # milliseconds; a limit for a busy machine, no measurement
 SHOWN = "#tg-predict .tg-layer canvas"
@@ -14,18 +16,12 @@ SHOWN = "#tg-predict .tg-layer canvas"
 
 @pytest.fixture
 def page(browser: Browser, page_url: str) -> Iterator[Page]:
-    page = browser.new_page(viewport={"width": 1280, "height": 800})
-    page.set_default_timeout(WAIT)
-    errors: list[str] = []
-    page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
-    page.on("pageerror", lambda error: errors.append(str(error)))
-    page.goto(f"{page_url}?image=lion.jpg&layer=35")
-    page.wait_for_function("document.body.dataset.trgbpExplain")
-    page.get_by_role("tab", name="Predict").click()
-    page.wait_for_function("document.body.dataset.trgbpPredict")
-    yield page
-    page.close()
-    assert not errors, errors
+    with watched(browser, 1280, WAIT) as page:
+        page.goto(f"{page_url}?image=lion.jpg&layer=35")
+        page.wait_for_function("document.body.dataset.trgbpExplain")
+        page.get_by_role("tab", name="Predict").click()
+        page.wait_for_function("document.body.dataset.trgbpPredict")
+        yield page
 
 
 def test_the_prediction_comes_first_and_the_measured_is_laid_over_it_until_it_is_stopped(page: Page) -> None:

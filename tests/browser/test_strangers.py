@@ -17,6 +17,8 @@ from tests.pictures import encoded, noise
 from tests.serving import served
 from tests.strangers import FILES, ROOT
 
+from .chromium import watched
+
 pytestmark = pytest.mark.browser
 WAIT = 90_000  # milliseconds; a limit for a busy machine, no measurement
 MARKUP = "<img src=x onerror=window.hacked=1>"
@@ -36,18 +38,11 @@ def url(folder: Path) -> Iterator[str]:
 
 @pytest.fixture
 def page(browser: Browser, url: str) -> Iterator[Page]:
-    page = browser.new_page(viewport={"width": 1280, "height": 800})
-    page.set_default_timeout(WAIT)
-    errors: list[str] = []
-    page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
-    page.on("pageerror", lambda error: errors.append(str(error)))
-    page.on("dialog", lambda dialog: errors.append(dialog.message))
-    page.goto(f"{url}?name={MARKUP}&class=<script>window.hacked=1</script>#{MARKUP}")
-    page.wait_for_function("document.body.dataset.trgbpExplain")
-    yield page
-    assert page.evaluate("window.hacked") is None
-    page.close()
-    assert not errors, errors
+    with watched(browser, 1280, WAIT) as page:
+        page.goto(f"{url}?name={MARKUP}&class=<script>window.hacked=1</script>#{MARKUP}")
+        page.wait_for_function("document.body.dataset.trgbpExplain")
+        yield page
+        assert page.evaluate("window.hacked") is None
 
 
 def put_in(page: Page, name: str, content: bytes) -> None:

@@ -9,7 +9,8 @@
   correlation of relu(R) with and without it, for the same class. 1: the same map. The layers' ε, which theory foretells for the R̃^l alone,
   is another statement: see the command ``predict``.
 - **Boundary** (Section 5.4): a strong frame goes with a wrong prediction. The ROC AUC of IBD (Eq. 12) against 'misclassified', and the
-  calibration error of the table that states it (:func:`trgbp_core.calibrating.calibration_error`). 50 and chance: frames say nothing.
+  calibration error of the table that states it (:func:`~trgbp_core.evaluation.calibrating.calibration_error`). 50 and chance: frames say
+  nothing.
 
 Means over pictures, with 95 % bootstrap intervals over pictures (none from fewer than 20). Nothing in a method, and nothing here, is
 chosen by these numbers.
@@ -20,7 +21,7 @@ from __future__ import annotations
 import argparse
 import csv
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,14 +32,15 @@ from torch import Tensor, nn
 
 from .. import datasets, images
 from ..baselines import METHODS, NotApplicable
-from ..calibrating import calibration_error
 from ..cascade import randomised
 from ..datasets import Dataset
+from ..geometry import Psi
 from ..measures import ibd
 from ..models import Zoo
-from ..predictability import coverage, predicted_sum
+from ..predictability import Coverage, coverage, predicted_sum
 from ..similarity import spearman
 from ..trgbp import TRGBP
+from .calibrating import calibration_error
 from .settings import chosen_methods, drawn
 from .statistics import FEWEST, Array, Statistic, auc, bootstrap, estimate, means
 from .tables import NOTHING, interval, number, table
@@ -85,11 +87,12 @@ def run(arguments: argparse.Namespace) -> None:
         zoo = load_model(arguments.model, progress=progress)
     dataset = datasets.load(arguments.images, arguments.annotations, labels=zoo.labels)
     frames = {} if arguments.results is None else read_frames(arguments.results)
+    foretold = coverage(zoo.network, (1, len(zoo.mean), zoo.input_size, zoo.input_size))
     print(table(HEAD, []), flush=True)
     for key in (RAW, *sorted(keys, key=lambda key: METHODS[key].cost)):
         slow = key != RAW and METHODS[key].cost > arguments.cost
         asked = Asked(zoo, dataset, arguments.slow if slow else arguments.limit, arguments.seed)
-        print(line(key, asked, frames.get(key)), flush=True)
+        print(line(key, asked, foretold, frames.get(key)), flush=True)
 
 
 @dataclass(frozen=True)
@@ -136,10 +139,11 @@ def read_frames(file: Path) -> dict[str, Frames]:
     return {key: (np.array(values), np.array(wrong, bool)) for key, (values, wrong) in found.items()}
 
 
-def line(key: str, asked: Asked, frames: Frames | None = None) -> str:
+def line(key: str, asked: Asked, foretold: Sequence[Coverage], frames: Frames | None = None) -> str:
     """One method's line of the table; a method that does not apply says why.
 
     Args:
+        foretold: what :func:`~trgbp_core.predictability.coverage` says of the network.
         frames: (IBD, misclassified) of more pictures than are asked; None for those that are.
     """
     title = "R̃, before the class mean" if key == RAW else METHODS[key].title
@@ -147,9 +151,8 @@ def line(key: str, asked: Asked, frames: Frames | None = None) -> str:
         found = measure(attribute(key), asked)
     except NotApplicable as error:
         return f"| {title} | – | {error} | | | | |"
-    psi = "conserving" if key == "tr_gbp_conserving" else "paper"
-    zoo = asked.zoo
-    predicted = predicted_sum(coverage(zoo.network, (1, len(zoo.mean), zoo.input_size, zoo.input_size)), (SIDE, SIDE), psi)  # type: ignore[arg-type]
+    psi: Psi = "conserving" if key == "tr_gbp_conserving" else "paper"
+    predicted = predicted_sum(foretold, (SIDE, SIDE), psi)
     count = len(found.wrong)
     cells = [
         _cell(means(found.change[:, None]), count, asked.seed),
@@ -166,9 +169,12 @@ def boundary(frames: Array, wrong: np.ndarray, seed: int) -> list[str]:
     frames, wrong, count = frames[known], wrong[known], int(known.sum())
     if not FEWEST_WRONG <= wrong.sum() <= count - FEWEST_WRONG:
         return [NOTHING, NOTHING]
-    off, low, high = calibration_error(frames, wrong, seed)
+    error = calibration_error(frames, wrong, seed)
     more = f", {count} pictures" if count > 2 * FEWEST else ""
-    return [_cell(auc(frames, wrong), count, seed, 100, 0) + more, f"{100 * off:.0f} [{100 * low:.0f} to {100 * high:.0f}]"]
+    return [
+        _cell(auc(frames, wrong), count, seed, 100, 0) + more,
+        f"{100 * error.value:.0f} [{100 * error.low:.0f} to {100 * error.high:.0f}]",
+    ]
 
 
 def attribute(key: str) -> Callable[[nn.Module, Tensor, int], Tensor]:

@@ -7,10 +7,11 @@ that methods are compared on the same resamples, pair by pair.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+
+from ..estimates import Estimate
 
 Array = npt.NDArray[np.float64]
 Statistic = Callable[[Array], Array]
@@ -21,15 +22,6 @@ BLOCK = 1 << 20  # numbers of weights at a time: eight megabytes
 FOLDS = 5
 FEWEST = 20
 """Resampling fewer pictures than this tells next to nothing of others: two that happen to agree would give an interval of no width."""
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A figure with its 95 % bootstrap interval (percentiles). NaN where there is nothing to estimate."""
-
-    value: float
-    low: float
-    high: float
 
 
 def bootstrap(statistic: Statistic, count: int, seed: int, *, resamples: int = RESAMPLES) -> Array:

@@ -7,7 +7,7 @@ from typing import Any
 
 import gradio as gr
 
-from .. import page
+from .. import answers
 from ..cascade import MODES
 from .opening import Wish
 from .room import HEAVY, Room, method_choices, stop_button, told
@@ -17,13 +17,13 @@ def build(room: Room) -> None:
     data = room.carrier("cascade")
 
     def randomise(image: Any, model: str, k: Any, *options: Any) -> Iterator[tuple[Any, Any]]:
-        yield from told(page.cascade(room.explorer, image, model, k, *options))
+        yield from told(answers.cascade(room.explorer, image, model, k, *options))
 
     def resume(wish: Wish, image: Any, model: str, k: Any, baseline: str, mode: Any, seed: Any) -> Iterator[tuple[Any, Any]]:
         if wish.link is None or not wish.link.stage:
             yield gr.skip(), gr.skip()
             return
-        yield from told(page.cascade(room.explorer, image, model, k, baseline, mode, seed, at=wish.link.stage))
+        yield from told(answers.cascade(room.explorer, image, model, k, baseline, mode, seed, at=wish.link.stage))
 
     with gr.Tab("Sanity check", id="cascade") as tab:
         buttons = gr.Row(elem_classes="tg-buttons")

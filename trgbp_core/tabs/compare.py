@@ -7,7 +7,7 @@ from typing import Any
 
 import gradio as gr
 
-from .. import figures, page, takeaway
+from .. import answers, figures, page, takeaway
 from ..stopping import Stops
 from ..streaming import Progress, Step, streamed, within
 from .room import HEAVY, QUIET, Room, methods_picker
@@ -21,13 +21,13 @@ def build(room: Room) -> None:
 
     stops = Stops()
 
-    def answers(image: Any, model: str, k: Any, methods: list[str]) -> Iterator[tuple[Any, Any, Any]]:
-        for payload, computing, sentence in page.compare(room.explorer, image, model, k, methods):
+    def panels(image: Any, model: str, k: Any, methods: list[str]) -> Iterator[tuple[Any, Any, Any]]:
+        for payload, computing, sentence in answers.compare(room.explorer, image, model, k, methods):
             yield page.packed(payload) if payload else gr.skip(), computing or gr.skip(), sentence or gr.skip()
 
     def compare(image: Any, model: str, k: Any, methods: list[str], request: gr.Request) -> Iterator[tuple[Any, Any, Any]]:
-        last = (gr.skip(), page.now(), "Stopped.")
-        yield from stops.until(str(request.session_hash), answers(image, model, k, methods), last)
+        last = (gr.skip(), answers.now(), "Stopped.")
+        yield from stops.until(str(request.session_hash), panels(image, model, k, methods), last)
 
     def end(request: gr.Request) -> None:
         stops.stop(str(request.session_hash))

@@ -7,7 +7,7 @@ from typing import Any
 
 import gradio as gr
 
-from .. import page
+from .. import answers
 from ..stopping import Stops
 from .room import HEAVY, QUIET, Room, methods_picker, stop_button, told
 
@@ -16,12 +16,12 @@ def build(room: Room) -> None:
     located, perturbed = room.carrier("measure"), room.carrier("perturb")
 
     def locate(image: Any, model: str, k: Any, methods: list[str]) -> Iterator[tuple[Any, Any]]:
-        yield from told(page.measure(room.explorer, image, model, k, methods))
+        yield from told(answers.measure(room.explorer, image, model, k, methods))
 
     stops = Stops()
 
     def perturb(image: Any, model: str, k: Any, methods: list[str], request: gr.Request) -> Iterator[tuple[Any, Any]]:
-        curves = told(page.perturb(room.explorer, image, model, k, methods))
+        curves = told(answers.perturb(room.explorer, image, model, k, methods))
         yield from stops.until(str(request.session_hash), curves, (gr.skip(), "Stopped."))
 
     def begin(request: gr.Request) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import gradio as gr
 
-from .. import page
+from .. import answers
 from ..foretelling import DRAWS, MOST_DRAWS
 from .room import HEAVY, Room, stop_button, told
 
@@ -16,10 +16,10 @@ def build(room: Room) -> None:
     foretold, measured = room.carrier("predict"), room.carrier("foretold")
 
     def foretell(image: Any, model: str, k: Any) -> Iterator[tuple[Any, Any]]:
-        yield from told(page.foretell(room.explorer, image, model, k))
+        yield from told(answers.foretell(room.explorer, image, model, k))
 
     def measure(image: Any, model: str, k: Any, draws: Any) -> Iterator[tuple[Any, Any]]:
-        yield from told(page.foretold(room.explorer, image, model, k, draws))
+        yield from told(answers.foretold(room.explorer, image, model, k, draws))
 
     with gr.Tab("Predict", id="predict") as tab:
         with gr.Row(elem_classes="tg-buttons"):

@@ -14,17 +14,17 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from . import datasets, images
-from .boundary import Calibration, Interval, counted, fingerprint, rate
-from .evaluation.statistics import Array, auc, bootstrap, cross_validated, estimate, joined
-from .measures import ibd
-from .models import Zoo
-from .trgbp import TRGBP
-from .version import VERSION
+from .. import datasets, images
+from ..boundary import Calibration, counted, fingerprint, rate
+from ..estimates import Estimate
+from ..measures import ibd
+from ..models import Zoo
+from ..trgbp import TRGBP
+from ..version import VERSION
+from .statistics import FOLDS, Array, auc, bootstrap, cross_validated, estimate, joined
 
 HELP = "labelled pictures → the table that says how often the network errs where the frame of a map is strong"
 THRESHOLDS = tuple(i / 10 for i in range(10))
-FOLDS = 5
 
 
 def options(command: argparse.ArgumentParser) -> None:
@@ -39,9 +39,9 @@ def options(command: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Measure, write the table, and print what it says."""
-    from .memory import keep_freed_memory
-    from .models import load_model
-    from .speed import on_terminal
+    from ..memory import keep_freed_memory
+    from ..models import load_model
+    from ..speed import on_terminal
 
     keep_freed_memory()
     if arguments.out.is_dir():
@@ -103,8 +103,8 @@ def tabulate(measured: Measured, zoo: Zoo, command: str, seed: int = 0) -> Calib
     both = cross_validated(np.column_stack([doubt, measured.ibd]), bad, seed)
     statistic = joined(*(auc(values, bad) for values in (measured.ibd, doubt, both, alone)))
     point, draws = statistic(np.ones((1, count)))[0], bootstrap(statistic, count, seed)
-    of_ibd, of_confidence, of_both = (_interval(point[i], draws[:, i]) for i in range(3))
-    gain = _interval(point[2] - point[3], draws[:, 2] - draws[:, 3])
+    of_ibd, of_confidence, of_both = (estimate(point[i], draws[:, i]) for i in range(3))
+    gain = estimate(point[2] - point[3], draws[:, 2] - draws[:, 3])
     pictures = f"{count} labelled pictures, {int(bad.sum())} of them misclassified"
     error = calibration_error(measured.ibd, bad, seed)
     return Calibration(
@@ -119,11 +119,11 @@ def tabulate(measured: Measured, zoo: Zoo, command: str, seed: int = 0) -> Calib
         of_confidence,
         of_both,
         gain,
-        Interval(*error),
+        error,
     )
 
 
-def calibration_error(values: Array, wrong: np.ndarray, seed: int = 0, repeats: int = 200) -> tuple[float, float, float]:
+def calibration_error(values: Array, wrong: np.ndarray, seed: int = 0, repeats: int = 200) -> Estimate:
     """How far the table's statement is from what happens to pictures that it has not seen, in shares of pictures, 0 to 1.
 
     The statement: of the pictures with at least this IBD, the fraction F is misclassified. Pictures are split into five parts at random;
@@ -138,13 +138,13 @@ def calibration_error(values: Array, wrong: np.ndarray, seed: int = 0, repeats: 
         pictures a perfect statement errs too.
     """
     if len(values) < 2 * FOLDS:
-        return (float("nan"),) * 3
+        return Estimate(*[float("nan")] * 3)
     generator, errors = np.random.default_rng(seed), []
     for _ in range(repeats):
         fold = generator.permutation(len(values)) % FOLDS
         errors.append(np.mean([_apart(values, wrong, fold == k) for k in range(FOLDS)]))
     low, high = np.quantile(errors, [0.025, 0.975])
-    return float(np.mean(errors)), float(low), float(high)
+    return Estimate(float(np.mean(errors)), float(low), float(high))
 
 
 def _apart(values: Array, wrong: np.ndarray, held_out: np.ndarray) -> float:
@@ -154,11 +154,6 @@ def _apart(values: Array, wrong: np.ndarray, held_out: np.ndarray) -> float:
         if len(seen):
             differences.append(abs(stated.mean() - seen.mean()))
     return float(np.mean(differences))
-
-
-def _interval(value: float, draws: Array) -> Interval:
-    e = estimate(value, draws)
-    return Interval(e.value, e.low, e.high)
 
 
 def describe(table: Calibration, measured: Measured) -> str:
@@ -178,5 +173,5 @@ def describe(table: Calibration, measured: Measured) -> str:
     return "\n".join(lines)
 
 
-def _text(of: Interval, digits: int = 1) -> str:
+def _text(of: Estimate, digits: int = 1) -> str:
     return f"{100 * of.value:.{digits}f} [{100 * of.low:.{digits}f}, {100 * of.high:.{digits}f}]"
