@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import math
-from dataclasses import replace
+from dataclasses import astuple, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,12 +14,13 @@ from torch import nn
 
 from trgbp_core import boundary, examples
 from trgbp_core.__main__ import main
-from trgbp_core.boundary import Calibration, Interval
+from trgbp_core.boundary import Calibration
+from trgbp_core.estimates import Estimate
 from trgbp_core.evaluation.calibrating import calibration_error
 from trgbp_core.models import load_model
 from trgbp_core.predictability import coverage
 
-NOTHING = Interval(0.5, 0.4, 0.6)
+NOTHING = Estimate(0.5, 0.4, 0.6)
 
 
 def table(ibds: np.ndarray, confidences: np.ndarray, wrong: np.ndarray, network: nn.Module | None = None) -> Calibration:
@@ -68,7 +69,7 @@ def test_a_table_is_that_of_one_network_weight_for_weight(tmp_path: Path) -> Non
 
 def test_a_figure_that_does_not_exist_survives_the_file(tmp_path: Path) -> None:
     file = tmp_path / "t.json"
-    replace(table(*measured()), gain=Interval(math.nan, math.nan, math.nan)).save(file)
+    replace(table(*measured()), gain=Estimate(math.nan, math.nan, math.nan)).save(file)
     json.loads(file.read_text(), parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
     assert math.isnan(boundary.load(file).gain.value)
 
@@ -88,12 +89,12 @@ def test_theory_expects_a_frame_weaker_than_that_of_a_map_that_points_nowhere() 
 
 def test_the_calibration_error_is_chance_alone_where_frames_say_nothing_and_more_where_the_statement_moves() -> None:
     ibds, _, wrong = measured(1000)
-    error, low, high = calibration_error(ibds, wrong, repeats=20)
+    error, low, high = astuple(calibration_error(ibds, wrong, repeats=20))
     # A fifth of 1,000 pictures, a share of about 0.35: a standard deviation of 0.034 at the lowest threshold, of 0.1 at the highest.
     assert 0.01 < low <= error <= high < 0.1
-    few, *_ = calibration_error(ibds[:100], wrong[:100], repeats=20)
+    few = calibration_error(ibds[:100], wrong[:100], repeats=20).value
     assert few > error
-    assert all(map(math.isnan, calibration_error(ibds[:5], wrong[:5])))
+    assert all(map(math.isnan, astuple(calibration_error(ibds[:5], wrong[:5]))))
 
 
 def test_the_command_writes_a_table_without_names_of_files_or_folders(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

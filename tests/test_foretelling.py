@@ -9,18 +9,19 @@ import pytest
 from PIL import Image
 
 from trgbp_core import boundary, foretelling
-from trgbp_core.boundary import Calibration, Interval
+from trgbp_core.boundary import Calibration
+from trgbp_core.estimates import Estimate
 from trgbp_core.explorer import Explorer
 from trgbp_core.models import ModelCache
 
 from .small_sets import LABELS, rectangle, small_zoo
 
-SOME = Interval(0.8, 0.7, 0.9)
+SOME = Estimate(0.8, 0.7, 0.9)
 
 
-def table(gain: Interval) -> Calibration:
+def table(gain: Estimate) -> Calibration:
     counts = boundary.counted(np.full(40, 0.1).tolist() + [0.4] * 10, [0.55] * 50, [False] * 38 + [True] * 2 + [True] * 6 + [False] * 4)
-    return Calibration("small", "", "0", "python", "50", *counts, Interval(0.6, 0.5, 0.7), SOME, SOME, gain, SOME)
+    return Calibration("small", "", "0", "python", "50", *counts, Estimate(0.6, 0.5, 0.7), SOME, SOME, gain, SOME)
 
 
 def test_what_is_sent_is_plain_json_and_a_network_without_a_table_says_so() -> None:
@@ -40,11 +41,11 @@ def test_what_is_sent_is_plain_json_and_a_network_without_a_table_says_so() -> N
 
 
 def test_the_gauges_words_follow_the_counts() -> None:
-    strong = foretelling.words(0.4, 0.2, 0.55, "lion", table(Interval(0.05, 0.01, 0.09)))
+    strong = foretelling.words(0.4, 0.2, 0.55, "lion", table(Estimate(0.05, 0.01, 0.09)))
     assert strong[0] == "Strong frame: of 10 real pictures with a frame at least this strong, 60 % were misclassified (95 %: 31 % to 83 %)."
     assert "6 of 10 with a strong frame were misclassified, 2 of 40 with a weak one" in strong[2]
     assert "+5.0 points (+1.0 to +9.0)." in strong[2]
-    weak = foretelling.words(0.1, 0.2, 0.55, "lion", table(Interval(-0.01, -0.05, 0.03)))
+    weak = foretelling.words(0.1, 0.2, 0.55, "lion", table(Estimate(-0.01, -0.05, 0.03)))
     assert weak[0].startswith("Weak frame, as theory predicts: of 40 real pictures with a weak frame, 5 % were misclassified")
     assert "−1.0 points (−5.0 to +3.0), which may be chance." in weak[2]
     assert "none of 50 real pictures" in foretelling.words(0.9, 0.2, 0.55, "lion", table(SOME))[0]

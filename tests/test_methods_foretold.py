@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from trgbp_core import datasets, examples
 from trgbp_core.__main__ import main
 from trgbp_core.evaluation.predictability import HEAD, RAW, SIDE, Asked, agreement, boundary, drawn_in_order, line, measure, read_frames
+from trgbp_core.predictability import coverage
 
 from .small_sets import LABELS, csv_set, small_zoo
 
@@ -65,7 +66,8 @@ def test_frames_of_a_finished_evaluation_are_judged_and_a_file_that_is_none_is_a
     frames = read_frames(file)
     assert boundary(*frames["saliency"], 0)[0] == "100 [100 to 100], 60 pictures"
     assert boundary(np.ones(30), np.zeros(30, bool), 0) == ["–", "–"]
-    cells = line(RAW, asked, frames["saliency"]).split(" | ")
+    foretold = coverage(asked.zoo.network, (1, 3, asked.zoo.input_size, asked.zoo.input_size))
+    cells = line(RAW, asked, foretold, frames["saliency"]).split(" | ")
     assert cells[0] == "| R̃, before the class mean"
     assert (len(cells), cells[5]) == (len(HEAD), "100 [100 to 100], 60 pictures")
     file.write_text("method\nx")

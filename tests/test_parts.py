@@ -101,6 +101,11 @@ def test_a_map_with_two_signs_keeps_them() -> None:
     assert describe(torch.tensor([[3.0, -1.0], [0.0, 0.0]]), signed=True).endswith("; 25% speaks against the class")
     assert why_empty(-ramp.abs(), signed=True) == ""
     assert "zero everywhere" in why_empty(torch.zeros(2, 2), signed=True)
+    scarce = -torch.ones(100, 100)
+    scarce.view(-1)[:9] = 1
+    assert why_empty(scarce) == "Nearly empty: above zero at 9 of 10000 places only."
+    scarce.view(-1)[:10] = 1
+    assert why_empty(scarce) == ""
 
 
 def test_the_figure_of_a_comparison_shows_every_map_and_names_what_does_not_apply() -> None:

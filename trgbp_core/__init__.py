@@ -5,8 +5,8 @@ from .cascade import Stage, cascade
 from .images import ImageError
 from .models import ModelError, available_models, load_model
 from .own import own_model
+from .passage import UnsupportedOperation
 from .preprocessing import Preprocess
-from .tape import UnsupportedOperation
 from .trgbp import TRGBP, Explanation, Layer
 
 __all__ = [

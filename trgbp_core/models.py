@@ -18,9 +18,9 @@ from torch import Tensor, nn
 from . import catalogue, downloads, images, random_weights
 from .catalogue import Entry, ModelError
 from .flights import Cancel, Cancelled, Flight, Flights, Progress
+from .passage import UnsupportedOperation
 from .preprocessing import Channels, Preprocess
 from .recording import record
-from .tape import UnsupportedOperation
 from .weights import WeightsError, adopt, is_sound, read
 
 __all__ = ["Entry", "ModelCache", "ModelError", "Preprocess", "Zoo", "available_models", "fetch", "load_model"]

@@ -156,6 +156,10 @@ def describe_all(maps: np.ndarray) -> list[str]:
     return words
 
 
+SCARCE = 1000
+"""Where fewer than one place in so many is above zero, nobody sees it."""
+
+
 def why_empty(map: Tensor | np.ndarray, *, specific: bool = False, signed: bool = False) -> str:
     """Why there is nothing to see on a map, in a sentence; nothing where there is.
 
@@ -171,6 +175,9 @@ def why_empty(map: Tensor | np.ndarray, *, specific: bool = False, signed: bool 
         return "Empty: zero everywhere."
     if not signed and most <= 0:
         return "Empty: this class lies below the mean of the top 5 everywhere." if specific else "Empty: no positive value anywhere."
+    above = np.count_nonzero(values > 0)
+    if not signed and above < values.size / SCARCE:
+        return f"Nearly empty: above zero at {above} of {values.size} places only."
     if values.size > 1 and least == most:
         return "Uniform: the same value everywhere, no place before another."
     return ""
