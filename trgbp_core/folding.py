@@ -1,4 +1,4 @@
-"""The same network in fewer sweeps over memory, for the thousands of plain forward passes of pixel perturbation."""
+"""The same network in fewer sweeps over memory, for who sends hundreds of pictures through it: path methods, pixel perturbation."""
 
 from __future__ import annotations
 
@@ -9,28 +9,40 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from .cascade import layer_groups
+from .passage import UnsupportedOperation
 from .recording import _logits, record
 from .scoring import evaluation_twin
+from .suitability import unwrapped
 
 TOLERANCE = 1e-4
 """Of the largest logit. Folding rounds every weight once more, which moves logits by some 1e-6; a wrong fold moves them by far more."""
 
 
+@torch.inference_mode(False)
 @torch.no_grad()
 def folded(network: nn.Module, x: Tensor) -> nn.Module:
-    """A copy of ``network`` for plain forward passes: batch norms and zero paddings are folded into the convolutions beside them.
+    """A copy of ``network`` for plain passes: batch norms and zero paddings are folded into the convolutions beside them.
 
     Args:
-        network: left as it is. x: some pictures (N, C, H, W), to compare the two.
+        network: left as it is; the copy shares with it whatever is not folded. x: some pictures (N, C, H, W), to compare the two.
 
     Returns:
-        the copy; ``network`` in evaluation mode where the two do not agree up to rounding (something else may read a layer's output before
-        its norm does).
+        the copy; ``network`` in evaluation mode where nothing can be folded, and where the two do not agree up to rounding (something
+        else may read a layer's output before its norm does).
+
+    Raises:
+        UnsuitableNetwork: a scripted, quantised, exported or in parts compiled network.
+        ValueError: the input or the output has not the shape of a classifier's, or does not fit the network.
     """
-    plain = evaluation_twin(network)
-    twin = copy.deepcopy(plain)
+    plain = evaluation_twin(unwrapped(network))
+    if not any(isinstance(module, (nn.BatchNorm2d, nn.ZeroPad2d)) for module in plain.modules()):
+        return plain
+    try:
+        recorded = record(plain, x, guided=False, layer_maps=True, strict=False).layers
+        twin = copy.deepcopy(plain, {id(t): t for t in [*plain.parameters(), *plain.buffers()]})
+    except UnsupportedOperation:
+        return plain
     modules = dict(twin.named_modules())
-    recorded = record(plain, x, guided=False, layer_maps=True, strict=False).layers
     followed = {r.name for r in recorded if r.affine.weight is not None and r.affine.scale is not None}
     for group in layer_groups(plain):
         layer, norm = modules[group[0]], modules[group[-1]]

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd import Function
 
+from ..folding import folded
 from ..recording import record
 from ..scoring import score_gradient, scores
 from ..tape import Tape
@@ -36,6 +37,11 @@ def rectified_gradient(tape: Tape, x: Tensor, target: Target = None) -> Tensor:
 def picked_classes(network: nn.Module, x: Tensor, target: Target) -> Tensor:
     """(N,) classes, chosen once at the picture itself and kept all along the path."""
     return per_picture(target, scores(network, lambda start, stop: x[start:stop].clone(), len(x)))
+
+
+def prepared(network: nn.Module, x: Tensor, target: Target) -> tuple[nn.Module, Tensor]:
+    """What a method needs that asks for many gradients: the network folded (:func:`~trgbp_core.folding.folded`), and the classes (N,)."""
+    return folded(network, x[:1].detach()), picked_classes(network, x, target)
 
 
 def baseline_for(x: Tensor, baseline: Tensor | float) -> Tensor:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ..trgbp import Target
-from .gradients import baseline_for, input_gradient, picked_classes
+from .gradients import baseline_for, input_gradient, prepared
 from .registry import Progress, register
 
 STEPS, FRACTION, MAX_DISTANCE = 200, 0.25, 0.02
@@ -97,7 +97,8 @@ def guided_ig(
     if not 0 < fraction <= 1:
         raise ValueError(f"fraction is the share of values to change at a time, above 0 and up to 1, not {fraction}.")
     x = x.detach()
-    classes, start = picked_classes(network, x, target), baseline_for(x, baseline)
+    start = baseline_for(x, baseline)
+    network, classes = prepared(network, x, target)
     done = 0
 
     def gradient(points: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ..trgbp import Target
-from .gradients import baseline_for, input_gradient, picked_classes
+from .gradients import baseline_for, input_gradient, prepared
 from .registry import Progress, register
 
 INTEGRATED_STEPS = 32
@@ -61,7 +61,8 @@ def integrated_gradients(
         ValueError: ``baseline`` does not fit ``x``.
     """
     x = x.detach()
-    classes, start = picked_classes(network, x, target), baseline_for(x, baseline)
+    start = baseline_for(x, baseline)
+    network, classes = prepared(network, x, target)
     places, weights = np.polynomial.legendre.leggauss(steps)
     alphas = (1 + places) / 2
     gradients = gradients_at(network, lambda i: start + float(alphas[i]) * (x - start), steps, classes, progress)
@@ -86,7 +87,7 @@ class Noise:
     def gradients(self, network: nn.Module, x: Tensor, target: Target, progress: Progress | None) -> Iterator[Tensor]:
         """∂f_k/∂x at each of the noisy copies, (N, C, H, W), k being the class of the picture without noise."""
         x = x.detach()
-        classes = picked_classes(network, x, target)
+        network, classes = prepared(network, x, target)
         deviation = self.spread * (x.amax((1, 2, 3), keepdim=True) - x.amin((1, 2, 3), keepdim=True))
         draws = self.draws(x)
         return gradients_at(network, lambda _: x + deviation * next(draws), self.samples, classes, progress)
@@ -183,7 +184,8 @@ def blur_ig(
     L(σ) is the picture under a Gaussian of σ; the sum is the authors' left Riemann sum with their finite difference of 0.01.
     """
     x = x.detach()
-    classes, change = picked_classes(network, x, target), max_sigma / steps
+    change = max_sigma / steps
+    network, classes = prepared(network, x, target)
     slopes: list[Tensor] = []
 
     def point(i: int) -> Tensor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from ..folding import folded
 from ..geometry import upsample
 from ..scoring import BATCH, scores
 from ..trgbp import Target, per_picture
@@ -36,7 +37,7 @@ def score_cam(network: nn.Module, x: Tensor, target: Target = None, *, progress:
         (N, 1, H, W), not negative.
     """
     activation = record_activation(network, x)
-    classes = per_picture(target, activation.logits)
+    classes, network = per_picture(target, activation.logits), folded(network, x[:1].detach())
     report = progress or (lambda share: None)
     maps = []
     for i, (picture, features) in enumerate(zip(x, activation.maps, strict=True)):
