@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,16 +13,18 @@ from pathlib import Path
 
 import pytest
 
+from trgbp_core import load_model
+
 from .small_sets import csv_set
 
 ROOT = Path(__file__).parent.parent
 ONE_THREAD = {"OMP_NUM_THREADS": "1"}  # as torchrun has it: with as many threads, sums are added up in the same order
 FILES = ("results.csv", "mosaics.csv", "sanity.csv", "skipped.csv", "report.md")
-PICTURES, BATCH = 10, 2
+PICTURES, BATCH, MOSAICS = 10, 2, 2
 
 
 def command(folder: Path, out: str) -> list[str]:
-    options = "--methods saliency,tr_gbp --mosaics 2 --sanity 2 --stages 2".split()
+    options = f"--methods saliency,tr_gbp --mosaics {MOSAICS} --sanity 2 --stages 2".split()
     given = ["--images", str(folder / "images"), "--annotations", str(folder / "annotations.csv"), "--out", str(folder / out)]
     return ["-m", "trgbp_core", "evaluate", *given, *options, "--batch", str(BATCH)]
 
@@ -34,35 +38,54 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
 def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, bytes]]:
     """The files of a run that nobody disturbed."""
     folder = tmp_path_factory.mktemp("set")
-    csv_set(folder, PICTURES, classes=1000)
-    (folder / "images" / "0003.png").write_bytes(b"no picture")
+    images, annotations = csv_set(folder, PICTURES, classes=1000)
+    (images / "0003.png").write_bytes(b"no picture")
+    photographs = [file for file in sorted((ROOT / "assets" / "examples").iterdir()) if file.name != "cheetah_and_lion.jpg"]
+    for index, file in zip((2, *range(4, PICTURES)), photographs, strict=True):
+        shutil.copy(file, images / f"{index:04d}.png")
+    call_right(images, annotations)
     done = run(*command(folder, "whole"))
     assert done.returncode == 0, done.stderr
     assert "9 pictures" in done.stdout
+    assert (folder / "whole" / "mosaics.csv").read_text().count("\n") == 1 + MOSAICS * 4 * 2, "a row a cell and method"
     assert "seconds per picture" in done.stdout
     return folder, read(folder / "whole")
+
+
+def call_right(images: Path, annotations: Path) -> None:
+    """Label every picture as the network sees it: mosaics are made of pictures that it gets right."""
+    zoo = load_model("efficientnet_lite0")
+    with annotations.open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    for row in rows:
+        if row["image"] != "0003.png":
+            row["class_index"] = str(int(zoo.network(zoo.preprocess(images / row["image"])).argmax()))
+    with annotations.open("w", newline="") as stream:
+        writer = csv.DictWriter(stream, rows[0])
+        writer.writeheader()
+        writer.writerows(rows)
 
 
 def read(folder: Path) -> dict[str, bytes]:
     return {name: (folder / name).read_bytes() for name in FILES}
 
 
-def parts(folder: Path) -> int:
-    return len(list((folder / "parts").glob("pictures-*.json")))
+def parts(folder: Path, phase: str) -> int:
+    return len(list((folder / "parts").glob(f"{phase}-*.json")))
 
 
 def test_a_run_that_is_killed_continues_to_the_same_bytes(uninterrupted: tuple[Path, dict[str, bytes]]) -> None:
     folder, expected = uninterrupted
     out = folder / "killed"
-    for wanted in (1, 3):
+    for phase, units in (("pictures", PICTURES // BATCH), ("mosaics", MOSAICS)):
         process = subprocess.Popen(
             [sys.executable, *command(folder, "killed")], cwd=ROOT, env={**os.environ, **ONE_THREAD}, stderr=subprocess.DEVNULL
         )
-        while parts(out) < wanted and process.poll() is None:
+        while not parts(out, phase) and process.poll() is None:
             time.sleep(0.02)
         process.send_signal(signal.SIGKILL)
         assert process.wait() == -signal.SIGKILL
-        assert wanted <= parts(out) < PICTURES // BATCH, "it was not killed in the middle"
+        assert 1 <= parts(out, phase) < units, "it was not killed in the middle"
         assert not (out / "results.csv").exists()
     before = {file.name: file.stat().st_mtime_ns for file in (out / "parts").glob("*.json")}
     done = run(*command(folder, "killed"))
