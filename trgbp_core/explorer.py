@@ -17,7 +17,7 @@ from .baselines import METHODS, NotApplicable
 from .cache import Cache
 from .cascade import Mode
 from .flights import Cancel, Progress
-from .frames import Payload, class_frames, gather, layer_facts, panel
+from .frames import Maps, Payload, class_frames, gather, layer_facts, panel
 from .labels import find_class
 from .predictability import Coverage, coverage
 from .render import data_uri
@@ -33,6 +33,7 @@ NETWORK_BYTES = 700_000_000
 RECORDING_BYTES = 300_000_000
 PAYLOAD_BYTES = 64_000_000
 MAP_BYTES = 64_000_000
+GATHERED_BYTES = 32_000_000
 
 
 @dataclass(frozen=True)
@@ -86,6 +87,7 @@ class Explorer:
         self._recordings: Cache[_Recorded] = Cache(RECORDING_BYTES, lambda r: r.nbytes)
         self._payloads: Cache[Payload] = Cache(PAYLOAD_BYTES, _payload_bytes)
         self._maps: Cache[Tensor] = Cache(MAP_BYTES, lambda map: map.nbytes)
+        self._gathered: Cache[tuple[Explanation, Maps]] = Cache(GATHERED_BYTES, lambda found: found[1].nbytes)
         self._foretold: Cache[list[Coverage]] = Cache(MAP_BYTES, lambda found: sum(c.map.nbytes for c in found))
         self._tables: Cache[boundary.Calibration | None] = Cache(PAYLOAD_BYTES, lambda table: 8_000)
         self._seconds: dict[tuple[str, str], float] = {}
@@ -146,28 +148,26 @@ class Explorer:
 
         Returns:
             ``key``, ``model``, ``picture``, ``seen``, ``note``; ``layers``, what is known of each; ``top``, indices; ``chosen``, k;
-            ``classes``, each with what :func:`frames.class_frames` gives.
+            ``classes``, each with what :func:`frames.class_frames` gives, ``k`` first if it is none of the top 5.
         """
-        whole = self._payloads.get(("explain", question.key), lambda: self._explain(question, k, step), _asks(step))
-        chosen = whole["top"][0] if k is None else k
-        if chosen in whole["top"]:
-            return whole | {"chosen": chosen}
-        return whole | {"chosen": chosen, "classes": [*self.further_class(question, chosen, step)["classes"], *whole["classes"]]}
+        first, rest = self.explain_at_once(question, k, step)
+        found = {item["index"]: item for item in [*first["classes"], *rest["classes"]]}
+        order = dict.fromkeys([*(() if first["chosen"] in first["top"] else (first["chosen"],)), *first["top"]])
+        return first | {"classes": [found[i] for i in order]}
+
+    def explain_at_once(self, question: Question, k: int | None = None, step: Step | None = None) -> Iterator[Payload]:
+        """:meth:`explain` in two parts: with class ``k`` alone, then the rest of the top 5."""
+        about = self._payloads.get(("picture", question.key), lambda: self._about(question, k, step), _asks(step))
+        chosen = about["top"][0] if k is None else k
+        yield about | self.further_class(question, chosen, step)
+        yield {"key": question.key, "classes": [self._class(question, i, step) for i in about["top"] if i != chosen]}
 
     def further_class(self, question: Question, k: int, step: Step | None = None) -> Payload:
         """Of :meth:`explain`, what is new with class ``k``: ``key``, ``chosen`` and that class."""
-        whole = self._payloads.peek(("explain", question.key))
-        if whole is not None and k in whole["top"]:
-            found = whole["classes"][whole["top"].index(k)]
-        else:
-            found = self._payloads.get(("class", question.key, k), lambda: self._classes(question, k, step)[1][k], _asks(step))
-        return {"key": question.key, "chosen": k, "classes": [found]}
+        return {"key": question.key, "chosen": k, "classes": [self._class(question, k, step)]}
 
-    def _explain(self, question: Question, k: int | None, step: Step | None) -> Payload:
-        """The same whatever ``k``, which is kept beside it: both come out of one turn."""
-        e, classes = self._classes(question, k, step, top=True)
-        if k is not None and k not in e.top5:
-            self._payloads.put(("class", question.key, k), classes[k])
+    def _about(self, question: Question, k: int | None, step: Step | None) -> Payload:
+        e, _ = self._gather(question, k, step)
         return {
             "key": question.key,
             "model": question.zoo.name,
@@ -175,18 +175,26 @@ class Explorer:
             "seen": f"{question.picture.width}×{question.picture.height} pixels, as {question.zoo.title} sees them",
             "layers": layer_facts(e),
             "top": list(e.top5),
-            "classes": [classes[i] for i in e.top5],
             "note": "; ".join(e.let_through),
         }
 
-    def _classes(
-        self, question: Question, k: int | None, step: Step | None, *, top: bool = False
-    ) -> tuple[Explanation, dict[int, Payload]]:
-        """What the page shows of class ``k``, and of the top 5 if ``top``, by class."""
-        e, maps = self.computed(question, k, lambda e: (e, gather(e)), step)
-        names = ["the picture itself", *(layer.name for layer in e.layers)]
-        shown = e.classes if top else e.classes[:1]
-        return e, {i: question.about(e, i) | class_frames(maps, i, question.zoo.labels[i], names) for i in shown}
+    def _class(self, question: Question, k: int, step: Step | None) -> Payload:
+        """What the page shows of class ``k``."""
+
+        def draw() -> Payload:
+            e, maps = self._gather(question, k, step)
+            names = ["the picture itself", *(layer.name for layer in e.layers)]
+            return question.about(e, k) | class_frames(maps, k, question.zoo.labels[k], names)
+
+        return self._payloads.get(("class", question.key, k), draw, _asks(step))
+
+    def _gather(self, question: Question, k: int | None, step: Step | None) -> tuple[Explanation, Maps]:
+        """The maps of class ``k`` and of the top 5, computed in one turn and kept for what is drawn of them next."""
+        found = self._gathered.peek(question.key)
+        if found is None or (k is not None and k not in found[0].classes):
+            found = self.computed(question, k, lambda e: (e, gather(e)), step)
+            self._gathered.put(question.key, found)
+        return found
 
     # -- Compare ------------------------------------------------------------------------------------------------------------------
 

@@ -38,6 +38,10 @@ class Maps:
     conserving: np.ndarray
     layers: tuple[np.ndarray, ...]
 
+    @property
+    def nbytes(self) -> int:
+        return sum(maps.nbytes for maps in (self.paper, self.conserving, *self.layers))
+
     def specific(self, maps: np.ndarray) -> np.ndarray:
         """R_k = R̃_k − the mean over the top 5 of R̃_i (Eq. 10), for (K, h, w)."""
         return maps - maps[list(self.top)].mean(0)

@@ -93,48 +93,43 @@ def packed(payload: Payload) -> str:
 
 
 def explain(
-    explorer: Explorer,
-    picture: Any,
-    model: str,
-    wanted: Any = None,
-    asked: Mapping[str, int] | None = None,
-    step: Step | None = None,
-    shown: str = "",
-) -> Answer:
-    """All that the tabs Explain and Classes show of a picture: of one class, and of the top 5.
+    explorer: Explorer, picture: Any, model: str, asked: Mapping[str, int], step: Step | None = None, shown: str = ""
+) -> Iterator[Answer]:
+    """All that the tabs Explain and Classes show of a picture: the class that is explained, then the rest of the top 5.
 
     Args:
+        asked: the class to explain, by the key of the question; the best where there is none.
         shown: the key of the question that the page shows; of that one the class comes alone.
-        wanted: a class as the picker gives it; None for the best, or for the one that ``asked`` gives for the key of the question.
         step: told how many are before it; may raise to stop.
     """
     try:
         question = ask(explorer, picture, model)
-        named = named_class(question, (asked or {}).get(question.key) if wanted is None else wanted)
+        named, parts = named_class(question, asked.get(question.key)), iter(list[Payload]())
         link = {"image": examples.name_of(picture, examples.pictures()), "model": model}
         if shown == question.key:
-            payload = explorer.further_class(question, explorer.find_class(question, named, step), step) | {"again": True}
+            first = explorer.further_class(question, explorer.find_class(question, named, step), step) | {"again": True}
         else:
-            payload = explorer.explain(question, named, step) | {"link": link}
-        k = payload["chosen"]
+            parts = explorer.explain_at_once(question, named, step)
+            first = next(parts) | {"link": link}
+        best, k = explorer.top(question), first["chosen"]
+        top = {i for i, _, _ in best}
+        choices = [(f"{name} · {_percent(p)}", str(i)) for i, name, p in best]
+        choices += [(f"{name} · {i}", str(i)) for i, name in enumerate(question.zoo.labels) if i not in top]
+        yield Answer(first, _said(question, k, best), choices, str(k))
+        yield from (Answer(part, "") for part in parts)
     except ValueError as error:
-        return Answer(None, f"**{error}**")
-    best = explorer.top(question)
-    top = {i for i, _, _ in best}
-    choices = [(f"{name} · {_percent(p)}", str(i)) for i, name, p in best]
-    choices += [(f"{name} · {i}", str(i)) for i, name in enumerate(question.zoo.labels) if i not in top]
-    return Answer(payload, _said(question, k, best), choices, str(k))
+        yield Answer(None, f"**{error}**")
 
 
-def explain_class(explorer: Explorer, picture: Any, model: str, wanted: Any, known: bool, step: Step | None = None) -> Answer:
+def explain_class(explorer: Explorer, picture: Any, model: str, wanted: Any, known: bool, step: Step | None = None) -> Iterator[Answer]:
     """What a further class adds to the picture that is shown; nothing but the sentence where the page has it already (``known``)."""
     try:
         question = ask(explorer, picture, model)
         k = explorer.find_class(question, wanted, step)
         payload = None if known else explorer.further_class(question, k, step)
-        return Answer(payload, _said(question, k, explorer.top(question)))
+        yield Answer(payload, _said(question, k, explorer.top(question)))
     except ValueError as error:
-        return Answer(None, f"**{error}**")
+        yield Answer(None, f"**{error}**")
 
 
 def _said(question: Question, k: int, best: list[tuple[int, str, float]]) -> str:
@@ -142,9 +137,9 @@ def _said(question: Question, k: int, best: list[tuple[int, str, float]]) -> str
     return f"{question.zoo.title} says: {said}. Explained: **{question.zoo.labels[k]}**."
 
 
-def told(work: Callable[[Step], Answer]) -> Iterator[Answer]:
-    """``work``'s answer from a thread of its own, and a sentence now and then while it has to wait."""
-    for event in within(streamed(lambda step: iter([work(step)]))):
+def told(work: Callable[[Step], Iterator[Answer]]) -> Iterator[Answer]:
+    """``work``'s answers from a thread of its own, and a sentence now and then while it has to wait."""
+    for event in within(streamed(work)):
         if isinstance(event, Progress):
             yield Answer(None, waiting(event))
         else:

@@ -1,7 +1,7 @@
 // What the page knows of the picture's classes. The frames of the top 5 come with the picture, so that picking one of them asks nobody.
 (() => {
   const { state, load } = window.TRGBP;
-  const known = { picture: null, classes: new Map(), views: new Map(), picked: null, shown: null };
+  const known = { picture: null, classes: new Map(), views: new Map(), picked: null, shown: null, rest: null };
 
   // A class as it was sent, with its panels' sheets beside them.
   function unpacked(item) {
@@ -12,11 +12,14 @@
     return Object.assign(item, { pages: sheets });
   }
 
+  // The top 5 in their order, as far as they have arrived.
+  const topFive = () => known.picture.top.map((i) => known.classes.get(i)).filter(Boolean);
+
   // The question as the views read it, with one class chosen.
   function view(k) {
-    const { picture, classes, views } = known;
+    const { picture, views } = known;
     if (!views.has(k)) {
-      const item = classes.get(k);
+      const item = known.classes.get(k);
       views.set(k, {
         ...picture,
         key: `${picture.key}:${k}`,
@@ -24,7 +27,7 @@
         class: item,
         panels: item.panels,
         layers: picture.layers.map((layer, i) => ({ ...layer, ...item.frames[i] })),
-        classes: picture.top.map((i) => classes.get(i)),
+        classes: topFive(),
       });
     }
     return views.get(k);
@@ -37,15 +40,27 @@
     window.TRGBP.present('explain', payload, payload.class.pages.map(load).filter(Boolean));
   }
 
-  // A picture with its top 5, or one class more of the picture that is shown; that picture itself again, which comes without the rest.
+  const keep = (items) => { for (const item of items) if (!known.classes.has(item.index)) known.classes.set(item.index, unpacked(item)); };
+
+  // A picture with one class, or one class more of the picture that is shown; that picture itself again, which comes without the rest.
   function receive(payload) {
     if (payload.picture) {
       if (known.picture?.key !== payload.key) known.classes = new Map();
       Object.assign(known, { picture: payload, views: new Map(), picked: payload.chosen });
     } else if (known.picture?.key !== payload.key) return;
     else if (payload.again) known.picked = payload.chosen;
-    for (const item of payload.classes) if (!known.classes.has(item.index)) known.classes.set(item.index, unpacked(item));
+    keep(payload.classes);
+    if (known.rest?.key === payload.key) complete(known.rest);
     if (known.picked === payload.chosen || known.picked === null) show(payload.chosen, payload);
+  }
+
+  // What was not needed for the first map: the rest of the top 5. It may come before the picture does.
+  function complete(payload) {
+    known.rest = payload;
+    if (known.picture?.key !== payload.key) return;
+    keep(payload.classes);
+    for (const one of known.views.values()) one.classes = topFive();
+    window.TRGBP.completed();
   }
 
   // Called with what the class picker holds: shows the class if it is known, and returns whether it is.
@@ -57,5 +72,15 @@
     return true;
   }
 
-  Object.assign(window.TRGBP, { pick, explained: receive, shownKey: () => known.picture?.key ?? '' });
+  // Called with what the page's picture is now: asks for its explanation if it is another one than before.
+  let last;
+  function pictured(picture) {
+    const path = picture?.path ?? null;
+    if (path === last || !window.TRGBP.another) return [];
+    last = path;
+    window.TRGBP.another();
+    return [];
+  }
+
+  Object.assign(window.TRGBP, { pick, pictured, explained: receive, complete, shownKey: () => known.picture?.key ?? '' });
 })();

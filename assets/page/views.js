@@ -102,8 +102,8 @@
       cards.forEach(([card, panels]) => card.show(panels[psi]));
     }
     return (payload) => {
-      if (best === payload.classes[0]) return; // another class of the same picture: its five are the same
-      [best] = payload.classes;
+      if (best?.length === payload.classes.length && best[0] === payload.classes[0]) return; // another class of the same picture: its five are the same
+      best = payload.classes;
       cards = payload.classes.map((item, rank) => {
         item.pages.forEach(load);
         const title = `${rank + 1}. ${item.name}`;
@@ -328,9 +328,7 @@
       if (name === 'explain') {
         afterFrame(() => {
           if (picture) repaint();
-          if (state.data.explain !== payload) return;
-          state.views.classes?.(payload);
-          payload.classes.forEach((item) => item.pages.forEach(load)); // so that they are shown at once when one of them is picked
+          if (state.data.explain === payload) window.TRGBP.completed();
         });
       }
     };
@@ -340,11 +338,20 @@
     else show();
   };
 
+  // The tab Classes, and what is decoded so that it is shown at once when one of the top 5 is picked; not before the first maps are shown.
+  window.TRGBP.completed = () => {
+    const payload = state.data.explain;
+    if (!payload || document.body.dataset.trgbpExplain !== payload.key) return;
+    state.views.classes?.(payload);
+    payload.classes.forEach((item) => item.pages.forEach(load));
+  };
+
   // What a carrier brings: large payloads as text, for Gradio copies what its components hold again and again.
   window.TRGBP.receive = (name, sent) => {
     const payload = typeof sent === 'string' && sent ? JSON.parse(sent) : sent;
     if (!payload || typeof payload !== 'object') return;
     if (name === 'explain') window.TRGBP.explained(payload);
+    else if (name === 'rest') window.TRGBP.complete(payload);
     else window.TRGBP.present(name, name === 'cascade' ? stagesSoFar(payload) : payload);
   };
 })();

@@ -9,7 +9,7 @@ import gradio as gr
 
 from .. import page
 from .opening import Wish
-from .room import HEAVY, UNSEEN, Room
+from .room import HEAVY, QUIET, UNSEEN, Room
 
 
 def build(room: Room) -> None:
@@ -17,40 +17,43 @@ def build(room: Room) -> None:
     with gr.Tab("Explain", id="explain") as tab:
         room.view("explain")
     room.on_open(tab, "explain")
-    data = room.carrier("explain")
+    # Two carriers, for of two answers that come at once a component keeps the last.
+    data, rest = room.carrier("explain"), room.carrier("rest")
 
-    def new_picture(image: Any, model: str, wish: Wish, there: Any) -> Iterator[tuple[Any, Any, Any]]:
-        if not model:
-            yield gr.skip(), gr.skip(), gr.skip()
-            return
-        for answer in page.told(lambda step: page.explain(room.explorer, image, model, None, wish.asked, step, str(there))):
-            if answer.payload is None:
-                yield gr.skip(), answer.status or gr.skip(), gr.skip()
-                continue
-            yield page.packed(wish.at_layer(answer.payload)), answer.status, gr.update(choices=answer.choices, value=answer.value)
-            yield gr.skip(), gr.skip(), gr.skip()  # Gradio sends the last answer once more at the end
+    def new_picture(image: Any, model: str, wish: Wish, there: Any) -> Iterator[tuple[Any, ...]]:
+        nothing = gr.skip()
+        if model:
+            for answer in page.told(lambda step: page.explain(room.explorer, image, model, wish.asked, step, str(there))):
+                if answer.payload is None:
+                    yield nothing, nothing, answer.status or nothing, nothing
+                elif answer.choices:
+                    picker = gr.update(choices=answer.choices, value=answer.value)
+                    yield page.packed(wish.at_layer(answer.payload)), nothing, answer.status, picker
+                else:
+                    yield nothing, page.packed(answer.payload), nothing, nothing
+        yield nothing, nothing, nothing, nothing  # Gradio sends the last answer once more at the end
 
     def new_class(image: Any, model: str, k: Any, known: bool) -> Iterator[tuple[Any, Any]]:
         for answer in page.told(lambda step: page.explain_class(room.explorer, image, model, k, known, step)):
             yield page.packed(answer.payload) if answer.payload else gr.skip(), answer.status or gr.skip()
 
-    def as_wished(image: Any, model: str, wish: Wish, there: Any) -> Iterator[tuple[Any, Any, Any]]:
-        if wish.link is None:
-            yield gr.skip(), gr.skip(), gr.skip()
-        else:
-            yield from new_picture(image, model, wish, there)
+    def as_wished(image: Any, model: str, wish: Wish, there: Any) -> Iterator[tuple[Any, ...]]:
+        yield from new_picture(image, model if wish.link is not None else "", wish, there)
 
     known = room.unseen(gr.Checkbox(False, **UNSEEN))
-    shown = [data, room.status, room.wanted]
+    shown = [data, rest, room.status, room.wanted]
     there = room.unseen(gr.Textbox("", **UNSEEN))
     asked = [room.picture, room.model, room.wish, there]
+    # Gradio says twice and more often that a picture has changed; every time would be an explanation, and a megabyte on the way.
+    another = room.carrier("another", "TRGBP.another = () => trigger('submit');")
+    room.picture.change(None, room.picture, None, js="(picture) => TRGBP.pictured(picture)", trigger_mode="multiple", **QUIET)
     tell = "(picture, model, wish) => [picture, model, wish, TRGBP.shownKey()]"
     room.restored = room.arrived.then(as_wished, asked, shown, js=tell, **HEAVY)
     # The classes that the page has are shown at once; the server only says the sentence to them.
     show = "(picture, model, wanted) => [picture, model, wanted, TRGBP.pick(wanted)]"
     room.changes += [
         room.restored,
-        room.picture.change(new_picture, asked, shown, js=tell, trigger_mode="always_last", **HEAVY),
+        another.submit(new_picture, asked, shown, js=tell, trigger_mode="always_last", **HEAVY),
         room.model.change(new_picture, asked, shown, js=tell, trigger_mode="always_last", **HEAVY),
         room.wanted.input(new_class, [*room.question, known], [data, room.status], js=show, trigger_mode="always_last", **HEAVY),
     ]
