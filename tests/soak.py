@@ -47,7 +47,7 @@ class Visitor:
         width = self.draw.choice([390, 768, 1280])
         self.page: Page = self.browser.new_page(viewport={"width": width, "height": 800})
         self.page.set_default_timeout(WAIT)
-        self.page.on("console", lambda m: self.faults.append(f"console: {m.text}") if m.type == "error" else None)
+        self.page.on("console", lambda m: self.faults.append(f"console: {m.text} ({m.location['url']})") if m.type == "error" else None)
         self.page.on("pageerror", lambda e: self.faults.append(f"page: {e}"))
         self.page.on("response", lambda r: self.faults.append(f"{r.status} {r.url}") if r.status >= 500 else None)
         self.page.goto(self.url)
@@ -131,7 +131,12 @@ def soak(minutes: float, seed: int) -> int:
                 heap = visitors[0].page.evaluate("performance.memory.usedJSHeapSize") / 2**20
                 seen.append((elapsed / 60, memory(server.pid), heap))
             faults += [] if server.poll() is None else [f"the server ended by itself with {server.returncode}"]
-        faults += [line for line in log.read_text().splitlines() if "Traceback" in line or "A fault inside" in line]
+            for visitor in visitors:
+                visitor.page.close()  # before the server ends: its open streams would break off in the browser's console
+        said = log.read_text().splitlines()
+        faults += [line for line in said if "Traceback" in line or "A fault inside" in line]
+    if faults:
+        print(*said[-40:], sep="\n")
     return report(done, seen, faults)
 
 
