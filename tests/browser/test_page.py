@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Request, expect
 
 from .chromium import watched
 
@@ -78,6 +78,51 @@ def test_an_upload_and_another_class_redraw_everything(page: Page) -> None:
     changes(page, LAYER, layer)
     page.wait_for_timeout(1000)  # what follows in other tabs must leave the sentence alone
     expect(page.locator("#tg-status")).to_contain_text("Explained: espresso")
+
+
+def test_a_new_picture_is_asked_for_once(page: Page) -> None:
+    asked: list[int] = []
+
+    def note(request: Request) -> None:
+        question = request.post_data_json if "/queue/join" in request.url else None
+        if question and any(isinstance(value, dict) and "path" in value for value in question["data"]):
+            asked.append(question["fn_index"])
+
+    page.on("request", note)
+    for name in ("coffee.jpg", "rocket.jpg"):
+        page.wait_for_timeout(1500)
+        asked.clear()
+        before = explained(page)
+        page.locator("#tg-input input[type=file]").set_input_files(str(EXAMPLES / name))
+        page.wait_for_function("before => document.body.dataset.trgbpExplain !== before", arg=before)
+        page.wait_for_timeout(1500)
+        assert asked
+        assert len(asked) == len(set(asked)), f"asked more than once: {asked}"
+
+
+def test_the_rest_of_the_top_5_may_come_before_its_picture(page: Page) -> None:
+    page.evaluate("""() => {
+        const { receive } = TRGBP;
+        window.held = {};
+        TRGBP.receive = (name, sent) => {
+            if (['explain', 'rest'].includes(name) && sent) window.held[name] = sent;
+            else receive(name, sent);
+        };
+        window.deliver = (name) => receive(name, window.held[name]);
+    }""")
+    before = explained(page)
+    page.locator("#tg-input input[type=file]").set_input_files(str(EXAMPLES / "chelsea.jpg"))
+    page.wait_for_function("window.held.rest && window.held.explain")
+    page.evaluate("window.deliver('rest')")
+    assert explained(page) == before
+    page.evaluate("window.deliver('explain')")
+    page.wait_for_function("before => document.body.dataset.trgbpExplain !== before", arg=before)
+    names = page.evaluate("TRGBP.state.data.explain.classes.map(item => item.name)")
+    assert len(names) == 5
+    assert names[0] == "Egyptian cat"
+    assert page.evaluate("JSON.parse(window.held.explain).classes.length") == 1
+    page.get_by_role("tab", name="Classes").click()
+    expect(page.locator("#tg-classes .tg-class strong")).to_have_text([f"{rank}. {name}" for rank, name in enumerate(names, 1)])
 
 
 def test_sliders_and_colours_repaint_in_the_browser_without_asking_the_server(page: Page) -> None:
