@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from trgbp_core.flights import Cancelled
-from trgbp_core.turns import Busy, Turns, asker
+from trgbp_core.turns import TIDIED, Busy, Turns, asker
 
 WAIT = 20  # seconds; when to give up on a busy machine
 
@@ -158,3 +158,14 @@ def test_an_error_reaches_the_asker_and_frees_the_turn_and_a_turn_within_a_turn_
         turns.run(lambda _: 1 // 0)
     assert turns.run(lambda _: turns.run(lambda _: 7)) == 7
     assert turns.waiting == 0
+
+
+def test_it_is_tidied_up_now_and_then_and_not_within_a_turn() -> None:
+    tidied = threading.Semaphore(0)
+    turns = Turns(tidy=tidied.release)
+    for _ in range(TIDIED - 1):
+        turns.run(lambda _: turns.run(lambda _: 7))
+    assert not tidied.acquire(timeout=0.3)
+    turns.run(lambda _: 7)
+    assert tidied.acquire(timeout=WAIT)
+    assert not tidied.acquire(blocking=False)

@@ -19,6 +19,7 @@ from .cascade import Mode
 from .flights import Cancel, Progress
 from .frames import Maps, Payload, class_frames, gather, layer_facts, panel
 from .labels import find_class
+from .memory import give_back_holes
 from .predictability import Coverage, coverage
 from .render import data_uri
 from .streaming import Step
@@ -82,7 +83,7 @@ class Explorer:
     """
 
     def __init__(self, networks: models.ModelCache | None = None) -> None:
-        self.turns = Turns()
+        self.turns = Turns(tidy=give_back_holes)
         self._networks = networks or models.ModelCache(NETWORK_BYTES)
         self._recordings: Cache[_Recorded] = Cache(RECORDING_BYTES, lambda r: r.nbytes)
         self._payloads: Cache[Payload] = Cache(PAYLOAD_BYTES, _payload_bytes)

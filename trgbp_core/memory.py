@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import ctypes
 import sys
+import threading
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -3, -8
+_kept = threading.Event()
 
 
 def keep_freed_memory(limit: int = 512 << 20) -> bool:
@@ -19,6 +21,19 @@ def keep_freed_memory(limit: int = 512 << 20) -> bool:
         return False
     try:
         libc = ctypes.CDLL("libc.so.6")
-        return all(libc.mallopt(*option) for option in ((_ARENA_MAX, 1), (_MMAP_THRESHOLD, 32 << 20), (_TRIM_THRESHOLD, limit)))
+        done = all(libc.mallopt(*option) for option in ((_ARENA_MAX, 1), (_MMAP_THRESHOLD, 32 << 20), (_TRIM_THRESHOLD, limit)))
     except (OSError, AttributeError):
         return False
+    if done:
+        _kept.set()
+    return done
+
+
+def give_back_holes() -> None:
+    """Hand freed memory back to the system, the holes between what is in use included, if :func:`keep_freed_memory` was called.
+
+    What is kept for long (recordings, pictures of maps) lies between buffers that are not; in time the holes would add up beyond any
+    limit. Takes about a tenth of a second, and the next computation fetches its buffers anew: to be called now and then.
+    """
+    if _kept.is_set():
+        ctypes.CDLL("libc.so.6").malloc_trim(0)

@@ -22,6 +22,7 @@ Result = TypeVar("Result")
 
 POLL_SECONDS = 0.2
 KEPT_SECONDS = 0.3
+TIDIED = 64
 MOST_WAITING = 96
 """More than the gate lets one address have."""
 
@@ -44,10 +45,12 @@ class Turns:
     Args:
         most: how many may wait; whoever comes then is told :class:`Busy`.
         seconds: how long a computation that reports its steps keeps its turn while others wait.
+        tidy: called after every :data:`TIDIED` computations, beside them.
     """
 
-    def __init__(self, most: int = MOST_WAITING, seconds: float = KEPT_SECONDS) -> None:
-        self._most, self._seconds = most, seconds
+    def __init__(self, most: int = MOST_WAITING, seconds: float = KEPT_SECONDS, tidy: Callable[[], None] | None = None) -> None:
+        self._most, self._seconds, self._tidy = most, seconds, tidy
+        self._done = itertools.count(1)
         self._changed = threading.Condition()
         self._lines: OrderedDict[str, deque[_Ticket]] = OrderedDict()
         self._turn: _Ticket | None = None
@@ -85,6 +88,8 @@ class Turns:
             return _Job(lambda: self._compute(ticket, compute, step)).result()
         finally:
             self._leave(ticket)
+            if self._tidy is not None and next(self._done) % TIDIED == 0:
+                threading.Thread(target=self._tidy, name="tidy", daemon=True).start()
 
     def _compute(self, ticket: _Ticket, compute: Callable[[Step], Result], step: Step) -> Result:
         self._here.computing, self._here.waited = True, 0.0
