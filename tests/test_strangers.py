@@ -103,6 +103,14 @@ def test_an_unknown_endpoint_and_an_unknown_event_are_refused(stranger: Stranger
         assert is_sentence(reply.sentence, folder)
 
 
+@pytest.mark.parametrize("route", ["cancel", "reset"])
+def test_an_event_may_be_cancelled_before_its_number_is_known(route: str, stranger: Stranger) -> None:
+    for number, expected in ((None, 200), (7, 422)):
+        body = json.dumps({"event_id": number, "session_hash": "nobody", "fn_index": 3}).encode()
+        status, _, _ = stranger.request("POST", f"/gradio_api/{route}", body, Content_Type="application/json")
+        assert status == expected
+
+
 @pytest.mark.parametrize("address", READINGS)
 def test_no_file_of_the_servers_can_be_read(address: str, stranger: Stranger) -> None:
     status, body, _ = stranger.request("GET", address)

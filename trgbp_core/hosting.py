@@ -13,6 +13,7 @@ from typing import Any
 import gradio as gr
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from gradio.utils import cancel_tasks
 from starlette.middleware import Middleware
 
 from .gate import MAX_FILE_BYTES, Gate, client
@@ -138,7 +139,12 @@ def leave() -> None:
     os._exit(0)
 
 
-def _not_the_protocol(request: Any, error: Exception) -> JSONResponse:
+async def _not_the_protocol(request: Any, error: Exception) -> JSONResponse:
+    body = getattr(error, "body", None)
+    if isinstance(body, dict) and body.get("event_id", "") is None and request.url.path.endswith(("/cancel", "/reset")):
+        # Gradio's page cancels an event even before it has been told the event's number; the visitor and the function are known.
+        await cancel_tasks({f"{body.get('session_hash')}_{body.get('fn_index')}"})
+        return JSONResponse({"success": True})
     return JSONResponse({"detail": "This request is not of the form that Gradio's clients send."}, 422)
 
 
