@@ -80,6 +80,57 @@ def test_clients_take_turns_however_much_one_of_them_asks_for() -> None:
     assert order == ["a1", "b1", "c1", "a2", "b2", "a3"]
 
 
+def asked_in_turn(turns: Turns, asked: list[tuple[str, bool]]) -> list[str]:
+    """In which order clients (name, whether it is short) are served that come one after the other while a turn is held."""
+    held, threads, order = Held(turns), [], list[str]()
+
+    def ask(client: str, short: bool) -> None:
+        asker.set(client)
+        turns.run(lambda _: order.append(client), short=short)
+
+    for count, (client, short) in enumerate(asked, 1):
+        threads.append(started(lambda client=client, short=short: ask(client, short)))
+        queued(turns, count)
+    held.end()
+    for thread in threads:
+        thread.join(WAIT)
+    return order
+
+
+def test_a_short_computation_overtakes_long_ones_but_not_those_that_have_waited_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert asked_in_turn(Turns(), [("long", False), ("short", True), ("other", False)]) == ["short", "long", "other"]
+    monkeypatch.setattr("trgbp_core.turns.PATIENCE_SECONDS", 0.0)
+    assert asked_in_turn(Turns(), [("long", False), ("short", True), ("other", False)]) == ["long", "short", "other"]
+
+
+@pytest.mark.parametrize(("little", "expected"), [(1.0, ["p1", "a", "p2", "b"]), (0.0, ["p1", "a", "b", "p2"])])
+def test_work_in_pieces_keeps_its_place_until_it_has_used_its_share(
+    little: float, expected: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("trgbp_core.turns.LITTLE_SECONDS", little)
+    turns, order, others = Turns(), list[str](), list[threading.Thread]()
+
+    def ask(client: str) -> None:
+        asker.set(client)
+        turns.run(lambda _: (order.append(client), len(order) == 2 and queued(turns, 2)))
+
+    def first(_: object) -> None:
+        for count, client in enumerate("ab", 1):
+            others.append(started(lambda client=client: ask(client)))
+            queued(turns, count)
+        order.append("p1")
+
+    def pieces() -> None:
+        asker.set("pieces")
+        turns.run(first)
+        turns.run(lambda _: order.append("p2"))
+
+    started(pieces).join(WAIT)
+    for other in others:
+        other.join(WAIT)
+    assert order == expected
+
+
 def test_a_long_computation_lets_those_who_wait_in_between_its_steps() -> None:
     turns, order = Turns(seconds=0.0), list[str]()
 

@@ -113,11 +113,11 @@ class Explorer:
         recorded = self._recordings.peek(question.key)
         if recorded is not None and recorded.knows(k):
             return recorded.explain(k)
-        return self.turns.run(lambda between: self._explained(question, k), step)
+        return self.turns.run(lambda between: self._explained(question, k), step, short=True)
 
     def computed(self, question: Question, k: int | None, arithmetic: Callable[[Explanation], Result], step: Step | None = None) -> Result:
         """``arithmetic(explanation)``, both in one turn."""
-        return self.turns.run(lambda between: arithmetic(self.explanation(question, k, between)), step)
+        return self.turns.run(lambda between: arithmetic(self.explanation(question, k, between)), step, short=True)
 
     def _explained(self, question: Question, k: int | None) -> Explanation:
         """Within a turn: nobody else computes, so that what is not kept yet is not under way elsewhere either."""

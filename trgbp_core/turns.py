@@ -1,5 +1,9 @@
 """Turns at the processor: one computation at a time, client after client, and long ones let the others in between.
 
+Whose turn is next: of every client the first that waits, and of these the one whose time has come first. A short computation's time comes
+when it asks, a long one's :data:`PATIENCE_SECONDS` later: short ones overtake long ones, but none that has waited that much longer. Who
+comes again at once, having used little so far, keeps its time and waits for one other: else work in pieces would queue up for each.
+
 One computation already uses every core. Two at once would be no faster together, would take twice the memory, and OpenMP's threads,
 once there are more of them than cores, sleep between two operations instead of waiting awake: everything then takes half as long again.
 Every thread that has once computed keeps such threads for as long as it lives. So each computation gets a thread of its own, that ends
@@ -22,6 +26,8 @@ Result = TypeVar("Result")
 
 POLL_SECONDS = 0.2
 KEPT_SECONDS = 0.3
+PATIENCE_SECONDS = 3.0
+AT_ONCE_SECONDS, LITTLE_SECONDS = 0.2, 1.0
 TIDIED = 64
 MOST_WAITING = 96
 """More than the gate lets one address have."""
@@ -35,8 +41,11 @@ class Busy(ValueError):
 
 
 class _Ticket:
-    def __init__(self) -> None:
-        self.client = asker.get()
+    """``due``: when its time comes, known from when it is the first of its client's line. ``used``: seconds computed since it got that."""
+
+    def __init__(self, short: bool) -> None:
+        self.client, self.short = asker.get(), short
+        self.due, self.used, self.began = 0.0, 0.0, 0.0
 
 
 class Turns:
@@ -52,7 +61,8 @@ class Turns:
         self._most, self._seconds, self._tidy = most, seconds, tidy
         self._done = itertools.count(1)
         self._changed = threading.Condition()
-        self._lines: OrderedDict[str, deque[_Ticket]] = OrderedDict()
+        self._lines: dict[str, deque[_Ticket]] = {}
+        self._last: OrderedDict[str, tuple[_Ticket, float]] = OrderedDict()
         self._turn: _Ticket | None = None
         self._here = threading.local()
 
@@ -67,13 +77,14 @@ class Turns:
         """Seconds that the computation of this thread has lent its turn to others."""
         return getattr(self._here, "waited", 0.0)
 
-    def run(self, compute: Callable[[Step], Result], step: Step | None = None) -> Result:
+    def run(self, compute: Callable[[Step], Result], step: Step | None = None, *, short: bool = False) -> Result:
         """Wait for a turn and return ``compute(between)``. Within a computation that has its turn, another one is part of it.
 
         Args:
             compute: should report its steps to ``between``, which tells ``step``, and passes the turn on when it has lasted long enough.
                 It must not wait for anything that itself waits for a turn.
             step: told how many are before; raises :class:`flights.Cancelled` where the result is no longer wanted.
+            short: it takes about as long as one explanation, and somebody looks at the page until it is there.
 
         Raises:
             Busy: the queue is full. flights.Cancelled: ``step`` said so, while waiting or between two steps.
@@ -81,7 +92,7 @@ class Turns:
         step = step or _nobody
         if getattr(self._here, "computing", False):
             return compute(step)
-        ticket = _Ticket()
+        ticket = _Ticket(short)
         self._enter(ticket)
         try:
             self._wait(ticket, step)
@@ -122,42 +133,71 @@ class Turns:
             self._queue(ticket)
 
     def _pass_on(self, ticket: _Ticket) -> bool:
-        """Wait anew, behind all who wait now; False if nobody does."""
+        """Wait anew; False if nobody else waits."""
         with self._changed:
             if not self._lines:
                 return False
-            self._turn = None
+            self._end(ticket)
+            self._queue(ticket, anew=True)
             self._advance()
-            self._queue(ticket)
             return True
 
     def _leave(self, ticket: _Ticket) -> None:
         with self._changed:
             if self._turn is ticket:
-                self._turn = None
+                self._end(ticket)
                 self._advance()
-            elif ticket in self._lines.get(ticket.client, ()):
-                self._lines[ticket.client].remove(ticket)
-                if not self._lines[ticket.client]:
+            elif ticket in (line := self._lines.get(ticket.client, deque())):
+                first = line[0] is ticket
+                line.remove(ticket)
+                if not line:
                     del self._lines[ticket.client]
+                elif first:
+                    self._appoint(line[0])
 
-    def _queue(self, ticket: _Ticket) -> None:
-        self._lines.setdefault(ticket.client, deque()).append(ticket)
+    def _queue(self, ticket: _Ticket, *, anew: bool = False) -> None:
+        line = self._lines.setdefault(ticket.client, deque())
+        line.append(ticket)
+        if line[0] is ticket:
+            self._appoint(ticket, again=not anew)
         if self._turn is None:
             self._advance()
 
+    def _appoint(self, ticket: _Ticket, *, again: bool = False) -> None:
+        """Say when the time of the first of a line comes. ``again``: its client had none that waits, and may go on from the last one."""
+        now = time.monotonic()
+        before, ended = self._last.get(ticket.client, (None, 0.0))
+        if again and before is not None and now - ended < AT_ONCE_SECONDS and before.used < LITTLE_SECONDS:
+            ticket.due, ticket.used = before.due, before.used
+        else:
+            ticket.due, ticket.used = now + (0.0 if ticket.short else PATIENCE_SECONDS), 0.0
+
+    def _end(self, ticket: _Ticket) -> None:
+        """The turn is over; what it took is remembered for a moment."""
+        now = time.monotonic()
+        self._turn = None
+        ticket.used += now - ticket.began
+        self._last[ticket.client] = ticket, now
+        self._last.move_to_end(ticket.client)
+        while len(self._last) > self._most:
+            self._last.popitem(last=False)
+
     def _advance(self) -> None:
         """The next client's turn."""
-        if self._lines:
-            client, line = self._lines.popitem(last=False)
+        if self._turn is None and self._lines:
+            client = min(self._lines, key=lambda client: self._lines[client][0].due)
+            line = self._lines.pop(client)
             self._turn = line.popleft()
+            self._turn.began = time.monotonic()
             if line:
                 self._lines[client] = line
+                self._appoint(line[0])
             self._changed.notify_all()
 
     def _order(self) -> list[_Ticket]:
-        """Those who wait, in the order in which their turns would come."""
-        return [ticket for once in itertools.zip_longest(*self._lines.values()) for ticket in once if ticket is not None]
+        """Those who wait, in the order in which their turns would come if nobody else came."""
+        lines = sorted(self._lines.values(), key=lambda line: line[0].due)
+        return [ticket for once in itertools.zip_longest(*lines) for ticket in once if ticket is not None]
 
     def _count(self) -> int:
         return sum(map(len, self._lines.values()))
