@@ -16,7 +16,7 @@ from trgbp_core.explorer import Explorer
 from trgbp_core.fetching import Fetching
 from trgbp_core.models import ModelCache, Zoo, load_model
 from trgbp_core.own import named
-from trgbp_core.page import explain, offered
+from trgbp_core.page import ask, explain, offered
 from trgbp_core.suitability import UnsuitableNetwork, unwrapped
 
 from .comparison import completeness_gap
@@ -237,16 +237,16 @@ def digits() -> Zoo:
 
 
 def test_a_network_of_ones_own_answers_on_the_page_with_its_own_labels_and_preprocessing() -> None:
-    explorer = Explorer(ModelCache(own=named({"digits": digits()})))
+    explorer, picture = Explorer(ModelCache(own=named({"digits": digits()}))), photo()
     assert [entry.name for entry in explorer.entries()][:2] == ["digits", EMBEDDED]
     assert offered(explorer, "digits").title == "digits"
     assert [step.ready for step in Fetching(explorer).fetch("me", offered(explorer, "digits"))] == [True]
-    answer = explain(explorer, photo(), "digits", "two")
+    answer = next(explain(explorer, picture, "digits", {ask(explorer, picture, "digits").key: 2}))
     assert answer.payload is not None, answer.status
     assert {item["index"]: item["name"] for item in answer.payload["classes"]}[answer.payload["chosen"]] == "two"
     assert {label.split(" · ")[0] for label, _ in answer.choices} == {"nought", "one", "two", "three"}
     assert "28×28 pixels, as digits sees them" in answer.payload["seen"]
-    assert explain(Explorer(), photo(), "digits").payload is None, "nobody else's page has it"
+    assert next(explain(Explorer(), picture, "digits", {})).payload is None, "nobody else's page has it"
 
 
 def test_a_grey_network_sees_grey_of_0_to_1_normalised() -> None:

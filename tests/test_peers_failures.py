@@ -19,7 +19,7 @@ from trgbp_core.explorer import Explorer, panel
 from trgbp_core.measures import ebpg, ibd
 from trgbp_core.models import ModelCache
 from trgbp_core.own import named, own_model
-from trgbp_core.page import explain
+from trgbp_core.page import ask, explain
 from trgbp_core.preprocessing import Preprocess
 from trgbp_core.render import describe, heat, lookup, shown
 from trgbp_core.similarity import ssim, unit_range
@@ -147,7 +147,8 @@ def test_measures_of_empty_and_constant_maps_are_numbers() -> None:
 def test_the_page_says_that_a_map_is_empty_or_uniform() -> None:
     labels = [f"class {i}" for i in range(7)]
     zoo = own_model(copy.deepcopy(deaf()).float(), labels, preprocess=Preprocess(size=32, resize=None))
-    answer = explain(Explorer(ModelCache(own=named({"deaf": zoo}))), photo(), "deaf", "0")
+    explorer, picture = Explorer(ModelCache(own=named({"deaf": zoo}))), photo()
+    answer = next(explain(explorer, picture, "deaf", {ask(explorer, picture, "deaf").key: 0}))
     assert answer.payload is not None, answer.status
     chosen = next(item for item in answer.payload["classes"] if item["index"] == answer.payload["chosen"])
     own = [panel for panel in chosen["panels"] if panel["title"].startswith("TR-GBP")]

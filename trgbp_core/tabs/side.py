@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from ..fetching import Fetching, Step
 from ..hosting import Page
 from .room import QUIET
 
+SETTLED_SECONDS = 0.3
 WAITING: dict[str, Any] = {"concurrency_limit": 32, "concurrency_id": "fetch", "trigger_mode": "multiple", **QUIET}
 
 
@@ -68,16 +70,18 @@ class Side:
 
     def _fetch(self, model: str, shown: str, request: gr.Request) -> Iterator[tuple[Any, Any, Any, Any]]:
         """Answers for: the network that is here now, the status line, the button Cancel, the picker."""
-        explorer = self._explorer
+        explorer, last = self._explorer, gr.skip()
         for step in self.steps(model, request):
             picker = gr.skip()
             if step.failed and shown:
-                picker = gr.update(value=shown)
+                picker = last = gr.update(value=shown)
             elif step.ready:  # what was marked as not here is here now
                 picker = gr.update(choices=page.model_choices(explorer.entries()), value=model)
             yield model if step.ready else gr.skip(), step.sentence, gr.update(visible=step.running), picker
+        if last != gr.skip():
+            time.sleep(SETTLED_SECONDS)  # a list from which something has just been picked may still be busy with that
         # Gradio sends the last answer again at the end, when another network may have been picked already.
-        yield gr.skip(), gr.skip(), gr.skip(), gr.skip()
+        yield gr.skip(), gr.skip(), gr.skip(), last
 
     def steps(self, model: str, request: gr.Request) -> Iterator[Step]:
         """What a visitor is told until the network has arrived, or will not."""
