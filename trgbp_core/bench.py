@@ -14,7 +14,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from . import models
 from .baselines import METHODS, NotApplicable
-from .baselines.gradients import input_gradient
+from .baselines.gradients import input_gradient, prepared
 from .baselines.guided_ig import STEPS
 from .rates import bandwidth, gemm_rate, medians, threads_of, traffic
 from .recording import record
@@ -126,9 +126,11 @@ def _bench_methods(name: str, repeats: int, threads: int) -> Iterator[str]:
 def guided_ig_overhead(zoo: models.Zoo, x: Tensor, repeats: int) -> float:
     """The time of Guided IG over that of as many gradients, one after the other: what its path costs beside them."""
 
+    network, _ = prepared(zoo.network, x, 0)
+
     def gradients() -> None:
         for _ in range(STEPS):
-            input_gradient(zoo.network, x, 0)
+            input_gradient(network, x, 0)
 
     work: dict[str, Callable[[], Any]] = {"method": lambda: METHODS["guided_ig"].attribute(zoo.network, x, 0), "gradients": gradients}
     s = medians(work, repeats, warm_up=1)

@@ -139,7 +139,6 @@ class Turns:
                 return False
             self._end(ticket)
             self._queue(ticket, anew=True)
-            self._advance()
             return True
 
     def _leave(self, ticket: _Ticket) -> None:

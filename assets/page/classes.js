@@ -1,4 +1,4 @@
-// What the page knows of the picture's classes. The frames of the top 5 come with the picture, so that picking one of them asks nobody.
+// What the page knows of the picture's classes. The frames of the top 5 come unasked, so that picking one of them asks nobody.
 (() => {
   const { state, load } = window.TRGBP;
   const known = { picture: null, classes: new Map(), views: new Map(), picked: null, shown: null, rest: null };
@@ -72,12 +72,15 @@
     return true;
   }
 
-  // Called with what the page's picture is now: asks for its explanation if it is another one than before.
-  let last;
+  // Called with what the page's picture is now: asks for its explanation. Gradio tells a change more than once, at short intervals; the same
+  // picture put in anew later is a question anew, for the first answer may have been that the server is busy.
+  const SAME = 1000; // milliseconds
+  const told = { path: undefined, at: 0 };
   function pictured(picture) {
-    const path = picture?.path ?? null;
-    if (path === last || !window.TRGBP.another) return [];
-    last = path;
+    const [path, at] = [picture?.path ?? null, performance.now()];
+    const again = path === told.path && at - told.at < SAME;
+    if (again || !window.TRGBP.another) return [];
+    Object.assign(told, { path, at });
     window.TRGBP.another();
     return [];
   }

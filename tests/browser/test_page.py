@@ -100,6 +100,16 @@ def test_a_new_picture_is_asked_for_once(page: Page) -> None:
         assert len(asked) == len(set(asked)), f"asked more than once: {asked}"
 
 
+def test_the_same_picture_put_in_anew_is_a_question_anew(page: Page) -> None:
+    page.evaluate("() => { window.asked = 0; TRGBP.another = () => { window.asked += 1; }; }")
+    tell = "TRGBP.pictured({ path: 'one' })"
+    page.evaluate(f"{tell}; {tell}")
+    assert page.evaluate("window.asked") == 1
+    page.wait_for_timeout(1100)
+    page.evaluate(tell)
+    assert page.evaluate("window.asked") == 2
+
+
 def test_the_rest_of_the_top_5_may_come_before_its_picture(page: Page) -> None:
     page.evaluate("""() => {
         const { receive } = TRGBP;
