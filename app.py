@@ -28,6 +28,7 @@ from trgbp_core.own import first_choice, named
 from trgbp_core.tabs import TABS, Room, takeaway, words
 from trgbp_core.tabs.opening import Opening
 from trgbp_core.tabs.side import Side
+from trgbp_core.workers import WORKERS
 
 
 def build(explorer: Explorer, model: str = DEFAULT_MODEL) -> Page:
@@ -85,7 +86,7 @@ def launch(argv: Sequence[str] = (), *, models: Mapping[str, Zoo] | None = None,
         parser.error("--mcp needs one more package: pip install 'gradio[mcp]'")
     own = named(models)
     try:
-        own |= first_choice(arguments.model, arguments.weights, own)
+        own |= WORKERS.run(lambda: first_choice(arguments.model, arguments.weights, own))
     except ValueError as error:
         parser.error(f"{error} `python -m trgbp_core models` lists the networks.")
     explorer = Explorer(ModelCache(NETWORK_BYTES, own=own))

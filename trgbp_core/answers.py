@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import math
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -12,7 +14,12 @@ from .explorer import Explorer, Payload, Question
 from .page import ask, known_methods, waiting, whole
 from .streaming import Progress, Step, streamed, within
 
-KEPT_STAGES = 4
+TOGETHER_SECONDS = 0.6
+"""Stages that are finished within this time of one another are sent together."""
+
+AT_ONCE = 2
+"""As many first stages are sent by themselves: somebody has just asked for them."""
+
 ABOUT = ("key", "title", "what", "promise", "failure", "citation")
 """What a panel says of its method."""
 
@@ -128,7 +135,7 @@ def _gathered(
 def cascade(
     explorer: Explorer, picture: Any, model: str, wanted: Any, baseline: str, mode: Any, seed: Any, at: int | None = None
 ) -> Answers:
-    """Each stage as it is finished, with the few before it, and sentences on the way.
+    """The stages that are finished, a few at a time, each time with those sent before, and sentences on the way.
 
     Of answers that come at once the page may hear the last alone. ``at``: the stage to stay at, None for the newest.
     """
@@ -137,7 +144,8 @@ def cascade(
         question = ask(explorer, picture, model)
         k = explorer.find_class(question, wanted)
         link = {"beside": baseline, "mode": mode, "seed": int(seed or 0)}
-        about, stages = {"run": next(_runs), "of": f"{question.key}:{k}", "at": at, "link": link}, list[Payload]()
+        about = {"run": next(_runs), "of": f"{question.key}:{k}", "at": at, "link": link}
+        stages, sent = list[Payload](), _Sent()
         done = f"Explained: **{question.zoo.labels[k]}**."
 
         def work(step: Step) -> Iterator[Payload]:
@@ -145,13 +153,33 @@ def cascade(
 
         for event in within(streamed(work)):
             if isinstance(event, Progress):
-                yield None, event.what and f"{done.rstrip('.')}; stage {len(stages)}, {_doing(event)} …"
+                sentence = event.what and f"{done.rstrip('.')}; stage {len(stages)}, {_doing(event)} …"
+                yield {"stages": sent.next(stages)} | about if sent.count < len(stages) else None, sentence
                 continue
             stages.append(event)
             done = f"Randomised {event['index']} of {event['total']} layers; explained: **{question.zoo.labels[k]}**."
-            yield {"stages": stages[-KEPT_STAGES:]} | about, done
+            if event["index"] < AT_ONCE or event["index"] == event["total"] or sent.seconds >= TOGETHER_SECONDS:
+                yield {"stages": sent.next(stages)} | about, done
     except ValueError as error:
         yield None, f"**{error}**"
+
+
+class _Sent:
+    """What has been sent of a growing list, and when."""
+
+    def __init__(self) -> None:
+        self.count, self._before, self._at = 0, 0, -math.inf
+
+    @property
+    def seconds(self) -> float:
+        """Since the last time."""
+        return time.monotonic() - self._at
+
+    def next(self, items: list[Payload]) -> list[Payload]:
+        """What is new, after what was new the last time."""
+        found = items[self._before :]
+        self._before, self.count, self._at = self.count, len(items), time.monotonic()
+        return found
 
 
 def _doing(event: Progress) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -18,6 +18,7 @@ from .noise import finest_scale
 from .predictability import Coverage, profile
 from .randomisation import Draws, draw, rank_correlation, verdict
 from .streaming import Step
+from .trgbp import Explanation
 
 DRAWS, MOST_DRAWS = 8, 50
 UNIFORM = 1 - (1 - 2 * FRAME) ** 2
@@ -31,9 +32,13 @@ def foretell(explorer: Explorer, question: Question, k: int) -> Payload:
     cosine to expect of :data:`DRAWS` draws; ``boundary`` has the IBD to expect.
     """
     predicted = explorer.foretold(question)
-    layers = [_layer(index, c) for index, c in enumerate(predicted, start=1)]
-    frame = {"expected": boundary.expected_ibd(predicted, _size(question)), "uniform": UNIFORM}
-    return {"key": f"{question.key}:{k}", "layers": layers, "boundary": frame, "draws": DRAWS}
+
+    def arithmetic(between: Step) -> Payload:
+        layers = [_layer(index, c) for index, c in enumerate(predicted, start=1)]
+        frame = {"expected": boundary.expected_ibd(predicted, _size(question)), "uniform": UNIFORM}
+        return {"key": f"{question.key}:{k}", "layers": layers, "boundary": frame, "draws": DRAWS}
+
+    return explorer.turns.run(arithmetic, short=True)
 
 
 def _layer(index: int, c: Coverage) -> Payload:
@@ -61,13 +66,25 @@ def measure(explorer: Explorer, question: Question, k: int, draws: int = DRAWS, 
     if not 2 <= draws <= MOST_DRAWS:
         raise ValueError(f"Draws are 2 to {MOST_DRAWS}, not {draws}: one has no spread, and more take long.")
     predicted = explorer.foretold(question)
-    found: Payload = {"key": f"{question.key}:{k}", "boundary": frame(explorer, question, k), "trained": _trained(explorer, question, k)}
+    e, table = explorer.explanation(question, k, step), explorer.calibration(question.zoo)
+
+    def arithmetic(between: Step) -> Payload:
+        return {"key": f"{question.key}:{k}", "boundary": frame(question, k, e, predicted, table), "trained": _trained(e, predicted, k)}
+
+    found = explorer.turns.run(arithmetic, step, short=True)
     yield found
-    for drawn in explorer.one_by_one(draw(question.zoo.network, question.x, k, seeds=draws), step):
+    drawn = _drawn(draw(question.zoo.network, question.x, k, seeds=draws), predicted)
+    for count, payload in explorer.one_by_one(drawn, step):
         if step is not None:
-            step(f"{drawn.count} of {draws} networks with random weights drawn", drawn.count / draws)
-        if drawn.count >= 2:
-            yield found | {"random": randomised(predicted, drawn), "draws": drawn.count}
+            step(f"{count} of {draws} networks with random weights drawn", count / draws)
+        if payload is not None:
+            yield found | {"random": payload, "draws": count}
+
+
+def _drawn(draws: Iterable[Draws], predicted: Sequence[Coverage]) -> Iterator[tuple[int, Payload | None]]:
+    """How many draws there are so far, and what they say; one alone says nothing."""
+    for so_far in draws:
+        yield so_far.count, randomised(predicted, so_far) if so_far.count >= 2 else None
 
 
 def randomised(predicted: Sequence[Coverage], draws: Draws) -> Payload:
@@ -105,9 +122,8 @@ def randomised(predicted: Sequence[Coverage], draws: Draws) -> Payload:
     return {"layers": layers, "agreement": agreement, "total": finite(found.total), "total_uniform": finite(found.total_uniform)}
 
 
-def _trained(explorer: Explorer, question: Question, k: int) -> Payload:
+def _trained(e: Explanation, predicted: Sequence[Coverage], k: int) -> Payload:
     """The trained network is drawn once: the rank correlation of its own maps' noise, at their finest scale, with both predictions."""
-    e, predicted = explorer.explanation(question, k), explorer.foretold(question)
     found = {
         layer.name: finest_scale(e.layer_raw(layer.index, k), c.window) for layer in e.layers for c in predicted if c.name == layer.name
     }
@@ -120,17 +136,15 @@ def _trained(explorer: Explorer, question: Question, k: int) -> Payload:
     }
 
 
-def frame(explorer: Explorer, question: Question, k: int) -> Payload:
+def frame(question: Question, k: int, e: Explanation, predicted: Sequence[Coverage], table: Calibration | None) -> Payload:
     """The frame of this picture's map, beside what real pictures with such a frame turned out to be.
 
     A table of counts is about the network's own best class; that is what is judged, whatever class is picked.
     """
-    e = explorer.explanation(question, k)
     best, labels = e.top5[0], question.zoo.labels
-    expected = boundary.expected_ibd(explorer.foretold(question), _size(question))
+    expected = boundary.expected_ibd(predicted, _size(question))
     confidence = float(e.logits.double().softmax(1)[0, best])
     value = _ibd(e.attribution(best))
-    table = explorer.calibration(question.zoo)
     found: Payload = {"expected": expected, "uniform": UNIFORM, "ibd": value, "confidence": confidence, "best": labels[best]}
     found["strong"] = value > expected
     found["said"] = words(value, expected, confidence, labels[best], table)

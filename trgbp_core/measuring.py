@@ -51,7 +51,7 @@ def locate(explorer: Explorer, question: Question, k: int, methods: Sequence[str
             "key": key,
             "cells": CELLS,
             "shares": shares,
-            "ibd": _number(ibd(map)),
+            "ibd": explorer.turns.run(lambda between, map=map: _number(ibd(map)), step, short=True),  # type: ignore[misc]
         }
 
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from .baselines import METHODS, NotApplicable
 from .cascade import Mode, Stage, cascade
 from .frames import Payload, panel
-from .similarity import Windows, pearson, ranks, unit_range
+from .similarity import SSIM_WINDOW, Windows, pearson, ranks, unit_range
 from .streaming import Step
 from .trgbp import TRGBP, Explanation
 
@@ -63,7 +63,7 @@ class Cascade:
         self._stages = _from_trained(network, cascade(network, seed=seed, mode=mode, x=x, reuse=True))
         self._x, self._k, self._baseline = x, k, baseline
         self._known: tuple[Explanation | None, Tensor | None] = trained or (None, None)
-        self._trained: dict[str, _Trained] = {}
+        self._trained: _Trained | None = None
 
     def next(self, step: Step | None = None) -> StageMaps | None:
         """The next stage, computed; None after the last. ``step`` as in :func:`stage_maps`."""
@@ -72,9 +72,8 @@ class Cascade:
             return None
         known, self._known = self._known, (None, None)
         e, titles, maps, why = stage_maps(stage.network, self._x, self._k, self._baseline, step, known)
-        if not self._trained:
-            self._trained = {key: _Trained(m) for key, m in maps.items()}
-        similarity = {key: self._trained[key].similarity(m) for key, m in maps.items() if key in self._trained}
+        self._trained = self._trained or _Trained(maps)
+        similarity = self._trained.similarity(maps)
         signs = {key: _signed(key, self._baseline) for key in maps}
         return StageMaps(stage, e, maps, titles, signs, similarity, why)
 
@@ -123,19 +122,33 @@ def _signed(name: str, baseline: str) -> bool:
 
 
 class _Trained:
-    """A map of the trained network, with what comparing it needs computed once."""
+    """The trained network's maps, with what comparing others with them needs computed once."""
 
-    def __init__(self, map: Tensor) -> None:
-        self._finite = bool(torch.isfinite(map).all())
-        self._ranks = ranks(map.abs().flatten()) if self._finite else map
-        self._windows = Windows(unit_range(map.relu()))
+    def __init__(self, maps: dict[str, Tensor]) -> None:
+        self._maps = _finite(maps)
+        self._ranks = {key: ranks(m.abs().flatten()) for key, m in self._maps.items()}
+        self._windows = _windows(self._maps)
 
-    def similarity(self, map: Tensor) -> dict[str, float]:
+    def similarity(self, maps: dict[str, Tensor]) -> dict[str, dict[str, float]]:
         """Spearman of |R| and SSIM of relu(R); 0 where a map is constant or no number, for then there is nothing to compare."""
-        if not self._finite or not bool(torch.isfinite(map).all()):
-            return {"spearman": 0.0, "ssim": 0.0}
-        rank = pearson(ranks(map.abs().flatten()), self._ranks).nan_to_num(0.0)
-        return {"spearman": float(rank), "ssim": float(Windows(unit_range(map.relu())).ssim(self._windows))}
+        found = {key: {"spearman": 0.0, "ssim": 0.0} for key in maps}
+        known = {key: m for key, m in _finite(maps).items() if key in self._maps}
+        if known:
+            same = list(known) == list(self._maps)
+            trained = self._windows if same else _windows({key: self._maps[key] for key in known})
+            for (key, m), alike in zip(known.items(), _windows(known).ssim(trained), strict=True):
+                rank = pearson(ranks(m.abs().flatten()), self._ranks[key]).nan_to_num(0.0)
+                found[key] = {"spearman": float(rank), "ssim": float(alike)}
+        return found
+
+
+def _finite(maps: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {key: m for key, m in maps.items() if bool(torch.isfinite(m).all())}
+
+
+def _windows(maps: dict[str, Tensor]) -> Windows:
+    """All maps as one batch; of none, a map of zeros."""
+    return Windows(unit_range(torch.cat([m.relu() for m in maps.values()] or [torch.zeros(1, 1, SSIM_WINDOW, SSIM_WINDOW)])))
 
 
 def payload(computed: StageMaps, labels: Sequence[str], k: int) -> Payload:

@@ -4,10 +4,8 @@ Whose turn is next: of every client the first that waits, and of these the one w
 when it asks, a long one's :data:`PATIENCE_SECONDS` later: short ones overtake long ones, but none that has waited that much longer. Who
 comes again at once, having used little so far, keeps its time and waits for one other: else work in pieces would queue up for each.
 
-One computation already uses every core. Two at once would be no faster together, would take twice the memory, and OpenMP's threads,
-once there are more of them than cores, sleep between two operations instead of waiting awake: everything then takes half as long again.
-Every thread that has once computed keeps such threads for as long as it lives. So each computation gets a thread of its own, that ends
-with it: there is one team of threads at a time, as large as torch's own setting says, which nothing here changes.
+One computation already uses every core. Two at once would be no faster together, and would take twice the memory; and they would keep
+OpenMP's threads from waiting awake (:mod:`trgbp_core.workers`, where all of them are computed).
 """
 
 from __future__ import annotations
@@ -18,9 +16,10 @@ import threading
 import time
 from collections import OrderedDict, deque
 from collections.abc import Callable
-from typing import Generic, TypeVar
+from typing import TypeVar
 
 from .streaming import Step
+from .workers import WORKERS
 
 Result = TypeVar("Result")
 
@@ -96,7 +95,7 @@ class Turns:
         self._enter(ticket)
         try:
             self._wait(ticket, step)
-            return _Job(lambda: self._compute(ticket, compute, step)).result()
+            return WORKERS.run(lambda: self._compute(ticket, compute, step))
         finally:
             self._leave(ticket)
             if self._tidy is not None and next(self._done) % TIDIED == 0:
@@ -115,7 +114,10 @@ class Turns:
                 since = time.monotonic()
                 self._here.waited += since - now
 
-        return compute(between)
+        try:
+            return compute(between)
+        finally:
+            self._here.computing = False
 
     def _wait(self, ticket: _Ticket, step: Step) -> None:
         step("", 0.0)
@@ -200,29 +202,6 @@ class Turns:
 
     def _count(self) -> int:
         return sum(map(len, self._lines.values()))
-
-
-class _Job(Generic[Result]):
-    """A call in a thread of its own."""
-
-    def __init__(self, call: Callable[[], Result]) -> None:
-        self._call = call
-        self._outcome: list[Result] = []
-        self._error: BaseException | None = None
-
-    def result(self) -> Result:
-        thread = threading.Thread(target=contextvars.copy_context().run, args=(self._run,), name="turn", daemon=True)
-        thread.start()
-        thread.join()
-        if self._error is not None:
-            raise self._error
-        return self._outcome[0]
-
-    def _run(self) -> None:
-        try:
-            self._outcome.append(self._call())
-        except BaseException as error:
-            self._error = error
 
 
 def _nobody(what: str, share: float) -> None:

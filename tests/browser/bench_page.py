@@ -187,7 +187,7 @@ def cancelling(page: Page) -> float:
     """How many stages still arrive after Stop is pressed in the middle of a run."""
     page.locator("#tg-cascade-run").click()
     page.evaluate("stopwatch.arm()")
-    page.wait_for_function("stopwatch.stages.length && stopwatch.stages.at(-1).index === 3")
+    page.wait_for_function("stopwatch.stages.length && stopwatch.stages.at(-1).index >= 3")
     page.evaluate("stopwatch.arm()")
     page.locator("#tg-cascade-stop").click()
     page.wait_for_timeout(3000)
