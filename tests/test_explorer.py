@@ -98,3 +98,20 @@ def test_a_further_class_comes_alone_and_one_of_the_top_5_is_not_made_anew() -> 
     assert [item["index"] for item in further["classes"]] == [other]
     assert room.further_class(question, whole["top"][2])["classes"][0] is whole["classes"][2]
     assert len(calls) == 1
+
+
+def test_older_pictures_are_kept_packed_and_a_further_class_of_theirs_is_the_same() -> None:
+    zoo, _ = counted()
+    room, pictures = (
+        Explorer(ModelCache(own={"small": zoo})),
+        [images.read(LION).rotate(angle) for angle in (0, 90, 180)],
+    )
+    questions = [room.ask(picture, "small") for picture in pictures]
+    sizes = []
+    for question in questions:
+        room.explanation(question)
+        sizes.append(room._recordings.bytes)
+    assert sizes[2] < 3 * sizes[0]
+    assert sizes[1] == 2 * sizes[0]
+    fresh = TRGBP(zoo.network).explain(questions[0].x, [7])
+    assert torch.equal(room.explanation(questions[0], 7).attribution(7), fresh.attribution(7))

@@ -135,3 +135,17 @@ def test_a_position_that_sees_only_padding_gives_its_bias_to_the_nearest_pixel()
     k = e.top5[0]
     shares = (x * e.gradient(k)).sum() + sum(e.layer_raw(i, k).sum() for i in (1, 2))
     assert float(shares) == pytest.approx(float(e.logits[0, k]), rel=1e-9)
+
+
+@pytest.mark.parametrize("guided", [True, False])
+@pytest.mark.parametrize("network", NETS)
+def test_a_packed_recording_takes_less_memory_and_gives_the_same_bits(network: str, guided: bool) -> None:
+    net, x = randomise(NETS[network]()), picture().float()
+    packed, plain = (TRGBP(net.float(), guided=guided).record(x) for _ in range(2))
+    before = packed.nbytes
+    packed.pack()
+    assert packed.nbytes < before
+    packed.pack()
+    one, other = packed.explain([3]), plain.explain([3])
+    assert torch.equal(one.gradient(3), other.gradient(3))
+    assert all(torch.equal(one.layer_raw(i, 3), other.layer_raw(i, 3)) for i in range(len(one.layers) + 1))

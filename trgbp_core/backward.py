@@ -120,18 +120,18 @@ class ForAllClasses(Function):
         return *ctx.for_all_classes(grads[0]), None, None, None
 
 
-@dataclass(frozen=True)
 class Gate:
     """A rectifier's state in one forward pass: ``min(max(z, 0), ceiling)``, for its backward rule.
 
-    ``passing`` is (N, C, ...): where 0 < z < ceiling, ∞ for the guided rule of Eq. 4 and 1 for the ordinary gradient; elsewhere 0.
-    ``saturated`` holds the saturated units' indices in the output taken channels last; None where no layer map is asked for.
+    Args:
+        passing: (N, C, ...): where 0 < z < ceiling, ∞ for the guided rule of Eq. 4 and 1 for the ordinary gradient; elsewhere 0.
+        saturated: the saturated units' indices in the output taken channels last; None where no layer map is asked for.
     """
 
-    passing: Tensor
-    saturated: Tensor | None
-    ceiling: float
-    guided: bool
+    def __init__(self, passing: Tensor, saturated: Tensor | None, ceiling: float, guided: bool) -> None:
+        self._passing: Tensor | _Packed = passing
+        self.saturated, self.ceiling, self.guided = saturated, ceiling, guided
+        self._pictures, self._units = len(passing), passing.numel()
 
     @classmethod
     def of(cls, out: Tensor, ceiling: float, *, guided: bool, layer_maps: bool) -> Gate:
@@ -143,6 +143,19 @@ class Gate:
             saturated = _at_least(out.movedim(1, -1).reshape(-1), ceiling)
         return cls(passing, saturated, ceiling, guided)
 
+    @property
+    def passing(self) -> Tensor:
+        return self._passing if isinstance(self._passing, Tensor) else self._passing.unpacked()
+
+    def pack(self) -> None:
+        """Keep a bit a unit instead of a number; each backward pass then unpacks it anew. Only in the processor's own memory."""
+        if isinstance(self._passing, Tensor) and self._passing.device.type == "cpu":
+            self._passing = _Packed.of(self._passing)
+
+    @property
+    def nbytes(self) -> int:
+        return self._passing.nbytes + (0 if self.saturated is None else self.saturated.nbytes)
+
     def add_saturated(self, maps: Tensor, g: Tensor) -> None:
         """Add ``Σ_c ceiling · 1[z_c ≥ ceiling] · g_c``, the voice of the saturated units, to ``maps`` (M, 1, h, w).
 
@@ -150,9 +163,9 @@ class Gate:
         """
         if self.saturated is None or not len(self.saturated):
             return
-        voices = _gathered(g, len(self.passing), self.saturated)
+        voices = _gathered(g, self._pictures, self.saturated)
         places = maps.view(len(voices), -1)
-        units = self.passing.numel() // places.shape[1]  # that share a place
+        units = self._units // places.shape[1]  # that share a place
         places.scatter_add_(1, (self.saturated // units).expand_as(voices), voices * self.ceiling)
 
     def backward(self, g: Tensor, out: Tensor, affine: Affine | None = None) -> Tensor | None:
@@ -160,17 +173,17 @@ class Gate:
 
         Large gradients are taken in blocks, so that the map's sweep finds in the cache what the rectifier's has just written.
         """
-        pictures = len(self.passing)
+        pictures, passing = self._pictures, self.passing
         grouped, results = g.unflatten(0, (-1, pictures)), out.unflatten(0, (-1, pictures))
         if affine is None or g.dim() != 4 or g.numel() <= BLOCK:
-            self._open(grouped, self.passing, results)
+            self._open(grouped, passing, results)
             return None if affine is None else affine.bias_map(out)
         maps = g.new_empty(len(g), 1, *g.shape[2:])
         rows = max(1, BLOCK // (g.shape[1] * g.shape[3])) if pictures == 1 else g.shape[2]
         for k, places in enumerate(maps.unflatten(0, (-1, pictures))):
             for top in range(0, g.shape[2], rows):
                 block = results[k, :, :, top : top + rows]
-                self._open(grouped[k, :, :, top : top + rows], self.passing[:, :, top : top + rows], block)
+                self._open(grouped[k, :, :, top : top + rows], passing[:, :, top : top + rows], block)
                 places[:, :, top : top + rows] = affine.bias_map(block)
         return maps
 
@@ -179,6 +192,31 @@ class Gate:
             torch.clamp(g, g.new_zeros(()), passing, out=out)
         else:
             torch.mul(g, passing, out=out)
+
+
+@dataclass(frozen=True)
+class _Packed:
+    """Zeros and one other ``value`` (of ``dtype``), a bit each, in ``shape``; channels last where the tensor had four dimensions."""
+
+    bits: np.ndarray
+    shape: torch.Size
+    value: float
+    dtype: torch.dtype
+
+    @classmethod
+    def of(cls, values: Tensor) -> _Packed:
+        last = values.movedim(1, -1) if values.dim() == 4 else values
+        bits = np.packbits((last > 0).reshape(-1).numpy())
+        return cls(bits, last.shape, float(values.max()) if values.numel() else 0.0, values.dtype)
+
+    def unpacked(self) -> Tensor:
+        found = torch.from_numpy(np.unpackbits(self.bits, count=self.shape.numel())).view(torch.bool).view(self.shape)
+        values = torch.zeros(self.shape, dtype=self.dtype).masked_fill_(found, self.value)
+        return values.movedim(-1, 1) if len(self.shape) == 4 else values
+
+    @property
+    def nbytes(self) -> int:
+        return self.bits.nbytes
 
 
 def _gathered(g: Tensor, pictures: int, units: Tensor) -> Tensor:

@@ -78,6 +78,15 @@ class Cache(Generic[Value]):
         with self._lock:
             self._keep(key, value)
 
+    def change(self, key: Hashable, change: Callable[[Value], object]) -> None:
+        """Change the value of ``key`` in place, if it is kept, and count it anew; it is used no more recently for that."""
+        with self._lock:
+            if key in self._kept:
+                value, before = self._kept[key]
+                change(value)
+                self._kept[key] = value, (size := self._size(value))
+                self.bytes += size - before
+
     def _keep(self, key: Hashable, value: Value) -> None:
         _, before = self._kept.pop(key, (None, 0))
         self.bytes -= before

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -32,6 +33,9 @@ Result = TypeVar("Result")
 DEFAULT_MODEL = "efficientnet_lite0"
 NETWORK_BYTES = 700_000_000
 RECORDING_BYTES = 300_000_000
+UNPACKED = 2
+"""So many pictures, the newest, are kept in the form in which a further class takes least time."""
+
 PAYLOAD_BYTES = 64_000_000
 MAP_BYTES = 64_000_000
 GATHERED_BYTES = 32_000_000
@@ -57,7 +61,6 @@ class _Recorded:
     def __init__(self, question: Question) -> None:
         self._picture: RecordedPicture = TRGBP(question.zoo.network).record(question.x)
         self._known: set[int] = set()
-        self._class_bytes = 0
 
     def knows(self, k: int | None) -> bool:
         """Whether class ``k`` (None: the best) and the top 5 need no computing."""
@@ -66,13 +69,14 @@ class _Recorded:
     def explain(self, k: int | None) -> Explanation:
         e = self._picture.explain(None if k is None else [k])
         self._known.update(e.classes)
-        one = e.classes[0]
-        self._class_bytes = e.gradient(one).nbytes + sum(e.layer_raw(index, one).nbytes for index in range(len(e.layers) + 1))
         return e
+
+    def pack(self) -> None:
+        self._picture.pack()
 
     @property
     def nbytes(self) -> int:
-        return self._picture.nbytes + len(self._known) * self._class_bytes
+        return self._picture.nbytes
 
 
 class Explorer:
@@ -86,6 +90,7 @@ class Explorer:
         self.turns = Turns(tidy=give_back_holes)
         self._networks = networks or models.ModelCache(NETWORK_BYTES)
         self._recordings: Cache[_Recorded] = Cache(RECORDING_BYTES, lambda r: r.nbytes)
+        self._unpacked: deque[str] = deque()
         self._payloads: Cache[Payload] = Cache(PAYLOAD_BYTES, _payload_bytes)
         self._maps: Cache[Tensor] = Cache(MAP_BYTES, lambda map: map.nbytes)
         self._gathered: Cache[tuple[Explanation, Maps]] = Cache(GATHERED_BYTES, lambda found: found[1].nbytes)
@@ -121,9 +126,14 @@ class Explorer:
 
     def _explained(self, question: Question, k: int | None) -> Explanation:
         """Within a turn: nobody else computes, so that what is not kept yet is not under way elsewhere either."""
-        recorded = self._recordings.peek(question.key) or _Recorded(question)
+        recorded = self._recordings.peek(question.key)
+        if recorded is None:
+            recorded = _Recorded(question)
+            self._unpacked.append(question.key)
         e = recorded.explain(k)
         self._recordings.put(question.key, recorded)
+        while len(self._unpacked) > UNPACKED:
+            self._recordings.change(self._unpacked.popleft(), _Recorded.pack)
         return e
 
     def top(self, question: Question, count: int = 5) -> list[tuple[int, str, float]]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -50,6 +51,12 @@ class Graph:
     def reaches(self, leaf: Tensor | None) -> bool:
         """Does the output depend on ``leaf``?"""
         return id(leaf) in self._leaves
+
+    @cached_property
+    def nbytes(self) -> int:
+        """What autograd's own nodes keep: above all the inputs of maxima."""
+        kept = [getattr(node, name) for node in self._order for name in dir(node) if name.startswith("_saved_")]
+        return sum({t.untyped_storage().data_ptr(): t.untyped_storage().nbytes() for t in kept if isinstance(t, Tensor)}.values())
 
     @torch.no_grad()
     def backward(self, cotangents: Tensor, leaves: Iterable[Tensor]) -> list[Tensor]:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils.weak import WeakTensorKeyDictionary
 
-from .backward import ApplyAffine, ConstantMap
+from .backward import ApplyAffine, ConstantMap, Gate
 from .geometry import Pair, Window
 from .names import Names
 from .operations import (
@@ -53,7 +53,7 @@ class Passage(TorchFunctionMode):
     rectified: set[int] = field(default_factory=set)
     saturating: set[int] = field(default_factory=set)
     outside: list[str] = field(default_factory=list)
-    activations: int = 0
+    gates: list[Gate] = field(default_factory=list)
     picture: Tensor | None = None
 
     def __post_init__(self) -> None:

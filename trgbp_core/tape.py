@@ -168,8 +168,8 @@ class Tape(Passage):
         self.rectified.update(origin.layers)
         plain = z.detach()
         out = plain.clamp_(0, ceiling) if inplace else plain.clamp(0, ceiling)
-        self.activations += out.numel()
         gate = Gate.of(out, ceiling, guided=self.guided, layer_maps=self.layer_maps)
+        self.gates.append(gate)
         if origin.source is not None and origin.padding is None:
             # Directly behind a layer: one step backward does both, and the layer's map takes the saturated units in.
             index = origin.layers[0]

@@ -125,8 +125,13 @@ class RecordedPicture:
 
     @property
     def nbytes(self) -> int:
-        """What keeping this recording takes in memory, about: the gates of the rectifiers dominate."""
-        return 4 * self._recording.activations
+        """What keeping this recording takes in memory, the maps of its classes included."""
+        maps = [m for of_class in self._maps.values() for m in of_class]
+        return self._recording.nbytes + sum(m.nbytes for m in [*maps, *self._gradients.values()])
+
+    def pack(self) -> None:
+        """Keep it in a twentieth of the memory; see :meth:`Recording.pack`."""
+        self._recording.pack()
 
     def explain(self, targets: Iterable[int] | None = None) -> Explanation:
         """Explain the classes ``targets`` (default: the best class), in one backward pass for all that were not asked for before."""
