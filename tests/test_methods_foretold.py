@@ -11,9 +11,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from trgbp_core import datasets, examples
+from trgbp_core import METHODS, datasets, examples
 from trgbp_core.__main__ import main
-from trgbp_core.evaluation.predictability import HEAD, RAW, SIDE, Asked, agreement, boundary, drawn_in_order, line, measure, read_frames
+from trgbp_core.evaluation import boundaries
+from trgbp_core.evaluation.asked import RAW, Asked, drawn_in_order
+from trgbp_core.evaluation.predictability import HEAD, SIDE, agreement, line, measure
+from trgbp_core.measures import ibd
 from trgbp_core.predictability import coverage
 
 from .small_sets import LABELS, csv_set, small_zoo
@@ -63,16 +66,28 @@ def test_frames_of_a_finished_evaluation_are_judged_and_a_file_that_is_none_is_a
         writer.writerow(["method", "class_index", "predicted", "ibd"])
         writer.writerows(["saliency", 1, 1 + (i % 3 == 0), (i % 3 == 0 and 0.4) or 0.1] for i in range(60))
         writer.writerow(["saliency", 1, 1, "nan"])
-    frames = read_frames(file)
-    assert boundary(*frames["saliency"], 0)[0] == "100 [100 to 100], 60 pictures"
-    assert boundary(np.ones(30), np.zeros(30, bool), 0) == ["–", "–"]
+    frames = boundaries.read(file)
+    assert boundaries.cells(*frames["saliency"], 0)[0] == "100 [100 to 100]"
+    assert boundaries.cells(np.ones(30), np.zeros(30, bool), 0) == ["–", "–"]
     foretold = coverage(asked.zoo.network, (1, 3, asked.zoo.input_size, asked.zoo.input_size))
     cells = line(RAW, asked, foretold, frames["saliency"]).split(" | ")
     assert cells[0] == "| R̃, before the class mean"
     assert (len(cells), cells[5]) == (len(HEAD), "100 [100 to 100], 60 pictures")
     file.write_text("method\nx")
     with pytest.raises(ValueError, match=r"no results\.csv of `evaluate`"):
-        read_frames(file)
+        boundaries.read(file)
+
+
+def test_the_boundary_alone_is_of_one_map_a_picture_and_method(asked: Asked) -> None:
+    found, refused = boundaries.measure(["saliency", "pattern_net"], asked)
+    assert list(found) == ["saliency"]
+    values, wrong = found["saliency"]
+    x, k, _, first = next(asked.pictures())
+    assert values[0] == float(ibd(METHODS["saliency"].attribute(asked.zoo.network, x, k)))
+    assert (len(values), len(wrong), wrong[0]) == (6, 6, first)
+    lines = boundaries.lines(["saliency", "pattern_net"], found, refused, 0)
+    assert lines[0].startswith(f"| Saliency | 6 | {wrong.sum()} | ")
+    assert lines[1].startswith("| PatternNet | – | PatternNet needs patterns")
 
 
 def test_fewer_pictures_are_the_first_of_more() -> None:
@@ -90,5 +105,9 @@ def test_the_command_prints_a_line_a_method_and_says_what_does_not_apply(tmp_pat
     assert len(lines) == 5
     assert "| PatternNet | – | PatternNet needs patterns" in lines[3]
     assert lines[4].startswith("| Saliency | 2 | ")
+    assert main([*given, "saliency", "--frames", "2"]) == 0
+    lines = capsys.readouterr().out.strip().split("\n")[2:]
+    assert [line.split(" | ")[0] for line in lines] == ["| R̃, before the class mean", "| Saliency"]
+    assert main([*given, "saliency", "--frames", "1"]) == 2
     assert main([*given, "magic"]) == 2
     assert main([*given[:5], "--limit", "1"]) == 2
