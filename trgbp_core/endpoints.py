@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
@@ -13,12 +14,14 @@ from torch import Tensor
 
 from . import foretelling, images, measuring, page
 from .baselines import METHODS, NotApplicable
+from .cache import Cache
 from .explorer import DEFAULT_MODEL, Explorer, Payload, Question, named_class
 from .render import describe, heat, overlay, read_tile
 from .streaming import Progress, Step, streamed, within
 from .trgbp import Explanation, Layer
 
 Gallery = list[tuple[Image.Image, str]]
+ANSWER_BYTES = 32_000_000
 
 
 def add(explorer: Explorer) -> None:
@@ -69,11 +72,24 @@ def _streamed(answer: Callable[..., Any]) -> Callable[..., Iterator[Any]]:
     return streaming
 
 
+@dataclass(frozen=True)
+class _Explained:
+    """An answer of ``/explain``, the same for all who ask for it."""
+
+    data: dict[str, Any]
+    gallery: Gallery
+
+    @property
+    def nbytes(self) -> int:
+        return 20_000 + sum(3 * picture.width * picture.height for picture, _ in self.gallery)
+
+
 class _Answers:
     """One method an endpoint. Their docstrings are read by assistants."""
 
     def __init__(self, explorer: Explorer) -> None:
         self._explorer = explorer
+        self._explained: Cache[_Explained] = Cache(ANSWER_BYTES, lambda found: found.nbytes)
 
     def _ask(self, picture: Any, model: str, wanted: str, step: Step) -> tuple[Question, int]:
         question = self._question(picture, model)
@@ -97,14 +113,17 @@ class _Answers:
             wanted: the class to explain, by number or name, such as "lion"; empty for the network's own best class.
         """
         question = self._question(picture, model)
-        named, labels = named_class(question, wanted), question.zoo.labels
+        k = named_class(question, wanted)
+        found = self._explained.get((question.key, k), lambda: self._explain(question, k, step), lambda: step("", 0.0))
+        return dict(found.data), list(found.gallery)
 
+    def _explain(self, question: Question, named: int | None, step: Step) -> _Explained:
         def maps_of(e: Explanation) -> tuple[Explanation, dict[str, Tensor]]:
             k = e.classes[0]
             return e, {"raw": e.raw(k), "tr_gbp": e.attribution(k), "tr_gbp_conserving": e.attribution(k, "conserving")}
 
         e, maps = self._explorer.computed(question, named, maps_of, step)
-        k = e.classes[0]
+        k, labels = e.classes[0], question.zoo.labels
         data = {
             "model": question.zoo.name,
             "class": {"index": k, "name": labels[k], "probability": float(e.probabilities[0, k])},
@@ -112,7 +131,7 @@ class _Answers:
             "layers": [_layer(layer) for layer in e.layers],
             "maps": {name: describe(m) for name, m in maps.items()},
         }
-        return data, [(overlay(question.picture, m), name) for name, m in maps.items()]
+        return _Explained(data, [(overlay(question.picture, m), name) for name, m in maps.items()])
 
     @_streamed
     def layers(self, step: Step, picture: Any, model: str, wanted: str, layer: float) -> tuple[dict[str, Any], Gallery]:
