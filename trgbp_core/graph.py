@@ -9,6 +9,7 @@ paddings and maxima, which a gradient passes without arithmetic, cost next to no
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -55,8 +56,8 @@ class Graph:
     @cached_property
     def nbytes(self) -> int:
         """What autograd's own nodes keep: above all the inputs of maxima."""
-        kept = [getattr(node, name) for node in self._order for name in dir(node) if name.startswith("_saved_")]
-        return sum({t.untyped_storage().data_ptr(): t.untyped_storage().nbytes() for t in kept if isinstance(t, Tensor)}.values())
+        kept = [t for node in self._order for t in _saved(node)]
+        return sum({t.untyped_storage().data_ptr(): t.untyped_storage().nbytes() for t in kept}.values())
 
     @torch.no_grad()
     def backward(self, cotangents: Tensor, leaves: Iterable[Tensor]) -> list[Tensor]:
@@ -84,6 +85,16 @@ class Graph:
                     there[index] = new
             del results
         return [found[id(leaf)] if id(leaf) in found else leaf.new_zeros(len(cotangents), *leaf.shape) for leaf in leaves]
+
+
+def _saved(node: Node) -> list[Tensor]:
+    """The tensors that a node keeps for its backward step."""
+    found = []
+    for name in dir(node):
+        if name.startswith("_saved_"):
+            with suppress(RuntimeError):  # written to since, in place: of no use to anybody
+                found.append(getattr(node, name))
+    return [t for t in found if isinstance(t, Tensor)]
 
 
 def _ordered(root: Node) -> list[Node]:
