@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from urllib.parse import parse_qs, urlparse
 
@@ -148,6 +149,7 @@ def test_the_state_that_somebody_made_by_hand_is_what_the_link_opens(visit: Call
     before = page.evaluate("document.body.dataset.trgbpExplain")
     page.locator("#tg-input input[type=file]").set_input_files(str(examples.pictures()["coffee.jpg"]))
     page.wait_for_function("before => document.body.dataset.trgbpExplain !== before", arg=before)
+    expect(page.locator("#tg-class input")).to_have_value(re.compile("espresso"))
     page.locator('input[data-control="layer"]').focus()
     for _ in range(4):
         page.keyboard.press("ArrowLeft")

@@ -70,18 +70,21 @@ class Side:
 
     def _fetch(self, model: str, shown: str, request: gr.Request) -> Iterator[tuple[Any, Any, Any, Any]]:
         """Answers for: the network that is here now, the status line, the button Cancel, the picker."""
-        explorer, last = self._explorer, gr.skip()
+        explorer, button, last = self._explorer, gr.skip(), gr.skip()
         for step in self.steps(model, request):
             picker = gr.skip()
             if step.failed and shown:
                 picker = last = gr.update(value=shown)
             elif step.ready:  # what was marked as not here is here now
                 picker = gr.update(choices=page.model_choices(explorer.entries()), value=model)
+            button = gr.update(visible=False) if step.ready or step.failed else gr.skip()
             yield model if step.ready else gr.skip(), step.sentence, gr.update(visible=step.running), picker
-        if last != gr.skip():
-            time.sleep(SETTLED_SECONDS)  # a list from which something has just been picked may still be busy with that
+        if button != gr.skip():
+            # Of two answers that come at once the page may drop the first; and a list from which something has just been picked may
+            # still be busy with that.
+            time.sleep(SETTLED_SECONDS)
         # Gradio sends the last answer again at the end, when another network may have been picked already.
-        yield gr.skip(), gr.skip(), gr.skip(), last
+        yield gr.skip(), gr.skip(), button, last
 
     def steps(self, model: str, request: gr.Request) -> Iterator[Step]:
         """What a visitor is told until the network has arrived, or will not."""
