@@ -74,7 +74,7 @@
 
   // Called with what the page's picture is now: asks for its explanation. Gradio tells a change more than once, at short intervals; the same
   // picture put in anew later is a question anew, for the first answer may have been that the server is busy.
-  const SAME = 1000; // milliseconds
+  const SAME = 3000; // milliseconds; on a busy machine the tellings come more than a second apart
   const told = { path: undefined, at: 0 };
   function pictured(picture) {
     const [path, at] = [picture?.path ?? null, performance.now()];

@@ -105,7 +105,7 @@ def test_the_same_picture_put_in_anew_is_a_question_anew(page: Page) -> None:
     tell = "TRGBP.pictured({ path: 'one' })"
     page.evaluate(f"{tell}; {tell}")
     assert page.evaluate("window.asked") == 1
-    page.wait_for_timeout(1100)
+    page.wait_for_timeout(3100)
     page.evaluate(tell)
     assert page.evaluate("window.asked") == 2
 

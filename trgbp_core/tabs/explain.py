@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -9,7 +10,7 @@ import gradio as gr
 
 from .. import page
 from .opening import Wish
-from .room import HEAVY, QUIET, UNSEEN, Room
+from .room import HEAVY, QUIET, SETTLED_SECONDS, UNSEEN, Room
 
 
 def build(room: Room) -> None:
@@ -21,17 +22,19 @@ def build(room: Room) -> None:
     data, rest = room.carrier("explain"), room.carrier("rest")
 
     def new_picture(image: Any, model: str, wish: Wish, there: Any) -> Iterator[tuple[Any, ...]]:
-        nothing = gr.skip()
+        nothing, picker, at = gr.skip(), gr.skip(), 0.0
         if model:
             for answer in page.told(lambda step: page.explain(room.explorer, image, model, wish.asked, step, str(there))):
                 if answer.payload is None:
                     yield nothing, nothing, answer.status or nothing, nothing
                 elif answer.choices:
-                    picker = gr.update(choices=answer.choices, value=answer.value)
+                    picker, at = gr.update(choices=answer.choices, value=answer.value), time.monotonic()
                     yield page.packed(wish.at_layer(answer.payload)), nothing, answer.status, picker
                 else:
+                    time.sleep(max(0.0, at + SETTLED_SECONDS - time.monotonic()))
                     yield nothing, page.packed(answer.payload), nothing, nothing
-        yield nothing, nothing, nothing, nothing  # Gradio sends the last answer once more at the end
+        # Gradio sends the last answer once more at the end: no maps in it, but what the picker may have lost.
+        yield nothing, nothing, nothing, picker
 
     def new_class(image: Any, model: str, k: Any, known: bool) -> Iterator[tuple[Any, Any]]:
         for answer in page.told(lambda step: page.explain_class(room.explorer, image, model, k, known, step)):

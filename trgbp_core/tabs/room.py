@@ -17,6 +17,9 @@ QUIET: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
 HEAVY: dict[str, Any] = {"concurrency_limit": None, "concurrency_id": "compute", **QUIET}
 """No limit: whoever asks waits in the explorer's own queue, where his place in it is known, and where he can leave it."""
 UNSEEN: dict[str, Any] = {"elem_classes": "tg-data", "render": False}
+SETTLED_SECONDS = 0.3
+"""Of two answers that come at once a list may lose what the first says, even where the second leaves it as it is."""
+
 DEFAULT_METHODS = ["tr_gbp_conserving", "tr_gbp", "guided_backprop", "saliency", "grad_cam"]
 
 Handler = Callable[..., Iterator[tuple[Any, ...]]]

@@ -13,9 +13,8 @@ from .. import images, page
 from ..explorer import Explorer
 from ..fetching import Fetching, Step
 from ..hosting import Page
-from .room import QUIET
+from .room import QUIET, SETTLED_SECONDS
 
-SETTLED_SECONDS = 0.3
 WAITING: dict[str, Any] = {"concurrency_limit": 32, "concurrency_id": "fetch", "trigger_mode": "multiple", **QUIET}
 
 
