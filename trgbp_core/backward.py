@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 from torch.autograd import Function
 
+from .packed import Packed
 from .thin import THIN, thin_input_gradient
 
 BLOCK = 1 << 20  # numbers: four megabytes of float32
@@ -129,7 +130,7 @@ class Gate:
     """
 
     def __init__(self, passing: Tensor, saturated: Tensor | None, ceiling: float, guided: bool) -> None:
-        self._passing: Tensor | _Packed = passing
+        self._passing: Tensor | Packed = passing
         self.saturated, self.ceiling, self.guided = saturated, ceiling, guided
         self._pictures, self._units = len(passing), passing.numel()
 
@@ -150,7 +151,7 @@ class Gate:
     def pack(self) -> None:
         """Keep a bit a unit instead of a number; each backward pass then unpacks it anew. Only in the processor's own memory."""
         if isinstance(self._passing, Tensor) and self._passing.device.type == "cpu":
-            self._passing = _Packed.of(self._passing)
+            self._passing = Packed.of(self._passing)
 
     @property
     def nbytes(self) -> int:
@@ -192,31 +193,6 @@ class Gate:
             torch.clamp(g, g.new_zeros(()), passing, out=out)
         else:
             torch.mul(g, passing, out=out)
-
-
-@dataclass(frozen=True)
-class _Packed:
-    """Zeros and one other ``value`` (of ``dtype``), a bit each, in ``shape``; channels last where the tensor had four dimensions."""
-
-    bits: np.ndarray
-    shape: torch.Size
-    value: float
-    dtype: torch.dtype
-
-    @classmethod
-    def of(cls, values: Tensor) -> _Packed:
-        last = values.movedim(1, -1) if values.dim() == 4 else values
-        bits = np.packbits((last > 0).reshape(-1).numpy())
-        return cls(bits, last.shape, float(values.max()) if values.numel() else 0.0, values.dtype)
-
-    def unpacked(self) -> Tensor:
-        found = torch.from_numpy(np.unpackbits(self.bits, count=self.shape.numel())).view(torch.bool).view(self.shape)
-        values = torch.zeros(self.shape, dtype=self.dtype).masked_fill_(found, self.value)
-        return values.movedim(-1, 1) if len(self.shape) == 4 else values
-
-    @property
-    def nbytes(self) -> int:
-        return self.bits.nbytes
 
 
 def _gathered(g: Tensor, pictures: int, units: Tensor) -> Tensor:

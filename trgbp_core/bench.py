@@ -19,7 +19,8 @@ from .baselines.guided_ig import STEPS
 from .rates import bandwidth, gemm_rate, medians, threads_of, traffic
 from .recording import record
 from .speed import on_terminal
-from .trgbp import TRGBP, one_hot
+from .targets import one_hot
+from .trgbp import TRGBP
 
 NETWORKS = ("random:resnet50", "random:vgg16", "random:densenet121", "random:mobilenet_v2", "efficientnet_lite0")
 CLASSES = 5

@@ -23,7 +23,8 @@ from .bench import CLASSES, NETWORKS, example, forward_pass
 from .rates import medians, threads_of
 from .recording import record
 from .speed import on_terminal
-from .trgbp import TRGBP, one_hot
+from .targets import one_hot
+from .trgbp import TRGBP
 
 Work = Callable[[], Any]
 

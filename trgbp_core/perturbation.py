@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from .baselines.registry import Progress
 from .scoring import scores
-from .trgbp import Target, per_picture
+from .targets import Target, per_picture
 
 Order = Literal["morf", "lerf"]
 Fill = Tensor | Literal["mean", "blur"]

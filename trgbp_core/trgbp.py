@@ -15,8 +15,8 @@ from torch import Tensor, nn
 
 from .geometry import Pair, Psi, spread, upsample
 from .recording import Recording, as_written, record
+from .targets import Target, class_index, one_hot, per_picture
 
-Target = int | Sequence[int] | Tensor | None
 TOP = 5
 
 
@@ -126,16 +126,16 @@ class RecordedPicture:
     @property
     def nbytes(self) -> int:
         """What keeping this recording takes in memory, the maps of its classes included."""
-        maps = [m for of_class in self._maps.values() for m in of_class]
-        return self._recording.nbytes + sum(m.nbytes for m in [*maps, *self._gradients.values()])
+        maps = [m for k, gradient in self._gradients.items() for m in (gradient, *self._maps[k])]
+        return self._recording.nbytes + sum(m.nbytes for m in maps)
 
     def pack(self) -> None:
-        """Keep it in a twentieth of the memory; see :meth:`Recording.pack`."""
+        """Keep it in far less memory; see :meth:`Recording.pack`."""
         self._recording.pack()
 
     def explain(self, targets: Iterable[int] | None = None) -> Explanation:
         """Explain the classes ``targets`` (default: the best class), in one backward pass for all that were not asked for before."""
-        picked = [self.top5[0]] if targets is None else [_class_index(k, self.logits.shape[1]) for k in targets]
+        picked = [self.top5[0]] if targets is None else [class_index(k, self.logits.shape[1]) for k in targets]
         classes = tuple(dict.fromkeys([*picked, *self.top5]))
         missing = [k for k in classes if k not in self._maps]
         if missing:
@@ -245,37 +245,6 @@ class BatchExplanation:
 
     def _pick(self, maps: Tensor) -> Tensor:
         return maps[self._own, torch.arange(maps.shape[1], device=maps.device)]
-
-
-def per_picture(target: Target, logits: Tensor) -> Tensor:
-    """(N,) class indices from captum's kinds of ``target``: None (each picture's best class), one class, or one for each picture.
-
-    Raises:
-        ValueError: a class that the network does not have, or another number of targets than pictures.
-    """
-    if target is None:
-        return logits.argmax(1)
-    given = target.tolist() if isinstance(target, Tensor) else target
-    values = [_class_index(k, logits.shape[1]) for k in (given if isinstance(given, (list, tuple, range)) else [given])]
-    if len(values) not in (1, len(logits)):
-        raise ValueError(f"{len(values)} targets for {len(logits)} pictures: give one for all, or one for each.")
-    return torch.tensor(values * (len(logits) if len(values) == 1 else 1), device=logits.device)
-
-
-def one_hot(classes: Tensor, logits: Tensor) -> Tensor:
-    """(K, N, C) cotangents that pick ``classes`` (K, N) or (K, 1)."""
-    index = classes.to(logits.device).expand(-1, len(logits))
-    return torch.zeros(len(classes), *logits.shape, dtype=logits.dtype, device=logits.device).scatter_(2, index[..., None], 1)
-
-
-def _class_index(k: object, classes: int) -> int:
-    try:
-        index = int(k)  # type: ignore[call-overload]
-    except (TypeError, ValueError):
-        raise ValueError(f"A class is a number from 0 to {classes - 1}, not {k!r}.") from None
-    if index != k or not 0 <= index < classes:
-        raise ValueError(f"The network has classes 0 to {classes - 1}; there is no class {k}.")
-    return index
 
 
 def _class_maps(recording: Recording, classes: Tensor) -> tuple[Tensor, list[Tensor]]:

@@ -13,7 +13,7 @@ from ..recording import Recording, record
 from ..records import LayerRecord
 from ..scoring import evaluation_twin
 from ..tape import Tape
-from ..trgbp import Target, one_hot, per_picture
+from ..targets import Target, one_hot, per_picture
 from .registry import NotApplicable
 
 

@@ -17,7 +17,7 @@ from ..geometry import Window, axis_taps
 from ..operations import ADDITIVE, MULTIPLICATIVE, depends, replaced, tensors
 from ..recording import record
 from ..records import LayerRecord
-from ..trgbp import Target
+from ..targets import Target
 from .fullgrad import BiasTape, full_gradients
 from .registry import Progress, register
 

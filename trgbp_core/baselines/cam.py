@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from ..geometry import upsample
-from ..trgbp import Target, per_picture
+from ..targets import Target, per_picture
 from .activation import Activation, last_activation, record_activation
 from .registry import NotApplicable, Progress, register
 

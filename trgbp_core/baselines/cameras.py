@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..geometry import Pair
-from ..trgbp import Target, per_picture
+from ..targets import Target, per_picture
 from .activation import Activation, record_activation
 from .registry import NotApplicable, Progress, register
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from ..operations import detached
 from ..recording import record
 from ..records import LayerRecord
-from ..trgbp import Target, one_hot, per_picture
+from ..targets import Target, one_hot, per_picture
 from .registry import Progress, register
 from .substitution import Back, RuleTape, call, dependent
 

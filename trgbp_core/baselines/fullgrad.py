@@ -15,7 +15,7 @@ from ..backward import per_channel
 from ..recording import record
 from ..records import LayerRecord
 from ..tape import Tape
-from ..trgbp import Target, one_hot, per_picture
+from ..targets import Target, one_hot, per_picture
 from .registry import NotApplicable, Progress, register
 
 EPSILON = 1e-6

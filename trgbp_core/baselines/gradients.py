@@ -14,7 +14,7 @@ from ..folding import folded
 from ..recording import record
 from ..scoring import score_gradient, scores
 from ..tape import Tape
-from ..trgbp import Target, one_hot, per_picture
+from ..targets import Target, one_hot, per_picture
 from .registry import Progress, register
 
 

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from ..backward import Affine, per_channel
 from ..recording import record
 from ..records import LayerRecord
-from ..trgbp import Target
+from ..targets import Target
 from .registry import NotApplicable, Progress, register
 from .rules import folded_weight
 from .signals import COMMAND, Patterns, fit_patterns, layer_key

@@ -30,7 +30,7 @@ from ..backward import per_channel
 from ..operations import ADDITIVE, MULTIPLICATIVE, depends, detached, divides_by_constant, replaced, tensors
 from ..recording import record
 from ..records import LayerRecord
-from ..trgbp import Target
+from ..targets import Target
 from .registry import Progress, register
 from .rules import (
     STABILISER,

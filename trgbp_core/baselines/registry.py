@@ -9,7 +9,7 @@ from typing import Protocol
 from torch import Tensor, nn
 
 from ..suitability import NotApplicable
-from ..trgbp import Target
+from ..targets import Target
 
 __all__ = ["METHODS", "Attribute", "Method", "NotApplicable", "Progress", "register"]
 

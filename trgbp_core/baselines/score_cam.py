@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from ..folding import folded
 from ..geometry import upsample
 from ..scoring import BATCH, scores
-from ..trgbp import Target, per_picture
+from ..targets import Target, per_picture
 from .activation import record_activation
 from .cam import weighted
 from .registry import Progress, register

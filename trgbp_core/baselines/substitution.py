@@ -14,7 +14,7 @@ from ..operations import depends, replaced, tensors
 from ..recording import Recording
 from ..records import LayerRecord, Origin
 from ..tape import Tape
-from ..trgbp import Target, one_hot, per_picture
+from ..targets import Target, one_hot, per_picture
 from .registry import NotApplicable
 
 Back = Callable[[Tensor], Sequence[Tensor]]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from ..trgbp import TRGBP, Target
+from ..targets import Target
+from ..trgbp import TRGBP
 from .registry import Progress, register
 
 
