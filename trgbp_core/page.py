@@ -21,7 +21,7 @@ from .render import COLOUR_MAPS, DIVERGING, lookup
 from .streaming import Progress, Step, streamed, within
 
 ASSETS = Path(__file__).parent.parent / "assets" / "page"
-SCRIPTS = ("words.js", "maps.js", "classes.js", "views.js", "measure.js", "predict.js", "links.js", "learn.js")
+SCRIPTS = ("clones.js", "words.js", "maps.js", "classes.js", "views.js", "measure.js", "predict.js", "links.js", "learn.js")
 FONTS = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif"]
 TITLE = (
     "<h1>TR-GBP Explorer</h1><p>Which pixels made the network say so, layer by layer — and may the explanation be believed? "
