@@ -14,7 +14,9 @@ from trgbp_core.cascade import cascade, layer_groups
 from trgbp_core.explorer import Explorer
 from trgbp_core.flights import Cancelled
 from trgbp_core.models import ModelCache, load_model
-from trgbp_core.stages import stage_maps
+from trgbp_core.rates import threads_of
+from trgbp_core.stages import Cascade, StageMaps, in_turns, stage_maps
+from trgbp_core.turns import Turns
 
 from .nets import Residual, picture, randomise, small_classifier
 
@@ -178,11 +180,49 @@ def test_the_sanity_check_stops_within_one_step_of_a_slow_method() -> None:
     assert told == 1 + 21, "the stage, then 21 of 200 gradients"
 
 
-def test_stages_that_reuse_one_network_are_the_same_networks_one_after_the_other() -> None:
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_stages_that_reuse_a_few_networks_are_the_same_networks_one_after_the_other(count: int) -> None:
     network = randomise(Backwards())
     before = {name: t.clone() for name, t in network.state_dict().items()}
-    for fresh, reused in zip(cascade(network, x=picture()), cascade(network, x=picture(), reuse=True), strict=True):
+    for fresh, reused in zip(cascade(network, x=picture()), cascade(network, x=picture(), reuse=count), strict=True):
         assert (fresh.name, fresh.index, fresh.total) == (reused.name, reused.index, reused.total)
         expected = fresh.network.state_dict()
         assert all(torch.equal(t, expected[name]) for name, t in reused.network.state_dict().items())
     assert all(torch.equal(t, before[name]) for name, t in network.state_dict().items())
+
+
+@pytest.mark.parametrize("baseline", ["grad_cam", "saliency", "guided_backprop"])
+def test_stages_side_by_side_are_those_that_come_one_after_the_other(baseline: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    network, x = randomise(Backwards()), picture()
+    pairs = list[int]()
+    two = Cascade.next_two
+
+    def next_two(self: Cascade, step: object) -> list[StageMaps]:
+        found = two(self, step)
+        pairs.append(len(found))
+        return found
+
+    monkeypatch.setattr(Cascade, "next_two", next_two)
+    alone = list(in_turns(Cascade(network, x, 1, baseline), Turns(), seconds=9.0))
+    assert not pairs, "a slow method gives its turn away between its steps, and goes alone"
+    with threads_of(2):
+        together = list(in_turns(Cascade(network, x, 1, baseline), Turns()))
+    assert pairs[0] == 2
+    assert [s.stage.index for s in together] == [s.stage.index for s in alone] == list(range(alone[0].stage.total + 1))
+    for one, other in zip(alone, together, strict=True):
+        assert one.stage.name == other.stage.name
+        assert one.e.top5 == other.e.top5
+        assert one.maps.keys() == other.maps.keys()
+        for key, m in one.maps.items():
+            torch.testing.assert_close(other.maps[key], m, rtol=1e-9, atol=1e-12)
+
+
+def test_stages_side_by_side_stop_when_nobody_wants_them_any_more() -> None:
+    cascade = Cascade(randomise(Backwards()), picture(), 1, "saliency")
+    cascade.next()
+
+    def step(what: str, share: float) -> None:
+        raise Cancelled("Stopped.")
+
+    with pytest.raises(Cancelled):
+        cascade.next_two(step)

@@ -6,9 +6,11 @@ import threading
 from collections.abc import Callable
 
 import pytest
+import torch
 
 from trgbp_core.flights import Cancelled
 from trgbp_core.turns import TIDIED, Busy, Turns, asker
+from trgbp_core.workers import Workers
 
 WAIT = 20  # seconds; when to give up on a busy machine
 
@@ -61,6 +63,20 @@ def test_one_clients_turns_are_taken_one_at_a_time_in_the_order_of_asking() -> N
         thread.join(WAIT)
     assert order == list(range(8))
     assert set(at_once) == {1}
+
+
+def test_who_computes_while_others_wait_leaves_them_a_core(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("trgbp_core.turns.WORKERS", Workers(lambda _: 3))
+    monkeypatch.setattr("trgbp_core.turns.LEAVING_ONE", Workers(lambda _: 2))
+    turns, found = Turns(), list[int]()
+    held, threads = Held(turns), []
+    for count in (1, 2):
+        threads.append(started(lambda: turns.run(lambda _: found.append(torch.get_num_threads()))))
+        queued(turns, count)
+    held.end()
+    for thread in threads:
+        thread.join(WAIT)
+    assert found == [2, 3]
 
 
 def test_clients_take_turns_however_much_one_of_them_asks_for() -> None:

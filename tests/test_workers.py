@@ -12,7 +12,9 @@ import weakref
 from pathlib import Path
 
 import pytest
+import torch
 
+from trgbp_core.rates import threads_of
 from trgbp_core.workers import Workers
 
 WAIT = 20
@@ -73,6 +75,44 @@ def test_nothing_of_what_was_computed_is_kept() -> None:
             break
         threading.Event().wait(0.01)
     assert gone() is None
+
+
+def test_side_by_side_all_run_at_once_and_come_back_in_order() -> None:
+    workers, together = Workers(kept=2), threading.Barrier(3)
+
+    def call(i: int) -> tuple[int, int]:
+        together.wait(WAIT)
+        return i, threading.get_ident()
+
+    found = workers.side_by_side([lambda i=i: call(i) for i in range(3)])
+    assert [i for i, _ in found] == [0, 1, 2]
+    assert len({thread for _, thread in found}) == 3
+    kept = {workers.run(threading.get_ident) for _ in range(4)}
+    assert kept <= {thread for _, thread in found}
+
+
+def test_side_by_side_waits_for_all_before_it_raises() -> None:
+    workers, ended = Workers(), list[str]()
+
+    def fail() -> None:
+        raise KeyError("here")
+
+    def slow() -> None:
+        threading.Event().wait(0.2)
+        ended.append("slow")
+
+    with pytest.raises(KeyError, match="here"):
+        workers.side_by_side([fail, slow])
+    assert ended == ["slow"]
+
+
+def test_a_limit_on_threads_is_the_worker_s_own() -> None:
+    with threads_of(5):
+        halves = Workers(lambda count: (count + 1) // 2, kept=2)
+        assert halves.side_by_side([torch.get_num_threads] * 2) == [3, 3]
+        assert Workers(lambda count: count - 1).run(torch.get_num_threads) == 4
+        assert Workers().run(torch.get_num_threads) == 5, "threads to come have as many as before"
+        assert torch.get_num_threads() == 5
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="only Linux shows a process's threads")

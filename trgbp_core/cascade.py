@@ -62,7 +62,7 @@ def _defined_layers(network: nn.Module) -> list[tuple[str, ...]]:
     return groups
 
 
-def cascade(network: nn.Module, *, seed: int = 0, mode: Mode = "gaussian", x: Tensor | None = None, reuse: bool = False) -> Iterator[Stage]:
+def cascade(network: nn.Module, *, seed: int = 0, mode: Mode = "gaussian", x: Tensor | None = None, reuse: int = 0) -> Iterator[Stage]:
     """Randomise ``network`` layer by layer, cumulatively.
 
     Args:
@@ -72,7 +72,8 @@ def cascade(network: nn.Module, *, seed: int = 0, mode: Mode = "gaussian", x: Te
             weights of Theorem 1. ``reset`` initialises anew as torch does; it sets the biases of batch norms to zero, so that the R^l of
             layers with batch norm vanish.
         x: a picture, (1, C, H, W), for the order in which the layers run; without it, that in which they were defined.
-        reuse: every stage is the same network, randomised further, for who is done with a stage before asking for the next.
+        reuse: so many networks take turns, each randomised further, for who is done with a stage before asking for as many more; with 0
+            every stage has a network of its own.
 
     Yields:
         one :class:`Stage` a layer, logits first, ``index`` 1..L.
@@ -81,9 +82,9 @@ def cascade(network: nn.Module, *, seed: int = 0, mode: Mode = "gaussian", x: Te
         ValueError: an unknown mode, a negative seed, a network without parameters, or an ``x`` that it cannot read.
     """
     network = unwrapped(network)
-    twin = _with_tensors(network, {}) if reuse else None
+    twins = [_with_tensors(network, {}) for _ in range(reuse)]
     for index, (total, group, drawn) in enumerate(_drawn(network, seed, mode, x), start=1):
-        stage = _with_tensors(network, drawn) if twin is None else _set_tensors(twin, {name: drawn[name] for name in group})
+        stage = _set_tensors(twins[index % reuse], drawn) if twins else _with_tensors(network, drawn)
         yield Stage(group[0] or type(network).__name__, index, total, stage)
 
 

@@ -266,14 +266,15 @@ class Explorer:
     def cascade(
         self, question: Question, k: int, baseline: str, *, mode: Mode = "gaussian", seed: int = 0, step: Step | None = None
     ) -> Iterator[Payload]:
-        """The trained network, then one payload a stage of :func:`trgbp_core.cascade.cascade`; each stage takes a turn of its own."""
+        """The trained network, then one payload a stage of :func:`trgbp_core.cascade.cascade`; see :func:`stages.in_turns`."""
         known = None
         if baseline not in stages.INCLUDED:
             with contextlib.suppress(NotApplicable):
                 known = self.attribution(question, k, baseline, step)
         trained = (self.explanation(question, k, step), known)
         cascade = stages.Cascade(question.zoo.network, question.x, k, baseline, mode=mode, seed=seed, trained=trained)
-        while (stage := self.turns.run(cascade.next, step)) is not None:
+        seconds = self._seconds.get((question.zoo.name, baseline), 0.0)
+        for stage in stages.in_turns(cascade, self.turns, step, seconds=seconds):
             yield stages.payload(stage, question.zoo.labels, k)
 
 

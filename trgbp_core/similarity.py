@@ -5,6 +5,7 @@ All functions take two batches of maps, (N, 1, H, W), compute in float64 and ret
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import dataclass
 from typing import Literal
@@ -52,8 +53,8 @@ def unit_range(maps: Tensor) -> Tensor:
 def ranks(values: Tensor) -> Tensor:
     """Ranks 1 … n of a vector, float64; equal values share the mean of their ranks."""
     # numpy sorts in half the time of torch's unique, on one core.
-    numbers = values.detach().cpu().to(torch.promote_types(values.dtype, torch.float32)).numpy()
-    order = np.argsort(numbers)
+    numbers = values.detach().cpu().to(torch.promote_types(values.dtype, torch.float32)).contiguous().numpy()
+    order = _order(numbers)
     sorted_ = numbers[order]
     first = np.ones(len(numbers), bool)
     np.not_equal(sorted_[1:], sorted_[:-1], out=first[1:])
@@ -62,6 +63,16 @@ def ranks(values: Tensor) -> Tensor:
     found = np.empty(len(numbers))
     found[order] = ((begins + ends + 1) / 2)[np.cumsum(first) - 1]
     return torch.from_numpy(found).to(values.device)
+
+
+def _order(numbers: np.ndarray) -> np.ndarray:
+    """``np.argsort`` of a vector; of float32 by its upper and its lower 16 bits, which numpy sorts by radix, in a sixth of the time."""
+    if numbers.dtype != np.float32:
+        return np.argsort(numbers)
+    bits = numbers.view(np.uint32)
+    keys = np.where(bits >> 31, ~bits, bits | 1 << 31)  # in the order of the numbers, negative ones too
+    order = np.argsort(keys.astype(np.uint16), kind="stable")
+    return order[np.argsort((keys >> 16).astype(np.uint16)[order], kind="stable")]
 
 
 def pearson(a: Tensor, b: Tensor) -> Tensor:
@@ -112,7 +123,11 @@ class Windows:
 
     @staticmethod
     def _mean(maps: Tensor) -> Tensor:
-        return F.avg_pool2d(maps, SSIM_WINDOW, stride=1)
+        # Seven maps added, twice, take a fifth of the time of avg_pool2d in float64.
+        for axis in (-2, -1):
+            count = maps.shape[axis] - SSIM_WINDOW + 1
+            maps = functools.reduce(torch.add, (maps.narrow(axis, shift, count) for shift in range(SSIM_WINDOW)))
+        return maps / SSIM_WINDOW**2
 
 
 def hog(maps: Tensor, *, cell: int = CELL) -> Tensor:

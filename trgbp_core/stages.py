@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -9,13 +10,18 @@ import torch
 from torch import Tensor, nn
 
 from .baselines import METHODS, NotApplicable
+from .baselines.activation import record_both
 from .cascade import Mode, Stage, cascade
 from .frames import Payload, panel
 from .similarity import SSIM_WINDOW, Windows, pearson, ranks, unit_range
 from .streaming import Step
-from .trgbp import TRGBP, Explanation
+from .trgbp import TRGBP, Explanation, RecordedPicture
+from .turns import Turns
+from .workers import HALVES
 
 TITLES = {"own": "TR-GBP", "conserving": "TR-GBP, conserving ψ", "raw": "R̃ of TR-GBP", "gbp": "Guided backprop"}
+AT_ONCE = 2
+QUICK_SECONDS = 0.5
 INCLUDED = ("tr_gbp", "tr_gbp_conserving", "guided_backprop")
 """Methods that every stage shows anyway."""
 
@@ -41,6 +47,8 @@ class StageMaps:
 class Cascade:
     """The trained network, then stage after stage of :func:`cascade.cascade`, each compared with the first.
 
+    Two stages are faster side by side, each with half of the threads, than one after the other with all of them.
+
     Args:
         x: (1, C, H, W). k: the class that is explained throughout. baseline: a key of METHODS, computed beside TR-GBP.
         trained: the trained network's explanation of class ``k`` and its map by ``baseline``, where they are known already.
@@ -60,14 +68,30 @@ class Cascade:
         seed: int = 0,
         trained: tuple[Explanation, Tensor | None] | None = None,
     ) -> None:
-        self._stages = _from_trained(network, cascade(network, seed=seed, mode=mode, x=x, reuse=True))
+        self._stages = _from_trained(network, cascade(network, seed=seed, mode=mode, x=x, reuse=AT_ONCE))
         self._x, self._k, self._baseline = x, k, baseline
         self._known: tuple[Explanation | None, Tensor | None] = trained or (None, None)
         self._trained: _Trained | None = None
+        self._drawing = threading.Lock()
 
-    def next(self, step: Step | None = None) -> StageMaps | None:
-        """The next stage, computed; None after the last. ``step`` as in :func:`stage_maps`."""
-        stage = next(self._stages, None)
+    def next(self, step: Step | None = None) -> list[StageMaps]:
+        """The next stage, computed; none after the last. ``step`` as in :func:`stage_maps`."""
+        found = self._next(step)
+        return [] if found is None else [found]
+
+    @property
+    def halves(self) -> bool:
+        """Whether :meth:`next_two` has two halves to share out: on a processor, with more than one thread."""
+        return self._x.device.type == "cpu" and torch.get_num_threads() > 1
+
+    def next_two(self, step: Step | None = None) -> list[StageMaps]:
+        """The next two, computed side by side; not before the trained network's. ``step`` is called from both threads."""
+        found = HALVES.side_by_side([lambda: self._next(step)] * AT_ONCE)
+        return sorted((maps for maps in found if maps is not None), key=lambda maps: maps.stage.index)
+
+    def _next(self, step: Step | None) -> StageMaps | None:
+        with self._drawing:
+            stage = next(self._stages, None)
         if stage is None:
             return None
         known, self._known = self._known, (None, None)
@@ -76,6 +100,22 @@ class Cascade:
         similarity = self._trained.similarity(maps)
         signs = {key: _signed(key, self._baseline) for key in maps}
         return StageMaps(stage, e, maps, titles, signs, similarity, why)
+
+
+def in_turns(cascade: Cascade, turns: Turns, step: Step | None = None, *, seconds: float = 0.0) -> Iterator[StageMaps]:
+    """All stages. Each takes a turn of its own; from the third on two share one, where nobody waits for it.
+
+    Args:
+        seconds: what the method beside TR-GBP takes. A slow one hands its turn on between its steps, which two cannot do.
+    """
+    done = 0
+    while True:
+        together = seconds < QUICK_SECONDS and done >= AT_ONCE and cascade.halves and not turns.waiting
+        found = turns.run((lambda between: cascade.next_two(step)) if together else cascade.next, step)
+        if not found:
+            return
+        done += len(found)
+        yield from found
 
 
 def _from_trained(network: nn.Module, stages: Iterator[Stage]) -> Iterator[Stage]:
@@ -99,19 +139,27 @@ def stage_maps(
         step: hears of every step of ``baseline``, and of the stage itself; it may raise to stop.
         known: the explanation and the map by ``baseline``, where they have been computed before.
     """
-    title = METHODS[baseline].title
+    method = METHODS[baseline]
     if step is not None:
-        step(title, 0.0)
-    e = known[0] or TRGBP(network).explain(x, [k])
+        step(method.title, 0.0)
+    e, activation = known[0], None
+    if e is None and method.of_activation is not None:
+        recording, activation = record_both(network, x)
+        e = RecordedPicture(recording).explain([k])
+    e = e or TRGBP(network).explain(x, [k])
     maps = {"own": e.attribution(k), "conserving": e.attribution(k, "conserving"), "raw": e.raw(k), "gbp": e.layer_raw(0, k)}
     if baseline in INCLUDED:
         return e, TITLES, maps, ""
-    titles = TITLES | {"baseline": title}
+    titles = TITLES | {"baseline": method.title}
     if known[1] is not None:
         return e, titles, maps | {"baseline": known[1]}, ""
-    report = None if step is None else lambda share: step(title, share)
+    report = None if step is None else lambda share: step(method.title, share)
     try:
-        return e, titles, maps | {"baseline": METHODS[baseline].attribute(network, x, k, progress=report)}, ""
+        if activation is not None and method.of_activation is not None:
+            beside = method.of_activation(activation, x, k)
+        else:
+            beside = method.attribute(network, x, k, progress=report)
+        return e, titles, maps | {"baseline": beside}, ""
     except NotApplicable as error:
         return e, titles, maps, str(error)
 

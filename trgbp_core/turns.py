@@ -4,8 +4,8 @@ Whose turn is next: of every client the first that waits, and of these the one w
 when it asks, a long one's :data:`PATIENCE_SECONDS` later: short ones overtake long ones, but none that has waited that much longer. Who
 comes again at once, having used little so far, keeps its time and waits for one other: else work in pieces would queue up for each.
 
-One computation already uses every core. Two at once would be no faster together, and would take twice the memory; and they would keep
-OpenMP's threads from waiting awake (:mod:`trgbp_core.workers`, where all of them are computed).
+One computation already uses every core; two at once would take twice the memory. While others wait it leaves one core to what serves them
+(:mod:`trgbp_core.workers`, where all of them are computed).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from .streaming import Step
-from .workers import WORKERS
+from .workers import LEAVING_ONE, WORKERS
 
 Result = TypeVar("Result")
 
@@ -95,7 +95,8 @@ class Turns:
         self._enter(ticket)
         try:
             self._wait(ticket, step)
-            return WORKERS.run(lambda: self._compute(ticket, compute, step))
+            workers = LEAVING_ONE if self.waiting else WORKERS
+            return workers.run(lambda: self._compute(ticket, compute, step))
         finally:
             self._leave(ticket)
             if self._tidy is not None and next(self._done) % TIDIED == 0:

@@ -16,15 +16,17 @@ import torchvision
 from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 from torch import Tensor, nn
 
-from trgbp_core import METHODS, NotApplicable
-from trgbp_core.baselines.activation import last_activation, record_activation
+from trgbp_core import METHODS, TRGBP, NotApplicable
+from trgbp_core.baselines.activation import last_activation, record_activation, record_both
 from trgbp_core.baselines.cam import cam, grad_cam, grad_cam_pp, norm_grad
 from trgbp_core.baselines.score_cam import score_cam
+from trgbp_core.trgbp import RecordedPicture
 
 from .activation_networks import (
     CLASSES,
     Branches,
     Residual,
+    deep,
     final_layer,
     full_size,
     hooked,
@@ -248,3 +250,35 @@ def test_threads_may_share_a_network() -> None:
     for thread in threads:
         thread.join()
     assert all(torch.equal(results[i], expected[i]) for i in range(4))
+
+
+WEIGH = ("grad_cam", "grad_cam_pp", "norm_grad")
+
+
+@networks
+def test_a_guided_pass_holds_the_activation_too(build: Callable[[], nn.Module]) -> None:
+    network, x = lively(build()), pictures(1)
+    recording, activation = record_both(network, x)
+    assert (activation is None) is (build is deep), "a rectifier lies behind the activation"
+    for key in WEIGH if activation is not None else ():
+        method = METHODS[key]
+        assert method.of_activation is not None
+        expected = method.attribute(network, x, 2)
+        assert expected.abs().max() > 0
+        assert largest_difference(method.of_activation(activation, x, 2), expected, key) < 1e-12
+    expected = TRGBP(network).explain(x, [2]).attribution(2)
+    assert largest_difference(RecordedPicture(recording).explain([2]).attribution(2), expected, "TR-GBP") < 1e-12
+
+
+@pytest.mark.parametrize(("name", "shared"), [("resnet18", True), ("densenet121", True), ("mobilenet_v2", True), ("vgg11", False)])
+def test_a_guided_pass_serves_only_where_no_rectifier_lies_behind_the_activation(name: str, shared: bool) -> None:
+    torch.manual_seed(0)
+    network, x = torchvision.models.get_model(name, num_classes=CLASSES).eval(), pictures(1, 64).float()
+    _, activation = record_both(network, x)
+    assert (activation is not None) is shared
+    if activation is not None:
+        method = METHODS["grad_cam"]
+        assert method.of_activation is not None
+        torch.testing.assert_close(method.of_activation(activation, x, 1), method.attribute(network, x, 1), rtol=1e-4, atol=1e-7)
+    network.train()
+    assert record_both(network, x)[1] is None, "in training mode"

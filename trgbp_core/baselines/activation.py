@@ -28,12 +28,15 @@ class ActivationTape(Tape):
     at a time instead of all of them.
 
     Attributes:
-        limit: only the first so many activations count. count: how many were met. last: the last of them.
-        last_map: the last map of any kind, pooled ones too.
+        limit: only the first so many activations count. whole: keep the graph before the last activation too.
+        count: how many were met. last: the last of them. last_map: the last map of any kind, pooled ones too.
+        gates_before: how many rectifiers ran before the last activation, its own included.
     """
 
     limit: int | None = None
+    whole: bool = False
     count: int = 0
+    gates_before: int = 0
     last: Tensor | None = None
     last_map: Tensor | None = None
 
@@ -46,12 +49,13 @@ class ActivationTape(Tape):
         if _is_map(out) and self._counts():
             self.count += 1
             self.last = self.last_map = out
+            self.gates_before = len(self.gates)
         return out
 
     def rectify(self, z: Tensor, ceiling: float, inplace: bool) -> Tensor:
         if not _is_map(z) or not self._counts():
             return super().rectify(z, ceiling, inplace)
-        out = super().rectify(_cut(z), ceiling, inplace)
+        out = super().rectify(self._begun(z), ceiling, inplace)
         if inplace:
             self._successors[z] = out
         return self._remember(out)
@@ -60,7 +64,10 @@ class ActivationTape(Tape):
         height, width = record.window.output_size
         if record.kind == "linear" or height * width == 1 or not self._counts():
             return super().affine(x, forward, record)
-        return self._remember(super().affine(_cut(x), forward, record))
+        return self._remember(super().affine(self._begun(x), forward, record))
+
+    def _begun(self, x: Tensor) -> Tensor:
+        return x if self.whole else x.detach().requires_grad_()
 
     def _ordinary(self, func: Any, args: Any, kwargs: Any) -> Any:
         result = super()._ordinary(func, args, kwargs)
@@ -77,10 +84,6 @@ class ActivationTape(Tape):
 
 def _is_map(x: Any) -> bool:
     return isinstance(x, Tensor) and x.dim() == 4 and x.shape[2] * x.shape[3] > 1
-
-
-def _cut(x: Tensor) -> Tensor:
-    return x.detach().requires_grad_()
 
 
 @dataclass(frozen=True)
@@ -137,6 +140,25 @@ def record_activation(network: nn.Module, x: Tensor) -> Activation:
     if tape.last is None or tape.last_map is None:
         raise NotApplicable("This network has no convolutional activation that is still a map, so that there is nothing to weigh.")
     return Activation(recording.logits, tuple(tape.layers), tape.last, tape.last_map, recording.output)
+
+
+def record_both(network: nn.Module, x: Tensor) -> tuple[Recording, Activation | None]:
+    """One guided pass that serves TR-GBP, with the last activation of the same pass.
+
+    Returns:
+        the recording; and the activation, or None where :func:`record_activation` needs a pass of its own: where there is no activation on
+        the way to the logits, where a rectifier lies behind it, whose rule in this pass is the guided one, or in training mode.
+
+    Raises:
+        what :func:`recording.record` raises.
+    """
+    tape = ActivationTape(network, whole=True)
+    recording = record(network, x, tape=tape)
+    if tape.last is None or tape.last_map is None or tape.gates_before < len(tape.gates):
+        return recording, None
+    if any(module.training for module in network.modules()) or not _reaches(recording, tape.last):
+        return recording, None
+    return recording, Activation(recording.logits, tuple(tape.layers), tape.last, tape.last_map, recording.output)
 
 
 def _reaches(recording: Recording, activation: Tensor) -> bool:

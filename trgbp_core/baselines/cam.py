@@ -13,6 +13,10 @@ from .registry import NotApplicable, Progress, register
 __all__ = ["cam", "grad_cam", "grad_cam_pp", "last_activation", "norm_grad"]
 
 
+def _grad_cam(activation: Activation, x: Tensor, target: Target) -> Tensor:
+    return weighted(activation.maps, _gradient(activation, target).mean((2, 3)), x)
+
+
 @register(
     "grad_cam",
     title="Grad-CAM",
@@ -21,11 +25,18 @@ __all__ = ["cam", "grad_cam", "grad_cam_pp", "last_activation", "norm_grad"]
     what="The last convolutional activation, each channel weighed by its mean gradient.",
     promise="Shows where the evidence for the class lies.",
     failure="As coarse as the last layer; blind to anything finer.",
+    of_activation=_grad_cam,
 )
 def grad_cam(network: nn.Module, x: Tensor, target: Target = None, *, progress: Progress | None = None) -> Tensor:
     """relu(Σ_c mean_{ij}(∂f_k/∂A_c) A_c) (Selvaraju et al. 2017, Eqs. 1, 2), bilinear to (N, 1, H, W), not negative."""
-    activation, gradient = last_activation(network, x, target)
-    return weighted(activation, gradient.mean((2, 3)), x)
+    return _grad_cam(record_activation(network, x), x, target)
+
+
+def _grad_cam_pp(activation: Activation, x: Tensor, target: Target) -> Tensor:
+    maps, gradient = activation.maps, _gradient(activation, target)
+    denominator = 2 + maps.sum((2, 3), keepdim=True) * gradient
+    alpha = torch.where(denominator == 0, 1, 1 / denominator)
+    return weighted(maps, (alpha * gradient.relu()).sum((2, 3)), x)
 
 
 @register(
@@ -36,6 +47,7 @@ def grad_cam(network: nn.Module, x: Tensor, target: Target = None, *, progress: 
     what="Grad-CAM that weighs the gradient's positions by higher derivatives.",
     promise="Finds every instance of the class, small ones too.",
     failure="Counts positive gradients only, so that classes look alike; as coarse as the last layer.",
+    of_activation=_grad_cam_pp,
 )
 def grad_cam_pp(network: nn.Module, x: Tensor, target: Target = None, *, progress: Progress | None = None) -> Tensor:
     """relu(Σ_c w_c A_c), w_c = Σ_ij α_cij relu(g_cij), α = g² / (2g² + Σ_ab A_cab · g³), g = ∂f_k/∂A.
@@ -46,10 +58,12 @@ def grad_cam_pp(network: nn.Module, x: Tensor, target: Target = None, *, progres
     Returns:
         (N, 1, H, W), not negative.
     """
-    activation, gradient = last_activation(network, x, target)
-    denominator = 2 + activation.sum((2, 3), keepdim=True) * gradient
-    alpha = torch.where(denominator == 0, 1, 1 / denominator)
-    return weighted(activation, (alpha * gradient.relu()).sum((2, 3)), x)
+    return _grad_cam_pp(record_activation(network, x), x, target)
+
+
+def _norm_grad(activation: Activation, x: Tensor, target: Target) -> Tensor:
+    lengths = [torch.linalg.vector_norm(maps, dim=1) for maps in (activation.maps, _gradient(activation, target))]
+    return upsample((lengths[0] * lengths[1]).unsqueeze(1), (x.shape[2], x.shape[3]))
 
 
 @register(
@@ -60,6 +74,7 @@ def grad_cam_pp(network: nn.Module, x: Tensor, target: Target = None, *, progres
     what="At every position, how much the last activation would teach the next weights: its length times its gradient's.",
     promise="Shows the positions that matter for training.",
     failure="Lengths have no sign and hardly know the class; behind global average pooling the gradient is the same everywhere.",
+    of_activation=_norm_grad,
 )
 def norm_grad(network: nn.Module, x: Tensor, target: Target = None, *, progress: Progress | None = None) -> Tensor:
     """‖A_ij‖₂ · ‖∂f_k/∂A_ij‖₂ over the channels, the Frobenius norm of position ij's contribution to the gradient of a 1×1 convolution.
@@ -67,9 +82,14 @@ def norm_grad(network: nn.Module, x: Tensor, target: Target = None, *, progress:
     Rebuffi et al. 2020, Section 3 (the spatial contribution, aggregated by its norm), with the class score in the place of the loss,
     as the authors' code has it. Bilinear to (N, 1, H, W), not negative.
     """
-    activation, gradient = last_activation(network, x, target)
-    contribution = torch.linalg.vector_norm(activation, dim=1) * torch.linalg.vector_norm(gradient, dim=1)
-    return upsample(contribution.unsqueeze(1), (x.shape[2], x.shape[3]))
+    return _norm_grad(record_activation(network, x), x, target)
+
+
+def _cam(activation: Activation, x: Tensor, target: Target) -> Tensor:
+    classes = per_picture(target, activation.logits)
+    weight = _pooled_classifier(activation)
+    maps = torch.einsum("nc,nchw->nhw", weight[classes], activation.last_map)
+    return upsample(maps.unsqueeze(1), (x.shape[2], x.shape[3]))
 
 
 @register(
@@ -81,6 +101,7 @@ def norm_grad(network: nn.Module, x: Tensor, target: Target = None, *, progress:
     promise="Its mean over the picture is the class score, but for the bias.",
     failure="Only for networks that end in global average pooling and one linear layer.",
     signed=True,
+    of_activation=_cam,
 )
 def cam(network: nn.Module, x: Tensor, target: Target = None, *, progress: Progress | None = None) -> Tensor:
     """Σ_c W_kc A_c (Zhou et al. 2016, Eq. 2), bilinear to (N, 1, H, W), signed.
@@ -88,11 +109,11 @@ def cam(network: nn.Module, x: Tensor, target: Target = None, *, progress: Progr
     Raises:
         NotApplicable: the logits are not ``W · mean_ij A_ij + b`` of the last map A, whatever modules the network is made of.
     """
-    activation = record_activation(network, x)
-    classes = per_picture(target, activation.logits)
-    weight = _pooled_classifier(activation)
-    maps = torch.einsum("nc,nchw->nhw", weight[classes], activation.last_map)
-    return upsample(maps.unsqueeze(1), (x.shape[2], x.shape[3]))
+    return _cam(record_activation(network, x), x, target)
+
+
+def _gradient(activation: Activation, target: Target) -> Tensor:
+    return activation.gradient(per_picture(target, activation.logits))
 
 
 def weighted(activation: Tensor, weights: Tensor, x: Tensor) -> Tensor:

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from torch import Tensor, nn
 
 from ..suitability import NotApplicable
 from ..targets import Target
 
+if TYPE_CHECKING:
+    from .activation import Activation
+
 __all__ = ["METHODS", "Attribute", "Method", "NotApplicable", "Progress", "register"]
 
 Progress = Callable[[float], None]
+OfActivation = Callable[["Activation", Tensor, Target], Tensor]
 
 
 class Attribute(Protocol):
@@ -34,6 +38,8 @@ class Method:
         signed: its authors show both signs, so that it is drawn with a colour map for both; else relu is shown.
         attribute: ``(network, x, target=None, *, progress=None) -> (N, 1, H, W)``. ``progress`` is called with the share done, 0 to 1;
             it may raise to cancel. Raises :class:`NotApplicable` where the method's assumptions exclude the network.
+        of_activation: ``(activation, x, target)``, the same map of a pass that was recorded already, for methods that need no more of it
+            than the last activation.
     """
 
     key: str
@@ -46,20 +52,31 @@ class Method:
     attribute: Attribute
     signed: bool = False
     cost: float = 10.0
+    of_activation: OfActivation | None = None
 
 
 METHODS: dict[str, Method] = {}
 
 
 def register(
-    key: str, *, title: str, family: str, citation: str, what: str, promise: str, failure: str, signed: bool = False, cost: float = 10.0
+    key: str,
+    *,
+    title: str,
+    family: str,
+    citation: str,
+    what: str,
+    promise: str,
+    failure: str,
+    signed: bool = False,
+    cost: float = 10.0,
+    of_activation: OfActivation | None = None,
 ) -> Callable[[Attribute], Attribute]:
     """Put the decorated function into :data:`METHODS` under ``key``; see :class:`Method`."""
 
     def decorate(attribute: Attribute) -> Attribute:
         if key in METHODS:
             raise ValueError(f"There is a method {key!r} already.")
-        METHODS[key] = Method(key, title, family, citation, what, promise, failure, attribute, signed, cost)
+        METHODS[key] = Method(key, title, family, citation, what, promise, failure, attribute, signed, cost, of_activation)
         return attribute
 
     return decorate
