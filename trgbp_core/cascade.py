@@ -82,9 +82,13 @@ def cascade(network: nn.Module, *, seed: int = 0, mode: Mode = "gaussian", x: Te
         ValueError: an unknown mode, a negative seed, a network without parameters, or an ``x`` that it cannot read.
     """
     network = unwrapped(network)
-    twins = [_with_tensors(network, {}) for _ in range(reuse)]
+    twins: list[nn.Module] = []
     for index, (total, group, drawn) in enumerate(_drawn(network, seed, mode, x), start=1):
-        stage = _set_tensors(twins[index % reuse], drawn) if twins else _with_tensors(network, drawn)
+        if reuse and len(twins) == reuse:
+            stage = _set_tensors(twins[(index - 1) % reuse], drawn)
+        else:
+            stage = _with_tensors(network, drawn)
+            twins += [stage] if reuse else []
         yield Stage(group[0] or type(network).__name__, index, total, stage)
 
 

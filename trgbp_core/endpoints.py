@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -17,7 +18,7 @@ from .baselines import METHODS, NotApplicable
 from .cache import Cache
 from .explorer import DEFAULT_MODEL, Explorer, Payload, Question, named_class
 from .render import describe, heat, overlay, read_tile
-from .streaming import Progress, Step, streamed, within
+from .streaming import BEAT_SECONDS, Progress, Step, streamed, within
 from .trgbp import Explanation, Layer
 
 Gallery = list[tuple[Image.Image, str]]
@@ -60,9 +61,14 @@ def _streamed(answer: Callable[..., Any]) -> Callable[..., Iterator[Any]]:
 
     @functools.wraps(answer)
     def streaming(self: _Answers, *arguments: Any) -> Iterator[Any]:
+        told = time.monotonic()
         try:
             for event in within(streamed(lambda step: iter([answer(self, step, *arguments)]))):
-                yield (gr.skip(), gr.skip()) if isinstance(event, Progress) else event
+                if not isinstance(event, Progress):
+                    yield event
+                elif time.monotonic() - told >= BEAT_SECONDS:
+                    told = time.monotonic()
+                    yield gr.skip(), gr.skip()
         except ValueError as error:
             raise gr.Error(str(error), print_exception=False) from None
 

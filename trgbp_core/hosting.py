@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 import os
 import signal
@@ -64,6 +65,21 @@ class Page(gr.Blocks):
             # Gradio would answer with nothing, and write a traceback for every stranger's guess.
             raise gr.Error("An input is missing, or is not of the kind that belongs there.", print_exception=False) from None
 
+    async def postprocess_data(self, block_fn: Any, predictions: Any, *args: Any, **kwargs: Any) -> list[Any]:
+        # What an answer leaves as it is, Gradio would build anew, and describe anew in a schema: for thirty who wait, half of all its work.
+        outputs = block_fn.outputs
+        if not isinstance(predictions, (list, tuple)) or not len(predictions) == len(outputs) > 1:
+            return await super().postprocess_data(block_fn, predictions, *args, **kwargs)
+        told = [i for i, (block, value) in enumerate(zip(outputs, predictions, strict=True)) if block.stateful or not _is_skip(value)]
+        found: list[Any] = []
+        if told:
+            rest = copy.copy(block_fn)
+            rest.outputs = [outputs[i] for i in told]
+            values = [predictions[i] for i in told]
+            found = await super().postprocess_data(rest, values[0] if len(told) == 1 else values, *args, **kwargs)
+        said = dict(zip(told, found, strict=True))
+        return [said[i] if i in said else gr.skip() for i in range(len(outputs))]
+
     async def call_function(
         self, block_fn: Any, processed_input: list[Any], iterator: Any = None, requests: Any = None, *args: Any, **kwargs: Any
     ) -> Any:
@@ -77,6 +93,10 @@ class Page(gr.Blocks):
             short = isinstance(error, MemoryError) or "not enough memory" in str(error)
             what = "There is not enough memory for this: pick a smaller network." if short else "Something went wrong inside."
             raise gr.Error(f"{what} What is shown stays; everything else goes on working.", print_exception=False) from None
+
+
+def _is_skip(value: Any) -> bool:
+    return isinstance(value, dict) and value == gr.skip()
 
 
 def _keep_overrides(blocks: Any, state: Any) -> None:
