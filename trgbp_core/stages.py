@@ -15,7 +15,7 @@ from .cascade import Mode, Stage, cascade
 from .frames import Payload, panel
 from .similarity import SSIM_WINDOW, Windows, pearson, ranks, unit_range
 from .streaming import Step
-from .trgbp import TRGBP, Explanation, RecordedPicture
+from .trgbp import Explanation, RecordedPicture
 from .turns import Turns
 from .workers import HALVES
 
@@ -143,10 +143,9 @@ def stage_maps(
     if step is not None:
         step(method.title, 0.0)
     e, activation = known[0], None
-    if e is None and method.of_activation is not None:
+    if e is None:
         recording, activation = record_both(network, x)
         e = RecordedPicture(recording).explain([k])
-    e = e or TRGBP(network).explain(x, [k])
     maps = {"own": e.attribution(k), "conserving": e.attribution(k, "conserving"), "raw": e.raw(k), "gbp": e.layer_raw(0, k)}
     if baseline in INCLUDED:
         return e, TITLES, maps, ""

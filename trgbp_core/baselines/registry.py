@@ -37,7 +37,8 @@ class Method:
         cost: about how many forward passes it takes, for putting the fast ones first.
         signed: its authors show both signs, so that it is drawn with a colour map for both; else relu is shown.
         attribute: ``(network, x, target=None, *, progress=None) -> (N, 1, H, W)``. ``progress`` is called with the share done, 0 to 1;
-            it may raise to cancel. Raises :class:`NotApplicable` where the method's assumptions exclude the network.
+            it may raise to cancel. Raises :class:`NotApplicable` where the method's assumptions exclude the network. Two threads may run
+            it at once.
         of_activation: ``(activation, x, target)``, the same map of a pass that was recorded already, for methods that need no more of it
             than the last activation.
     """
