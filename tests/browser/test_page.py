@@ -66,6 +66,8 @@ def test_an_upload_and_another_class_redraw_everything(page: Page) -> None:
     page.wait_for_function("first => document.body.dataset.trgbpExplain !== first", arg=first)
     expect(page.locator("#tg-status")).to_contain_text("Egyptian cat")
     changes(page, MAP, before)
+    page.wait_for_function("TRGBP.state.data.explain.classes.length === 5")
+    page.wait_for_timeout(600)  # the picker is told its classes a second time, which closes the list of whoever is faster than a person
     second, before, layer = explained(page), pixels(page, MAP), pixels(page, LAYER)
     picker = page.locator("#tg-class input")
     picker.click()

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import httpx
 from gradio_client import Client, handle_file
 
 from ..serving import running
@@ -56,6 +57,9 @@ def client(number: int, url: str, asked: Iterator[Question], truth: dict[tuple[P
             found = questions.wrong(question, truth[question.picture, question.model], data)
             if found:
                 record.errors.append(f"{question.kind} of {question.picture.name} by {question.model}: {found}")
+    except httpx.RequestError as error:
+        request = f"{error.request.method} {error.request.url.path[:60]}"
+        record.errors.append(f"client {number}, {until - time.monotonic():.1f} s before the end: {type(error).__name__} at {request}")
     except Exception as error:
         record.errors.append(f"client {number}: {type(error).__name__}: {error}")
 
