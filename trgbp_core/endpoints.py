@@ -65,6 +65,7 @@ def _streamed(answer: Callable[..., Any]) -> Callable[..., Iterator[Any]]:
         try:
             for event in within(streamed(lambda step: iter([answer(self, step, *arguments)]))):
                 if not isinstance(event, Progress):
+                    _quick_to_write(event[1])
                     yield event
                 elif time.monotonic() - told >= BEAT_SECONDS:
                     told = time.monotonic()
@@ -137,7 +138,7 @@ class _Answers:
             "layers": [_layer(layer) for layer in e.layers],
             "maps": {name: describe(m) for name, m in maps.items()},
         }
-        return _Explained(data, [(_sent(overlay(question.picture, m)), name) for name, m in maps.items()])
+        return _Explained(data, [(overlay(question.picture, m), name) for name, m in maps.items()])
 
     @_streamed
     def layers(self, step: Step, picture: Any, model: str, wanted: str, layer: float) -> tuple[dict[str, Any], Gallery]:
@@ -155,7 +156,7 @@ class _Answers:
         maps = {"raw": e.layer_raw(index, k), "attribution": e.layer_attribution(index, k)}
         name = "input" if index == 0 else e.layers[index - 1].name
         data: dict[str, Any] = {"layer": index, "name": name} | {key: m[0, 0].tolist() for key, m in maps.items()}
-        return data, [(_sent(overlay(question.picture, m)), key) for key, m in maps.items()]
+        return data, [(overlay(question.picture, m), key) for key, m in maps.items()]
 
     @_streamed
     def compare(self, step: Step, picture: Any, model: str, wanted: str, methods: list[str]) -> tuple[dict[str, Any], Gallery]:
@@ -200,7 +201,7 @@ class _Answers:
                 data[key] = {"note": str(error)}
                 continue
             data[key] = measuring.scores(map, box)
-            gallery.append((_sent(overlay(question.picture, map)), METHODS[key].title))
+            gallery.append((overlay(question.picture, map), METHODS[key].title))
         return data, gallery
 
     @_streamed
@@ -225,7 +226,7 @@ class _Answers:
             *_, last = foretelling.measure(self._explorer, question, k, count, step)
             layers += [(f"measured: {c['name']}", m.pop("map")) for c, m in zip(found["layers"], last["random"]["layers"], strict=True)]
             found["measured"] = last
-        return found, [(_sent(heat(read_tile(p["src"]), question.picture.size)), name) for name, p in layers]
+        return found, [(heat(read_tile(p["src"]), question.picture.size), name) for name, p in layers]
 
     @_streamed
     def cascade(
@@ -262,11 +263,10 @@ def _layer(layer: Layer) -> dict[str, Any]:
 
 def _gallery(question: Question, panels: list[Payload]) -> Gallery:
     drawn = [p for p in panels if p.get("src")]
-    maps = [(read_tile(p["src"], signed=p["signed"]), p) for p in drawn]
-    return [(_sent(overlay(question.picture, map, signed=p["signed"])), p["title"]) for map, p in maps]
+    return [(overlay(question.picture, read_tile(p["src"], signed=p["signed"]), signed=p["signed"]), p["title"]) for p in drawn]
 
 
-def _sent(picture: Image.Image) -> Image.Image:
-    """``picture``, which Gradio will write as PNG: compressed a little less, in a third of the time."""
-    picture.encoderinfo = {"compress_level": 1}
-    return picture
+def _quick_to_write(gallery: Gallery) -> None:
+    """Gradio writes the pictures as PNG: compressed a little less, in a third of the time."""
+    for picture, _ in gallery:
+        picture.encoderinfo = {"compress_level": 1}

@@ -276,8 +276,8 @@ def test_a_guided_pass_serves_only_where_no_rectifier_lies_behind_the_activation
     network, x = torchvision.models.get_model(name, num_classes=CLASSES).eval(), pictures(1, 64).float()
     _, activation = record_both(network, x)
     assert (activation is not None) is shared
-    if activation is not None:
-        method = METHODS["grad_cam"]
+    for key in ("grad_cam", "cam") if activation is not None else ():
+        method = METHODS[key]
         assert method.of_activation is not None
         torch.testing.assert_close(method.of_activation(activation, x, 1), method.attribute(network, x, 1), rtol=1e-4, atol=1e-7)
     network.train()
