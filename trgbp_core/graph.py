@@ -171,12 +171,39 @@ def _addition(node: Node, g: Tensor) -> tuple[Gradients, bool] | None:
 
 def _padding(node: Node, g: Tensor) -> tuple[Gradients, bool] | None:
     """The inner part, as a view."""
-    pad = list(node._saved_pad)
+    pad = [_signed(width) for width in node._saved_pad]
     if min(pad) < 0:
         return None
     for dim, (before, after) in enumerate(zip(pad[::2], pad[1::2], strict=True), start=1):
         g = g.narrow(-dim, before, g.shape[-dim] - before - after)
     return [g], False
+
+
+def _signed(number: int) -> int:
+    """Autograd tells its nodes' numbers without their signs."""
+    return number - (1 << 64) if number >> 63 else number
+
+
+def _concatenation(node: Node, g: Tensor) -> tuple[Gradients, bool] | None:
+    """Each part's share, as a view."""
+    if any(parent is None for parent, _ in node.next_functions):
+        return None  # a constant's size is not on record
+    shapes = [parent._input_metadata[index].shape for parent, index in node.next_functions]
+    dim = _signed(node._saved_dim)
+    sizes = [shape[dim] for shape in shapes]
+    return list(g.split(sizes, dim if dim < 0 else dim + 1)), False
+
+
+def _average(node: Node, g: Tensor) -> tuple[Gradients, bool] | None:
+    """All classes as one batch."""
+    x = node._saved_self
+    if x.dim() != 4:
+        return None
+    like = torch.empty(len(g) * len(x), *x.shape[1:], dtype=g.dtype, device=g.device, memory_format=torch.channels_last)
+    geometry = node._saved_kernel_size, node._saved_stride, node._saved_padding, node._saved_ceil_mode
+    division = node._saved_count_include_pad, node._saved_divisor_override
+    result = torch.ops.aten.avg_pool2d_backward(g.flatten(0, 1), like, *geometry, *division)
+    return [result.unflatten(0, (len(g), -1))], True
 
 
 def _maximum(node: Node, g: Tensor) -> tuple[Gradients, bool] | None:
@@ -193,6 +220,8 @@ def _maximum(node: Node, g: Tensor) -> tuple[Gradients, bool] | None:
 
 _SPECIAL: dict[str, Callable[[Node, Tensor], tuple[Gradients, bool] | None]] = {
     "AddBackward0": _addition,
+    "AvgPool2DBackward0": _average,
+    "CatBackward0": _concatenation,
     "ConstantPadNdBackward0": _padding,
     "MaxPool2DWithIndicesBackward0": _maximum,
 }
