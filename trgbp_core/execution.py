@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from .operations import tensors
+from .prefix import Prefix
 from .recording import record
 from .suitability import unwrapped
 from .tape import Tape
@@ -51,7 +52,7 @@ class _Order(Tape):
             self.normed[owner] = maker
 
 
-def executed_layers(network: nn.Module, x: Tensor) -> list[tuple[str, ...]]:
+def executed_layers(network: nn.Module, x: Tensor, prefix: Prefix | None = None) -> list[tuple[str, ...]]:
     """The modules that hold parameters, first to last as they run, a convolution or linear layer with the batch norm that reads it.
 
     A module that runs several times stands where it runs last, which is where one who comes down from the logits meets it. Modules that
@@ -59,6 +60,7 @@ def executed_layers(network: nn.Module, x: Tensor) -> list[tuple[str, ...]]:
 
     Args:
         network: any module; called once on the tape, in evaluation mode, and left as it is. x: (N, C, H, W).
+        prefix: a new one, to hold what the layers computed.
 
     Returns:
         names of modules; ``""`` is the network itself.
@@ -67,8 +69,10 @@ def executed_layers(network: nn.Module, x: Tensor) -> list[tuple[str, ...]]:
         ValueError: see :func:`recording.record`; operations outside the theory are let through.
     """
     network = unwrapped(network)
-    order = _Order(network, guided=False, layer_maps=False, strict=False)
+    order = _Order(network, guided=False, layer_maps=False, strict=False, prefix=prefix)
     record(network, x, tape=order)
+    if prefix is not None:
+        prefix.finish()
     groups: dict[str, tuple[str, ...]] = {}
     for name in order.used:
         layer = order.normed.get(name)

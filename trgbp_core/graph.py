@@ -169,6 +169,10 @@ def _addition(node: Node, g: Tensor) -> tuple[Gradients, bool] | None:
     return [g] * len(node.next_functions), False
 
 
+def _same(node: Node, g: Tensor) -> tuple[Gradients, bool]:
+    return [g], False
+
+
 def _padding(node: Node, g: Tensor) -> tuple[Gradients, bool] | None:
     """The inner part, as a view."""
     pad = [_signed(width) for width in node._saved_pad]
@@ -222,6 +226,7 @@ _SPECIAL: dict[str, Callable[[Node, Tensor], tuple[Gradients, bool] | None]] = {
     "AddBackward0": _addition,
     "AvgPool2DBackward0": _average,
     "CatBackward0": _concatenation,
+    "CloneBackward0": _same,
     "ConstantPadNdBackward0": _padding,
     "MaxPool2DWithIndicesBackward0": _maximum,
 }

@@ -45,6 +45,8 @@ DROPOUTS = frozenset(
 """The identity in evaluation mode."""
 
 
+_WRITING = frozenset("__iadd__ __isub__ __imul__ __idiv__ __itruediv__ __setitem__".split())
+
 LEAKY = frozenset("leaky_relu leaky_relu_ prelu prelu_kernel _prelu_kernel rrelu rrelu_".split())
 """Positively homogeneous, like a rectifier: with the ordinary gradient the sums stay exact. Eq. 4 is not about them."""
 
@@ -85,6 +87,11 @@ def rectifier_calls() -> dict[Any, Callable[..., Tensor]]:
         calls |= {owner.clamp_min: bounded(None, None, False), owner.clamp_min_: bounded(None, None, True)}
     calls |= dict.fromkeys((F.threshold, torch.threshold, F.threshold_, torch.threshold_), threshold)  # type: ignore[attr-defined]
     return calls
+
+
+def in_place(name: str) -> bool:
+    """Does the operation of this name write to its first argument?"""
+    return name in _WRITING or (name.endswith("_") and not name.endswith("__"))
 
 
 def tensors(args: Any, kwargs: Any) -> Iterator[Tensor]:

@@ -23,7 +23,7 @@ def unwrapped(network: nn.Module) -> nn.Module:
     while True:
         if isinstance(network, (nn.DataParallel, nn.parallel.DistributedDataParallel)):
             network = network.module
-        elif isinstance(getattr(network, "_orig_mod", None), nn.Module):
+        elif "_orig_mod" in getattr(network, "_modules", ()):
             network = network._orig_mod  # type: ignore[assignment]
         else:
             return network
@@ -53,10 +53,11 @@ def _check_form(network: Any) -> None:
     if isinstance(network, torch.jit.ScriptModule):
         raise UnsuitableNetwork("A scripted network hides its operations; explain the module it was scripted from.")
     for module in network.modules():
-        if type(module).__module__.startswith(QUANTISED) or any(type(p).__module__.startswith("torchao") for p in module.parameters(False)):
-            raise UnsuitableNetwork("A quantised network computes with integers, which have no gradient; explain the one it was made from.")
         if isinstance(module, torch.jit.ScriptModule):
             raise UnsuitableNetwork("A part of the network is scripted and hides its operations; explain the module it was scripted from.")
+        kinds = {type(p) for p in module._parameters.values()}
+        if type(module).__module__.startswith(QUANTISED) or any(kind.__module__.startswith("torchao") for kind in kinds):
+            raise UnsuitableNetwork("A quantised network computes with integers, which have no gradient; explain the one it was made from.")
         if isinstance(module, fx.GraphModule) and any(isinstance(node.target, torch._ops.OpOverload) for node in module.graph.nodes):
             raise UnsuitableNetwork("An exported network has lost its modules; explain the module it was exported from.")
         if module._compiled_call_impl is not None or unwrapped(module) is not module:

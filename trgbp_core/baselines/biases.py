@@ -14,7 +14,7 @@ from torch.autograd import Function
 
 from ..backward import Affine
 from ..geometry import Window, axis_taps
-from ..operations import ADDITIVE, MULTIPLICATIVE, depends, replaced, tensors
+from ..operations import ADDITIVE, MULTIPLICATIVE, depends, in_place, replaced, tensors
 from ..recording import record
 from ..records import LayerRecord
 from ..targets import Target
@@ -164,7 +164,7 @@ class _MassTape(BiasTape):
                 tuple(_magnitude(t) for t in inputs),
                 *inputs,
             )
-            if name.startswith("__i") or (name.endswith("_") and not name.endswith("__")):  # in place
+            if in_place(name):
                 self._successors[args[0]] = result
             return result
 
