@@ -1,0 +1,39 @@
+"""The rectifier's gate: saturated units speak at their places, however the gradient lies in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from trgbp_core.backward import Gate
+
+CLASSES, PICTURES, CHANNELS = 3, 2, 4
+
+LAYOUTS: dict[str, Callable[[Tensor], Tensor]] = {
+    "channels last": lambda g: g.contiguous(memory_format=torch.channels_last),
+    "channels first": lambda g: g.contiguous(),
+    "a padding's inner part": lambda g: F.pad(g, (1, 2, 3, 0)).contiguous(memory_format=torch.channels_last)[:, :, 3:, 1:-2],
+    "a part of a concatenation": lambda g: torch.cat([g, g], 1).contiguous(memory_format=torch.channels_last)[:, CHANNELS:],
+    "every second row": lambda g: g.repeat_interleave(2, 2).contiguous(memory_format=torch.channels_last)[:, :, ::2],
+    "turned": lambda g: g.transpose(2, 3).contiguous().transpose(2, 3),
+}
+
+
+@pytest.mark.parametrize("pictures", [1, PICTURES])
+@pytest.mark.parametrize("size", [(5, 6), (1, 4), (1, 1)])
+@pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS)
+def test_saturated_units_speak_wherever_the_gradient_lies(layout: Callable[[Tensor], Tensor], size: tuple[int, int], pictures: int) -> None:
+    generator = torch.Generator().manual_seed(0)
+    out = (4 * torch.randn(pictures, CHANNELS, *size, dtype=torch.float64, generator=generator)).clamp(0, 6)
+    gate = Gate.of(out.contiguous(memory_format=torch.channels_last), 6.0, guided=True, layer_maps=True)
+    assert gate.saturated is not None
+    assert len(gate.saturated) == int((out == 6).sum()) > 0
+    g = torch.randn(CLASSES, *out.shape, dtype=torch.float64, generator=generator)
+    maps = torch.zeros(CLASSES * pictures, 1, *size, dtype=torch.float64)
+    gate.add_saturated(maps, layout(g.flatten(0, 1)))
+    expected = (6 * (out == 6) * g).sum(2, keepdim=True).flatten(0, 1)
+    torch.testing.assert_close(maps, expected, rtol=1e-12, atol=1e-12)
