@@ -76,3 +76,13 @@ def test_only_one_kind_of_bench_at_a_time(capsys: pytest.CaptureFixture[str]) ->
         main(["bench", "--scale", "--compare"])
     assert stop.value.code == 2
     assert "not allowed with" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("asked", "rounds"), [(["--compare"], 5), (["--scale"], 3), (["--compare", "--repeats", "2"], 2)])
+def test_each_kind_of_bench_has_its_usual_number_of_rounds(
+    asked: list[str], rounds: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(peers, "compare", lambda names, *, repeats, threads: f"{repeats} rounds")
+    monkeypatch.setattr(scale, "report", lambda folder, *, repeats, threads: f"{repeats} rounds")
+    main(["bench", *asked])
+    assert capsys.readouterr().out == f"{rounds} rounds\n"

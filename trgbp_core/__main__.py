@@ -62,7 +62,7 @@ def _parser() -> argparse.ArgumentParser:
     listing.add_argument("--fetch", nargs="+", metavar="MODEL", help="download the weights of these now, for working offline later")
     bench = _command(commands, "bench", _bench, "speed, as ratios within one run")
     bench.add_argument("--models", nargs="+", metavar="MODEL", help="networks (random:NAME needs no weights)")
-    bench.add_argument("--repeats", type=int, help="rounds (default 10; 3 with --methods)")
+    bench.add_argument("--repeats", type=int, help="rounds (default 10; 5 with --compare, 3 with --methods and --scale)")
     bench.add_argument("--threads", type=int, default=2)
     kinds = bench.add_mutually_exclusive_group()
     kinds.add_argument("--methods", action="store_true", help="the time of every method instead")
@@ -226,7 +226,8 @@ def _bench(arguments: argparse.Namespace) -> None:
     from .memory import keep_freed_memory
 
     keep_freed_memory()
-    repeats = (3 if arguments.methods else 10) if arguments.repeats is None else arguments.repeats
+    usual = 3 if arguments.methods or arguments.scale else 5 if arguments.compare else 10
+    repeats = usual if arguments.repeats is None else arguments.repeats
     if repeats < 1 or arguments.threads < 1:
         raise ValueError("--repeats and --threads must be at least 1.")
     names = arguments.models or bench.NETWORKS
@@ -238,12 +239,12 @@ def _bench(arguments: argparse.Namespace) -> None:
     if arguments.compare:
         from . import peers
 
-        print(peers.compare(names, repeats=arguments.repeats, threads=arguments.threads))
+        print(peers.compare(names, repeats=repeats, threads=arguments.threads))
         return
     if arguments.scale:
         from . import scale
 
-        print(scale.report(arguments.out, repeats=arguments.repeats, threads=arguments.threads))
+        print(scale.report(arguments.out, repeats=repeats, threads=arguments.threads))
         return
     print(bench.bench(names, repeats=repeats, threads=arguments.threads))
 
