@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from trgbp_core.flights import Cancelled
-from trgbp_core.turns import TIDIED, Busy, Turns, asker
+from trgbp_core.turns import TIDIED, Busy, Turns, asker, request
 from trgbp_core.workers import Workers
 
 WAIT = 20  # seconds; when to give up on a busy machine
@@ -119,9 +119,16 @@ def test_a_short_computation_overtakes_long_ones_but_not_those_that_have_waited_
     assert asked_in_turn(Turns(), [("long", False), ("short", True), ("other", False)]) == ["long", "short", "other"]
 
 
-@pytest.mark.parametrize(("little", "expected"), [(1.0, ["p1", "a", "p2", "b"]), (0.0, ["p1", "a", "b", "p2"])])
-def test_work_in_pieces_keeps_its_place_until_it_has_used_its_share(
-    little: float, expected: list[str], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("little", "requests", "expected"),
+    [
+        (1.0, ["one", "one"], ["p1", "a", "p2", "b"]),
+        (0.0, ["one", "one"], ["p1", "a", "b", "p2"]),
+        (1.0, ["one", "another"], ["p1", "a", "b", "p2"]),
+    ],
+)
+def test_a_request_in_pieces_keeps_its_place_until_it_has_used_its_share(
+    little: float, requests: list[str], expected: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("trgbp_core.turns.LITTLE_SECONDS", little)
     turns, order, others = Turns(), list[str](), list[threading.Thread]()
@@ -138,7 +145,9 @@ def test_work_in_pieces_keeps_its_place_until_it_has_used_its_share(
 
     def pieces() -> None:
         asker.set("pieces")
+        request.set(requests[0])
         turns.run(first)
+        request.set(requests[1])
         turns.run(lambda _: order.append("p2"))
 
     started(pieces).join(WAIT)

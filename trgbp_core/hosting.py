@@ -18,7 +18,7 @@ from gradio.utils import cancel_tasks
 from starlette.middleware import Middleware
 
 from .gate import MAX_FILE_BYTES, Gate, client
-from .turns import MOST_WAITING, asker
+from .turns import MOST_WAITING, asker, request
 from .uploads import Uploads, private_folder, remove_private_folders
 
 log = logging.getLogger(__name__)
@@ -84,6 +84,7 @@ class Page(gr.Blocks):
         self, block_fn: Any, processed_input: list[Any], iterator: Any = None, requests: Any = None, *args: Any, **kwargs: Any
     ) -> Any:
         asker.set(str(getattr(requests, "session_hash", None) or ""))
+        request.set(object())  # what an answer computes in pieces, it computes in the context of its first
         try:
             return await super().call_function(block_fn, processed_input, iterator, requests, *args, **kwargs)
         except gr.Error:

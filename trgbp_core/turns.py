@@ -1,8 +1,9 @@
 """Turns at the processor: one computation at a time, client after client, and long ones let the others in between.
 
 Whose turn is next: of every client the first that waits, and of these the one whose time has come first. A short computation's time comes
-when it asks, a long one's :data:`PATIENCE_SECONDS` later: short ones overtake long ones, but none that has waited that much longer. Who
-comes again at once, having used little so far, keeps its time and waits for one other: else work in pieces would queue up for each.
+when it asks, a long one's :data:`PATIENCE_SECONDS` later: short ones overtake long ones, but none that has waited that much longer. A
+request that comes again at once, having used little so far, keeps its time and waits for one other: else work in pieces would queue up for
+each.
 
 One computation already uses every core; two at once would take twice the memory. While others wait it leaves one core to what serves them
 (:mod:`trgbp_core.workers`, where all of them are computed).
@@ -34,6 +35,9 @@ MOST_WAITING = 96
 asker: contextvars.ContextVar[str] = contextvars.ContextVar("asker", default="")
 """On whose behalf this thread computes. Clients take turns, however much each of them asks for at once."""
 
+request: contextvars.ContextVar[object] = contextvars.ContextVar("request", default=None)
+"""For which of the client's requests."""
+
 
 class Busy(ValueError):
     """So many wait already that it is kinder to say so than to let another one wait."""
@@ -43,7 +47,7 @@ class _Ticket:
     """``due``: when its time comes, known from when it is the first of its client's line. ``used``: seconds computed since it got that."""
 
     def __init__(self, short: bool) -> None:
-        self.client, self.short = asker.get(), short
+        self.client, self.request, self.short = asker.get(), request.get(), short
         self.due, self.used, self.began = 0.0, 0.0, 0.0
 
 
@@ -136,12 +140,13 @@ class Turns:
             self._queue(ticket)
 
     def _pass_on(self, ticket: _Ticket) -> bool:
-        """Wait anew; False if nobody else waits."""
+        """Let one other in, and wait anew; False if nobody else waits."""
         with self._changed:
             if not self._lines:
                 return False
             self._end(ticket)
-            self._queue(ticket, anew=True)
+            self._advance()
+            self._queue(ticket)
             return True
 
     def _leave(self, ticket: _Ticket) -> None:
@@ -157,19 +162,20 @@ class Turns:
                 elif first:
                     self._appoint(line[0])
 
-    def _queue(self, ticket: _Ticket, *, anew: bool = False) -> None:
+    def _queue(self, ticket: _Ticket) -> None:
         line = self._lines.setdefault(ticket.client, deque())
         line.append(ticket)
         if line[0] is ticket:
-            self._appoint(ticket, again=not anew)
+            self._appoint(ticket, again=True)
         if self._turn is None:
             self._advance()
 
     def _appoint(self, ticket: _Ticket, *, again: bool = False) -> None:
-        """Say when the time of the first of a line comes. ``again``: its client had none that waits, and may go on from the last one."""
+        """Say when the time of the first of a line comes. ``again``: its client had none that waits; the last request may go on."""
         now = time.monotonic()
         before, ended = self._last.get(ticket.client, (None, 0.0))
-        if again and before is not None and now - ended < AT_ONCE_SECONDS and before.used < LITTLE_SECONDS:
+        goes_on = again and before is not None and before.request is ticket.request
+        if goes_on and before is not None and now - ended < AT_ONCE_SECONDS and before.used < LITTLE_SECONDS:
             ticket.due, ticket.used = before.due, before.used
         else:
             ticket.due, ticket.used = now + (0.0 if ticket.short else PATIENCE_SECONDS), 0.0
