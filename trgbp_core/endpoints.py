@@ -7,6 +7,7 @@ import inspect
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -20,6 +21,7 @@ from .explorer import DEFAULT_MODEL, Explorer, Payload, Question, named_class
 from .render import describe, heat, overlay, read_tile
 from .streaming import BEAT_SECONDS, Progress, Step, streamed, within
 from .trgbp import Explanation, Layer
+from .uploads import written
 
 Gallery = list[tuple[Image.Image, str]]
 ANSWER_BYTES = 32_000_000
@@ -44,7 +46,7 @@ def add(explorer: Explorer) -> None:
         component.preprocess = lambda payload: payload  # type: ignore[method-assign] # what is wrong with it is said below
     out: dict[str, Any] = {"outputs": [data, gallery], "concurrency_limit": None, "concurrency_id": "compute", "show_progress": "hidden"}
     asked = [picture, model, wanted]
-    answers = _Answers(explorer)
+    answers = _Answers(explorer, Path(gallery.GRADIO_CACHE))
     trigger.click(answers.explain, asked, api_name="explain", **out)
     trigger.click(answers.layers, [*asked, layer], api_name="layers", **out)
     trigger.click(answers.compare, [*asked, methods], api_name="compare", **out)
@@ -65,8 +67,8 @@ def _streamed(answer: Callable[..., Any]) -> Callable[..., Iterator[Any]]:
         try:
             for event in within(streamed(lambda step: iter([answer(self, step, *arguments)]))):
                 if not isinstance(event, Progress):
-                    _quick_to_write(event[1])
-                    yield event
+                    data, gallery = event
+                    yield data, [(written(picture, self.folder), title) for picture, title in gallery]
                 elif time.monotonic() - told >= BEAT_SECONDS:
                     told = time.monotonic()
                     yield gr.skip(), gr.skip()
@@ -94,8 +96,8 @@ class _Explained:
 class _Answers:
     """One method an endpoint. Their docstrings are read by assistants."""
 
-    def __init__(self, explorer: Explorer) -> None:
-        self._explorer = explorer
+    def __init__(self, explorer: Explorer, folder: Path) -> None:
+        self._explorer, self.folder = explorer, folder
         self._explained: Cache[_Explained] = Cache(ANSWER_BYTES, lambda found: found.nbytes)
 
     def _ask(self, picture: Any, model: str, wanted: str, step: Step) -> tuple[Question, int]:
@@ -264,9 +266,3 @@ def _layer(layer: Layer) -> dict[str, Any]:
 def _gallery(question: Question, panels: list[Payload]) -> Gallery:
     drawn = [p for p in panels if p.get("src")]
     return [(overlay(question.picture, read_tile(p["src"], signed=p["signed"]), signed=p["signed"]), p["title"]) for p in drawn]
-
-
-def _quick_to_write(gallery: Gallery) -> None:
-    """Gradio writes the pictures as PNG: compressed a little less, in a third of the time."""
-    for picture, _ in gallery:
-        picture.encoderinfo = {"compress_level": 1}
