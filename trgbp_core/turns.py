@@ -27,8 +27,8 @@ Result = TypeVar("Result")
 POLL_SECONDS = 0.2
 KEPT_SECONDS = 0.3
 PATIENCE_SECONDS = 3.0
-AT_ONCE_SECONDS, LITTLE_SECONDS = 0.5, 2.0
-TIDIED = 24
+AT_ONCE_SECONDS, LITTLE_SECONDS = 3.0, 2.0
+TIDIED = 16
 MOST_WAITING = 96
 """More than the gate lets one address have."""
 
