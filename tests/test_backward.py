@@ -33,7 +33,6 @@ def test_saturated_units_speak_wherever_the_gradient_lies(layout: Callable[[Tens
     assert gate.saturated is not None
     assert len(gate.saturated) == int((out == 6).sum()) > 0
     g = torch.randn(CLASSES, *out.shape, dtype=torch.float64, generator=generator)
-    maps = torch.zeros(CLASSES * pictures, 1, *size, dtype=torch.float64)
-    gate.add_saturated(maps, layout(g.flatten(0, 1)))
+    maps = gate.voices(layout(g.flatten(0, 1)))
     expected = (6 * (out == 6) * g).sum(2, keepdim=True).flatten(0, 1)
     torch.testing.assert_close(maps, expected, rtol=1e-12, atol=1e-12)

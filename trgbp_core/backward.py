@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.autograd import Function
 
 from .packed import Packed
+from .saturated import Saturated
 from .thin import THIN, thin_input_gradient
 
 BLOCK = 1 << 21  # numbers: eight megabytes of float32
@@ -73,14 +73,19 @@ class Affine:
         places = g.shape[0] * g.shape[2] * g.shape[3]
         return plain and self.weight is not None and self.weight.shape[2:] == (1, 1) and places <= FEW_PLACES
 
-    def bias_map(self, g: Tensor) -> Tensor:
-        """Σ_o b'_o g_o (Eq. 8), (M, 1, h, w): (M, 1, 1, 1) for a linear layer."""
+    def bias_map(self, g: Tensor, voices: Tensor | None = None) -> Tensor:
+        """Σ_o b'_o g_o (Eq. 8), and ``voices`` of saturated units if there are any: (M, 1, h, w), (M, 1, 1, 1) for a linear layer."""
         if self.bias is None:
             size = g.shape[2:] if g.dim() == 4 else (1, 1)
-            return g.new_zeros(g.shape[0], 1, *size)
-        if g.dim() == 4:
-            return (g.movedim(1, -1) @ self.bias).unsqueeze(1)
-        return (g.reshape(g.shape[0], -1, g.shape[-1]) @ self.bias).sum(1).reshape(-1, 1, 1, 1)
+            return g.new_zeros(g.shape[0], 1, *size) if voices is None else voices
+        if g.dim() != 4:
+            sums = (g.reshape(g.shape[0], -1, g.shape[-1]) @ self.bias).sum(1).reshape(-1, 1, 1, 1)
+            return sums if voices is None else sums + voices
+        # A matrix's product with a vector is left to one thread; a batch of them, one for each row of the map, is shared out.
+        rows = g.movedim(1, -1).flatten(0, 1)
+        factors = self.bias.expand(len(rows), 1, -1), rows.mT
+        sums = torch.bmm(*factors) if voices is None else torch.baddbmm(voices.view(len(rows), 1, -1), *factors)
+        return sums.view(g.shape[0], 1, *g.shape[2:])
 
 
 def per_channel(vector: Tensor, like: Tensor) -> Tensor:
@@ -135,23 +140,21 @@ class Gate:
 
     Args:
         passing: (N, C, ...): where 0 < z < ceiling, ∞ for the guided rule of Eq. 4 and 1 for the ordinary gradient; elsewhere 0.
-        saturated: the saturated units' indices in the output taken channels last; None where no layer map is asked for.
+        saturated: the saturated units; None where there is no ceiling, or no layer map is asked for.
     """
 
-    def __init__(self, passing: Tensor, saturated: Tensor | None, ceiling: float, guided: bool) -> None:
+    def __init__(self, passing: Tensor, saturated: Saturated | None, guided: bool) -> None:
         self._passing: Tensor | Packed = passing
-        self.saturated, self.ceiling, self.guided = saturated, ceiling, guided
-        self._pictures, self._units = len(passing), passing.numel()
+        self.saturated, self.guided = saturated, guided
+        self._pictures = len(passing)
 
     @classmethod
     def of(cls, out: Tensor, ceiling: float, *, guided: bool, layer_maps: bool) -> Gate:
         """The gate of a rectifier whose output is ``out``."""
         unit = out.new_full((), math.inf if guided else 1.0).expand_as(out)
         passing = torch.ops.aten.hardtanh_backward(unit, out, 0.0, ceiling)
-        saturated = None
-        if layer_maps and not math.isinf(ceiling):
-            saturated = _at_least(out.movedim(1, -1).reshape(-1), ceiling)
-        return cls(passing, saturated, ceiling, guided)
+        saturated = Saturated.of(out, ceiling) if layer_maps and not math.isinf(ceiling) else None
+        return cls(passing, saturated, guided)
 
     @property
     def passing(self) -> Tensor:
@@ -166,35 +169,24 @@ class Gate:
     def nbytes(self) -> int:
         return self._passing.nbytes + (0 if self.saturated is None else self.saturated.nbytes)
 
-    def add_saturated(self, maps: Tensor, g: Tensor) -> None:
-        """Add ``Σ_c ceiling · 1[z_c ≥ ceiling] · g_c``, the voice of the saturated units, to ``maps`` (M, 1, h, w).
-
-        ``g`` is the gradient at the rectifier's output. Few units saturate, so that they are gathered one by one.
-        """
-        if self.saturated is None or not len(self.saturated):
-            return
-        voices = _gathered(g, self._pictures, self.saturated).mul_(self.ceiling)
-        places = maps.view(len(voices), -1)
-        units = self._units // places.shape[1]  # that share a place
-        places.scatter_add_(1, (self.saturated // units).expand_as(voices), voices)
+    def voices(self, g: Tensor) -> Tensor | None:
+        """What the saturated units say, (M, 1, h, w), from the gradient ``g`` at the rectifier's output; None if there are none."""
+        return self.saturated.voices(g) if self.saturated else None
 
     def backward(self, g: Tensor, out: Tensor, affine: Affine | None = None) -> Tensor | None:
         """The gradient at the rectifier's input, guided ``relu(g) · 1[0 < z < ceiling]``, written to ``out``; ``affine``'s map of it.
 
-        Large gradients are taken in blocks, so that the map's sweep finds in the cache what the rectifier's has just written.
+        Large gradients are taken one by one, so that the map's sweep finds in the cache what the rectifier's has just written.
         """
-        pictures, passing = self._pictures, self.passing
-        grouped, results = g.unflatten(0, (-1, pictures)), out.unflatten(0, (-1, pictures))
+        passing, voices = self.passing, None if affine is None else self.voices(g)
         if affine is None or g.dim() != 4 or g.numel() <= BLOCK:
-            self._open(grouped, passing, results)
-            return None if affine is None else affine.bias_map(out)
+            self._open(g.unflatten(0, (-1, self._pictures)), passing, out.unflatten(0, (-1, self._pictures)))
+            return None if affine is None else affine.bias_map(out, voices)
         maps = g.new_empty(len(g), 1, *g.shape[2:])
-        rows = max(1, BLOCK // (g.shape[1] * g.shape[3])) if pictures == 1 else g.shape[2]
-        for k, places in enumerate(maps.unflatten(0, (-1, pictures))):
-            for top in range(0, g.shape[2], rows):
-                block = results[k, :, :, top : top + rows]
-                self._open(grouped[k, :, :, top : top + rows], passing[:, :, top : top + rows], block)
-                places[:, :, top : top + rows] = affine.bias_map(block)
+        for i in range(len(g)):
+            one = slice(i, i + 1)
+            self._open(g[one], passing[i % self._pictures], out[one])
+            maps[one] = affine.bias_map(out[one], None if voices is None else voices[one])
         return maps
 
     def _open(self, g: Tensor, passing: Tensor, out: Tensor) -> None:
@@ -202,29 +194,6 @@ class Gate:
             torch.clamp(g, g.new_zeros(()), passing, out=out)
         else:
             torch.mul(g, passing, out=out)
-
-
-def _gathered(g: Tensor, pictures: int, units: Tensor) -> Tensor:
-    """The numbers (K, n) of ``g`` (K × pictures, C, ...) at ``units`` (n,), indices of one class's numbers taken channels last."""
-    last = g.movedim(1, -1)
-    classes, sizes, steps = len(g) // pictures, (pictures, *last.shape[1:]), last.stride()
-    # Where they lie in memory; a padding's inner part has gaps behind its rows.
-    places, inner = units * steps[-1] if steps[-1] != 1 else units, 1
-    for size, step, outer in zip(sizes[:0:-1], steps[:0:-1], steps[-2::-1], strict=True):
-        inner *= size
-        gap = outer - size * step
-        if gap and inner < last[:pictures].numel():
-            places = places + units // inner * gap
-    span = sum((size - 1) * step for size, step in zip(sizes, steps, strict=True)) + 1
-    rows = last.as_strided((classes, span), (pictures * steps[0], 1), last.storage_offset())
-    return rows.gather(1, places.expand(classes, -1))  # which torch does three times faster than index_select
-
-
-def _at_least(values: Tensor, ceiling: float) -> Tensor:
-    """Indices of ``values`` (n,) that reach ``ceiling``; numpy finds rare ones several times faster than torch does."""
-    if values.device.type == "cpu" and values.dtype in (torch.float32, torch.float64):
-        return torch.from_numpy(np.flatnonzero(values.numpy() >= ceiling))
-    return (values >= ceiling).nonzero().squeeze(1)
 
 
 class ApplyAffine(ForAllClasses):
@@ -247,8 +216,6 @@ def _affine_step(affine: Affine, gate: Gate | None, tapped: bool, g: Tensor) -> 
         return affine.input_gradient(g), None if asked is None else asked.bias_map(g)
     at_output, g = g, workspace.like(g)
     maps = gate.backward(at_output, g, asked)
-    if maps is not None:
-        gate.add_saturated(maps, at_output)
     return affine.input_gradient(g), maps
 
 
@@ -264,8 +231,8 @@ class Rectify(ForAllClasses):
 def _rectify_step(gate: Gate, tapped: bool, g: Tensor) -> tuple[Tensor, Tensor | None]:
     maps = None
     if tapped:
-        maps = g.new_zeros(len(g), 1, *(g.shape[2:] if g.dim() == 4 else (1, 1)))
-        gate.add_saturated(maps, g)
+        voices = gate.voices(g)
+        maps = g.new_zeros(len(g), 1, *(g.shape[2:] if g.dim() == 4 else (1, 1))) if voices is None else voices
     out = torch.empty_like(g, memory_format=torch.channels_last if g.dim() == 4 else torch.contiguous_format)
     gate.backward(g, out)
     return out, maps
@@ -284,6 +251,7 @@ class ConstantMap(Affine):
 
     value: Tensor | None = None
 
-    def bias_map(self, g: Tensor) -> Tensor:
+    def bias_map(self, g: Tensor, voices: Tensor | None = None) -> Tensor:
         assert self.value is not None
-        return _constant_map(g, self.value)
+        own = _constant_map(g, self.value)
+        return own if voices is None else own + voices

@@ -140,9 +140,8 @@ class RecordedPicture:
         missing = [k for k in classes if k not in self._maps]
         if missing:
             gradients, maps = _class_maps(self._recording, torch.tensor(missing)[:, None])
-            for i, k in enumerate(missing):
-                self._gradients[k] = gradients[i]
-                self._maps[k] = tuple(m[i] for m in maps)
+            self._gradients.update(zip(missing, gradients, strict=True))
+            self._maps.update(zip(missing, zip(*maps, strict=True), strict=True))
         recording = self._recording
         return Explanation(
             logits=self.logits,
