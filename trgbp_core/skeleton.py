@@ -49,6 +49,8 @@ class Skeleton(Tape):
         return self._layer(x, record, Law(affine, _mean_square(affine.weight), bias))
 
     def _layer(self, x: Tensor, record: LayerRecord, law: Law) -> Tensor:
+        if record.tap is None:  # the tape's own rules wait until a rectifier saturates
+            record = replace(record, tap=self._tap(x, record.window.output_size))
         out = Layer.apply(x, record.tap, law)
         index = len(self.layers)
         self.layers.append(record)
@@ -76,8 +78,7 @@ class Skeleton(Tape):
         if origin is not None and origin.source is not None and origin.padding is None:
             record, law = self.layers[origin.layers[0]], self.laws[origin.layers[0]]
             if law.norm is None and record.affine.weight is not None:
-                tap = torch.zeros_like(record.tap, requires_grad=True)  # type: ignore[arg-type]
-                return self._layer(origin.source, replace(record, has_bias=True, tap=tap), replace(law, norm=norm))
+                return self._layer(origin.source, replace(record, has_bias=True, tap=None), replace(law, norm=norm))
         size = map_size(input)
         name = self.names.unique(self.names.holder(weight, "batch_norm") if weight is not None else self.names.running())
         affine = Affine(None, mean, input.shape)

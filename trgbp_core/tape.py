@@ -107,7 +107,8 @@ class Tape(Passage):
         size = output_size(padded.shape, kernel, stride, inner, dilation)
         window = Window(pair(x.shape[2:]), size, kernel, stride, before, dilation)
         taps = weight.shape[1] * kernel[0] * kernel[1]
-        record = LayerRecord(self.names.unique(name), "conv", affine, window, self._tap(source, size), bias is not None, len(weight), taps)
+        tap = None if bias is None else self._tap(source, size)
+        record = LayerRecord(self.names.unique(name), "conv", affine, window, tap, bias is not None, len(weight), taps)
 
         def forward() -> Tensor:
             return func(padded.detach(), weight, bias, stride, inner, dilation, groups)  # type: ignore[no-any-return]
@@ -123,9 +124,8 @@ class Tape(Passage):
         whole = origin.flattened if origin is not None and origin.flattened is not None else (1, 1)
         affine = Affine(weight, bias, input.shape)
         window = Window.whole(whole)
-        record = LayerRecord(
-            self.names.unique(name), "linear", affine, window, self._tap(input, (1, 1)), bias is not None, len(weight), weight.shape[1]
-        )
+        tap = None if bias is None else self._tap(input, (1, 1))
+        record = LayerRecord(self.names.unique(name), "linear", affine, window, tap, bias is not None, len(weight), weight.shape[1])
         return self.affine(input, lambda: self._value(weights, lambda: func(input.detach(), weight, bias)), record)
 
     def batch_norm(
@@ -157,18 +157,17 @@ class Tape(Passage):
         if origin is not None and origin.source is not None and origin.padding is None:
             record = self.layers[origin.layers[0]]
             if record.affine.weight is not None and record.affine.scale is None:
-                return self.affine(origin.source, forward, self._folded(record, scale, shift))
+                return self.affine(origin.source, forward, self._folded(record, input, scale, shift))
         size = map_size(input)
         name = self.names.unique(self.names.holder(weight, "batch_norm") if weight is not None else self.names.running())
         affine = Affine(None, shift, input.shape, scale=scale)
         record = LayerRecord(name, "batch_norm", affine, Window.pointwise(size), self._tap(input, size), True, len(scale), 1)
         return self.affine(input, forward, record)
 
-    def _folded(self, record: LayerRecord, scale: Tensor, shift: Tensor) -> LayerRecord:
+    def _folded(self, record: LayerRecord, z: Tensor, scale: Tensor, shift: Tensor) -> LayerRecord:
         bias = record.affine.bias
         affine = replace(record.affine, scale=scale, bias=shift if bias is None else shift + bias * scale)
-        tap = None if record.tap is None else torch.zeros_like(record.tap, requires_grad=True)
-        return replace(record, affine=affine, tap=tap, has_bias=True)
+        return replace(record, affine=affine, tap=self._tap(z, record.window.output_size), has_bias=True)
 
     # -- rectifiers ----------------------------------------------------------------------------------------------------------------
 
@@ -188,6 +187,8 @@ class Tape(Passage):
             # Directly behind a layer: one step backward does both, and the layer's map takes the saturated units in.
             index = origin.layers[0]
             layer = self.layers[index]
+            if gate.saturated is not None and layer.tap is None:
+                layer = self.layers[index] = replace(layer, tap=self._tap(z, layer.window.output_size))
             result = ApplyAffine.apply(origin.source, layer.tap, lambda: out, layer.affine, gate)
         else:
             index, tap = len(self.layers), None
