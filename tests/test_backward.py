@@ -36,3 +36,23 @@ def test_saturated_units_speak_wherever_the_gradient_lies(layout: Callable[[Tens
     maps = gate.voices(layout(g.flatten(0, 1)))
     expected = (6 * (out == 6) * g).sum(2, keepdim=True).flatten(0, 1)
     torch.testing.assert_close(maps, expected, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("pictures", [1, PICTURES])
+def test_saturated_units_without_a_place_share_one(pictures: int) -> None:
+    out = torch.tensor([[6.0, 0.0, 6.0, 1.0], [0.0, 6.0, 2.0, 6.0]])[:pictures]
+    gate = Gate.of(out, 6.0, guided=True, layer_maps=True)
+    g = torch.arange(1.0, 1 + CLASSES * out.numel()).view(CLASSES * pictures, CHANNELS)
+    expected = (6 * (out == 6) * g.unflatten(0, (CLASSES, pictures))).sum(2).view(-1, 1, 1, 1)
+    torch.testing.assert_close(gate.voices(g), expected)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_saturated_units_are_found_in_every_precision_and_layout(dtype: torch.dtype) -> None:
+    out = (4 * torch.randn(PICTURES, CHANNELS, 5, 6, generator=torch.Generator().manual_seed(0))).clamp(0, 6).to(dtype)
+    for same in (out, out.contiguous(memory_format=torch.channels_last)):
+        saturated = Gate.of(same, 6.0, guided=True, layer_maps=True).saturated
+        assert saturated is not None
+        expected = (out == 6).movedim(1, -1).flatten().nonzero().squeeze(1)
+        assert torch.equal(saturated.units, expected)
+        assert torch.equal(saturated.places, expected // CHANNELS)
