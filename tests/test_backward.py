@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from trgbp_core.backward import Gate
+from trgbp_core.backward import Affine, Gate
 
 CLASSES, PICTURES, CHANNELS = 3, 2, 4
 
@@ -56,3 +56,25 @@ def test_saturated_units_are_found_in_every_precision_and_layout(dtype: torch.dt
         expected = (out == 6).movedim(1, -1).flatten().nonzero().squeeze(1)
         assert torch.equal(saturated.units, expected)
         assert torch.equal(saturated.places, expected // CHANNELS)
+
+
+@pytest.mark.parametrize("guided", [True, False])
+@pytest.mark.parametrize("pictures", [1, PICTURES])
+def test_large_gradients_one_by_one_give_what_all_at_once_give(pictures: int, guided: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    generator = torch.Generator().manual_seed(0)
+    shape, layout = (CLASSES * pictures, CHANNELS, 5, 6), LAYOUTS["channels last"]
+    out = layout((4 * torch.randn(pictures, *shape[1:], dtype=torch.float64, generator=generator)).clamp(0, 6))
+    g = layout(torch.randn(shape, dtype=torch.float64, generator=generator))
+    affine = Affine(None, torch.randn(CHANNELS, dtype=torch.float64, generator=generator), out.shape)
+    gate = Gate.of(out, 6.0, guided=guided, layer_maps=True)
+    results = []
+    for block in (g.numel(), g.numel() - 1):
+        monkeypatch.setattr("trgbp_core.backward.BLOCK", block)
+        gradient = torch.full_like(g, torch.nan)
+        results.append((gradient, gate.backward(g, gradient, affine)))
+    passing = ((out > 0) & (out < 6)).repeat(CLASSES, 1, 1, 1)
+    expected = (g.relu() if guided else g) * passing
+    saturated = 6 * ((out == 6).repeat(CLASSES, 1, 1, 1) * g).sum(1, keepdim=True)
+    for gradient, maps in results:
+        assert torch.equal(gradient, expected)
+        torch.testing.assert_close(maps, (expected * affine.bias.view(-1, 1, 1)).sum(1, keepdim=True) + saturated, rtol=1e-12, atol=1e-12)
