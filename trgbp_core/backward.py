@@ -229,13 +229,8 @@ class Rectify(ForAllClasses):
 
 
 def _rectify_step(gate: Gate, tapped: bool, g: Tensor) -> tuple[Tensor, Tensor | None]:
-    maps = None
-    if tapped:
-        voices = gate.voices(g)
-        maps = g.new_zeros(len(g), 1, *(g.shape[2:] if g.dim() == 4 else (1, 1))) if voices is None else voices
     out = torch.empty_like(g, memory_format=torch.channels_last if g.dim() == 4 else torch.contiguous_format)
-    gate.backward(g, out)
-    return out, maps
+    return out, gate.backward(g, out, Affine(None, None, g.shape) if tapped else None)
 
 
 def _constant_map(g: Tensor, constant: Tensor) -> Tensor:
