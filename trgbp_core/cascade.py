@@ -16,7 +16,6 @@ import torch
 from torch import Tensor, nn
 
 from .execution import executed_layers
-from .prefix import Prefix
 from .suitability import unwrapped
 
 Mode = Literal["gaussian", "reset"]
@@ -34,19 +33,18 @@ class Stage:
     network: nn.Module
 
 
-def layer_groups(network: nn.Module, x: Tensor | None = None, prefix: Prefix | None = None) -> list[tuple[str, ...]]:
+def layer_groups(network: nn.Module, x: Tensor | None = None) -> list[tuple[str, ...]]:
     """The layers to randomise, first to last, as module names: a convolution or linear layer with the batch norm behind it.
 
     Args:
         x: a picture, (1, C, H, W). With it the order is that of execution, and what does not run is left out: see
             :func:`execution.executed_layers`. Without it the order is the one in which the modules were defined; in every network of the
             zoo the two are one.
-        prefix: a new one, to hold what the layers compute from ``x``.
 
     Raises:
         ValueError: the network cannot read ``x``.
     """
-    return executed_layers(network, x, prefix) if x is not None else _defined_layers(network)
+    return executed_layers(network, x) if x is not None else _defined_layers(network)
 
 
 def _defined_layers(network: nn.Module) -> list[tuple[str, ...]]:
@@ -71,7 +69,6 @@ def cascade(
     mode: Mode = "gaussian",
     x: Tensor | None = None,
     reuse: int = 0,
-    prefix: Prefix | None = None,
 ) -> Iterator[Stage]:
     """Randomise ``network`` layer by layer, cumulatively.
 
@@ -84,7 +81,6 @@ def cascade(
         x: a picture, (1, C, H, W), for the order in which the layers run; without it, that in which they were defined.
         reuse: so many networks take turns, each randomised further, for who is done with a stage before asking for as many more; with 0
             every stage has a network of its own.
-        prefix: a new one, to hold what the layers compute from ``x``: the stages' networks share the first of them.
 
     Yields:
         one :class:`Stage` a layer, logits first, ``index`` 1..L.
@@ -94,7 +90,7 @@ def cascade(
     """
     network = unwrapped(network)
     twins: list[nn.Module] = []
-    for index, (total, group, drawn) in enumerate(_drawn(network, seed, mode, x, prefix), start=1):
+    for index, (total, group, drawn) in enumerate(_drawn(network, seed, mode, x), start=1):
         if reuse and len(twins) == reuse:
             stage = _set_tensors(twins[(index - 1) % reuse], drawn)
         else:
@@ -111,14 +107,14 @@ def randomised(network: nn.Module, *, seed: int = 0, mode: Mode = "gaussian", x:
 
 
 def _drawn(
-    network: nn.Module, seed: int, mode: Mode, x: Tensor | None, prefix: Prefix | None = None
+    network: nn.Module, seed: int, mode: Mode, x: Tensor | None
 ) -> Iterator[tuple[int, tuple[str, ...], dict[str, dict[str, Tensor]]]]:
     """Layer after layer: how many there are, the layer's modules, and the tensors drawn so far."""
     if mode not in MODES:
         raise ValueError(f"The mode is one of {', '.join(MODES)}, not {mode!r}.")
     if not 0 <= seed < 2**31:
         raise ValueError(f"A seed is a whole number from 0 to {2**31 - 1}, not {seed}.")
-    groups = layer_groups(network, x, prefix)
+    groups = layer_groups(network, x)
     if not groups:
         raise ValueError("The network has no parameters: there is nothing to randomise.")
     modules = dict(network.named_modules())

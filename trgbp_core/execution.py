@@ -11,7 +11,6 @@ from torch import Tensor, nn
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from .operations import tensors
-from .prefix import Prefix
 from .recording import record
 from .suitability import unwrapped
 from .tape import Tape
@@ -52,7 +51,7 @@ class _Order(Tape):
             self.normed[owner] = maker
 
 
-def executed_layers(network: nn.Module, x: Tensor, prefix: Prefix | None = None) -> list[tuple[str, ...]]:
+def executed_layers(network: nn.Module, x: Tensor) -> list[tuple[str, ...]]:
     """The modules that hold parameters, first to last as they run, a convolution or linear layer with the batch norm that reads it.
 
     A module that runs several times stands where it runs last, which is where one who comes down from the logits meets it. Modules that
@@ -60,7 +59,6 @@ def executed_layers(network: nn.Module, x: Tensor, prefix: Prefix | None = None)
 
     Args:
         network: any module; called once on the tape, in evaluation mode, and left as it is. x: (N, C, H, W).
-        prefix: a new one, to hold what the layers computed.
 
     Returns:
         names of modules; ``""`` is the network itself.
@@ -69,10 +67,8 @@ def executed_layers(network: nn.Module, x: Tensor, prefix: Prefix | None = None)
         ValueError: see :func:`recording.record`; operations outside the theory are let through.
     """
     network = unwrapped(network)
-    order = _Order(network, guided=False, layer_maps=False, strict=False, prefix=prefix)
+    order = _Order(network, guided=False, layer_maps=False, strict=False)
     record(network, x, tape=order)
-    if prefix is not None:
-        prefix.finish()
     groups: dict[str, tuple[str, ...]] = {}
     for name in order.used:
         layer = order.normed.get(name)

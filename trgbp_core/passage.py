@@ -6,7 +6,6 @@ let through and listed. What the next operation may need to know of a tensor's o
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -27,7 +26,6 @@ from .operations import (
     PADS,
     depends,
     divides_by_constant,
-    in_place,
     map_size,
     operands,
     pad_value,
@@ -35,7 +33,6 @@ from .operations import (
     tensors,
     zero_padding,
 )
-from .prefix import Prefix, Weights
 from .records import LayerRecord, Origin
 from .suitability import NotApplicable
 
@@ -52,7 +49,6 @@ class Passage(TorchFunctionMode):
     guided: bool = True
     layer_maps: bool = True
     strict: bool = True
-    prefix: Prefix | None = None
     layers: list[LayerRecord] = field(default_factory=list)
     rectified: set[int] = field(default_factory=set)
     saturating: set[int] = field(default_factory=set)
@@ -66,7 +62,6 @@ class Passage(TorchFunctionMode):
         # A rectifier in place changes its input's values at once; whoever uses that input afterwards means the rectified tensor.
         self._successors: Any = WeakTensorKeyDictionary()
         self.names = Names(self.network)
-        self._known = None if self.prefix is None else self.prefix.reader()
 
     __hash__ = object.__hash__
 
@@ -79,18 +74,8 @@ class Passage(TorchFunctionMode):
             return type(value)(self._current(v) for v in value)
         return value
 
-    def _value(self, weights: Weights, compute: Callable[[], Tensor]) -> Tensor:
-        return compute() if self._known is None else self._known.value(weights, compute)
-
     def _ordinary(self, func: Any, args: Any, kwargs: Any) -> Any:
         name = getattr(func, "__name__", str(func))
-        if self._known is not None and args and depends(args[0]) and (in_place(name) or kwargs.get("inplace")):
-            # What the prefix holds is not written to; whoever uses it afterwards means the copy.
-            written, copy = args[0], args[0].clone()
-            if (origin := self._origins.get(written)) is not None:
-                self._origins[copy] = origin
-            self._successors[written] = copy
-            args = (copy, *args[1:])
         inputs = [a for a in tensors(args, kwargs) if depends(a)]
         if not inputs and name.endswith("_") and args and self.names.owns(args[0]):
             # A batch norm in training mode counts its batches: what belongs to the network is not written to.

@@ -13,7 +13,6 @@ from .baselines import METHODS, NotApplicable
 from .baselines.activation import record_both
 from .cascade import Mode, Stage, cascade
 from .frames import Payload, panel
-from .prefix import Prefix
 from .similarity import SSIM_WINDOW, Windows, pearson, ranks, unit_range
 from .streaming import Step
 from .trgbp import Explanation, RecordedPicture
@@ -69,8 +68,7 @@ class Cascade:
         seed: int = 0,
         trained: tuple[Explanation, Tensor | None] | None = None,
     ) -> None:
-        self._prefix = Prefix()
-        self._stages = _from_trained(network, cascade(network, seed=seed, mode=mode, x=x, reuse=AT_ONCE, prefix=self._prefix))
+        self._stages = _from_trained(network, cascade(network, seed=seed, mode=mode, x=x, reuse=AT_ONCE))
         self._x, self._k, self._baseline = x, k, baseline
         self._known: tuple[Explanation | None, Tensor | None] = trained or (None, None)
         self._trained: _Trained | None = None
@@ -86,10 +84,6 @@ class Cascade:
         """Whether :meth:`next_two` has two halves to share out: on a processor, with more than one thread."""
         return self._x.device.type == "cpu" and torch.get_num_threads() > 1
 
-    def spare_memory(self) -> None:
-        """From now on every stage computes all of its layers; what those that it shares with the trained network computed is forgotten."""
-        self._prefix.forget()
-
     def next_two(self, step: Step | None = None) -> list[StageMaps]:
         """The next two, computed side by side; not before the trained network's. ``step`` is called from both threads."""
         found = HALVES.side_by_side([lambda: self._next(step)] * AT_ONCE)
@@ -101,7 +95,7 @@ class Cascade:
         if stage is None:
             return None
         known, self._known = self._known, (None, None)
-        e, titles, maps, why = stage_maps(stage.network, self._x, self._k, self._baseline, step, known, self._prefix)
+        e, titles, maps, why = stage_maps(stage.network, self._x, self._k, self._baseline, step, known)
         self._trained = self._trained or _Trained(maps)
         similarity = self._trained.similarity(maps)
         signs = {key: _signed(key, self._baseline) for key in maps}
@@ -116,8 +110,6 @@ def in_turns(cascade: Cascade, turns: Turns, step: Step | None = None, *, second
     """
     done = 0
     while True:
-        if turns.waiting:  # with cascades of their own, maybe, of which each would keep a pass's layers
-            cascade.spare_memory()
         together = seconds < QUICK_SECONDS and done >= AT_ONCE and cascade.halves and not turns.waiting
         found = turns.run((lambda between: cascade.next_two(step)) if together else cascade.next, step)
         if not found:
@@ -140,21 +132,19 @@ def stage_maps(
     baseline: str,
     step: Step | None = None,
     known: tuple[Explanation | None, Tensor | None] = (None, None),
-    prefix: Prefix | None = None,
 ) -> tuple[Explanation, dict[str, str], dict[str, Tensor], str]:
     """One stage of the sanity check: the explanation, titles and maps (1, 1, H, W) by name, and why ``baseline`` does not apply if so.
 
     Args:
         step: hears of every step of ``baseline``, and of the stage itself; it may raise to stop.
         known: the explanation and the map by ``baseline``, where they have been computed before.
-        prefix: what networks that share their first layers have computed from ``x``.
     """
     method = METHODS[baseline]
     if step is not None:
         step(method.title, 0.0)
     e, activation = known[0], None
     if e is None:
-        recording, activation = record_both(network, x, prefix)
+        recording, activation = record_both(network, x)
         e = RecordedPicture(recording).explain([k])
     maps = {"own": e.attribution(k), "conserving": e.attribution(k, "conserving"), "raw": e.raw(k), "gbp": e.layer_raw(0, k)}
     if baseline in INCLUDED:

@@ -46,7 +46,6 @@ class Tape(Passage):
         guided: Eq. 4 at rectifiers, or the ordinary gradient.
         layer_maps: note bias-carrying layers.
         strict: refuse operations that the theory does not cover; otherwise they keep their ordinary gradient and are listed.
-        prefix: what networks that share their first layers have computed from the same picture before.
 
     ``picture`` is what the network is called with, as :func:`record` sets it.
     """
@@ -60,13 +59,9 @@ class Tape(Passage):
         handler = HANDLERS.get(func)
         if handler is not None and any(depends(a) for a in tensors(args, kwargs)):
             return handler(self, func, *args, **kwargs)
-        own = [] if self._known is None else [t for t in tensors(args, kwargs) if self.names.owns(t)]
         # A parameter is a constant here; detached, it cannot be taken for something that depends on the picture.
         args, kwargs = detached(args), {k: detached(v) for k, v in kwargs.items()}
-        result = self._ordinary(func, args, kwargs)
-        if self._known is not None and own and (result is None or any(True for _ in tensors((result,), {}))):
-            self._known.passed(own)  # whoever asks a parameter for its shape does not compute with it
-        return result
+        return self._ordinary(func, args, kwargs)
 
     # -- bias-carrying layers ------------------------------------------------------------------------------------------------------
 
@@ -88,7 +83,7 @@ class Tape(Passage):
         dilation: Any = 1,
         groups: int = 1,
     ) -> Tensor:
-        name, weights = self.names.holder(weight, "conv2d"), (weight, bias)
+        name = self.names.holder(weight, "conv2d")
         weight, bias = weight.detach(), None if bias is None else bias.detach()
         stride, dilation, kernel = pair(stride), pair(dilation), pair(weight.shape[2:])
         before, after = convolution_padding(padding, kernel, dilation)
@@ -113,12 +108,12 @@ class Tape(Passage):
         def forward() -> Tensor:
             return func(padded.detach(), weight, bias, stride, inner, dilation, groups)  # type: ignore[no-any-return]
 
-        return self.affine(source, lambda: self._value(weights, forward), record)
+        return self.affine(source, forward, record)
 
     def linear(self, func: Any, input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         if weight.dim() != 2:
             return self.let_through("linear", func(input, weight.detach(), None if bias is None else bias.detach()))
-        name, weights = self.names.holder(weight, "linear"), (weight, bias)
+        name = self.names.holder(weight, "linear")
         weight, bias = weight.detach(), None if bias is None else bias.detach()
         origin = self._origins.get(input)
         whole = origin.flattened if origin is not None and origin.flattened is not None else (1, 1)
@@ -126,7 +121,7 @@ class Tape(Passage):
         window = Window.whole(whole)
         tap = None if bias is None else self._tap(input, (1, 1))
         record = LayerRecord(self.names.unique(name), "linear", affine, window, tap, bias is not None, len(weight), weight.shape[1])
-        return self.affine(input, lambda: self._value(weights, lambda: func(input.detach(), weight, bias)), record)
+        return self.affine(input, lambda: func(input.detach(), weight, bias), record)
 
     def batch_norm(
         self,
@@ -150,8 +145,7 @@ class Tape(Passage):
         shift = torch.addcmul(beta, mean, scale, value=-1)
 
         def forward() -> Tensor:
-            weights = (running_mean, running_var, weight, bias)
-            return self._value(weights, lambda: F.batch_norm(input.detach(), mean, var, gamma, beta, False, 0.0, eps))
+            return F.batch_norm(input.detach(), mean, var, gamma, beta, False, 0.0, eps)
 
         origin = self._origins.get(input)
         if origin is not None and origin.source is not None and origin.padding is None:
@@ -175,13 +169,9 @@ class Tape(Passage):
         """One rectifier, ``min(max(z, 0), ceiling)``. Override to change its backward rule."""
         origin = self._origins.get(z) or Origin()
         self.rectified.update(origin.layers)
-        plain, rules = z.detach(), (self.guided, self.layer_maps)
-        if self._known is None:
-            out = plain.clamp_(0, ceiling) if inplace else plain.clamp(0, ceiling)
-            gate = Gate.of(out, ceiling, guided=self.guided, layer_maps=self.layer_maps)
-        else:
-            out = self._known.value((), lambda: plain.clamp(0, ceiling))
-            gate = self._known.of_last(rules, lambda: Gate.of(out, ceiling, guided=self.guided, layer_maps=self.layer_maps))
+        plain = z.detach()
+        out = plain.clamp_(0, ceiling) if inplace else plain.clamp(0, ceiling)
+        gate = Gate.of(out, ceiling, guided=self.guided, layer_maps=self.layer_maps)
         self.gates.append(gate)
         if origin.source is not None and origin.padding is None:
             # Directly behind a layer: one step backward does both, and the layer's map takes the saturated units in.

@@ -9,7 +9,6 @@ import torch
 from torch import Tensor, nn
 
 from ..operations import ADDITIVE
-from ..prefix import Prefix
 from ..recording import Recording, record
 from ..records import LayerRecord
 from ..scoring import evaluation_twin
@@ -143,11 +142,8 @@ def record_activation(network: nn.Module, x: Tensor) -> Activation:
     return Activation(recording.logits, tuple(tape.layers), tape.last, tape.last_map, recording.output)
 
 
-def record_both(network: nn.Module, x: Tensor, prefix: Prefix | None = None) -> tuple[Recording, Activation | None]:
+def record_both(network: nn.Module, x: Tensor) -> tuple[Recording, Activation | None]:
     """One guided pass that serves TR-GBP, with the last activation of the same pass.
-
-    Args:
-        prefix: what networks that share their first layers have computed from ``x``.
 
     Returns:
         the recording; and the activation, or None where :func:`record_activation` needs a pass of its own: where there is no activation on
@@ -156,7 +152,7 @@ def record_both(network: nn.Module, x: Tensor, prefix: Prefix | None = None) -> 
     Raises:
         what :func:`recording.record` raises.
     """
-    tape = ActivationTape(network, whole=True, prefix=prefix)
+    tape = ActivationTape(network, whole=True)
     recording = record(network, x, tape=tape)
     if tape.last is None or tape.last_map is None or tape.gates_before < len(tape.gates):
         return recording, None
