@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from trgbp_core.backward import Affine, Gate
+from trgbp_core.rules import Affine, Gate
 
 CLASSES, PICTURES, CHANNELS = 3, 2, 4
 

@@ -17,7 +17,7 @@ from trgbp_core.fetching import Fetching
 from trgbp_core.models import ModelCache, Zoo, load_model
 from trgbp_core.own import named
 from trgbp_core.page import ask, explain, offered
-from trgbp_core.suitability import UnsuitableNetwork, unwrapped
+from trgbp_core.validation import UnsuitableNetwork, unwrapped
 
 from .comparison import completeness_gap
 from .nets import Functional, picture, randomise

@@ -5,7 +5,7 @@ from .cascade import Stage, cascade
 from .images import ImageError
 from .models import ModelError, available_models, load_model
 from .own import own_model
-from .passage import UnsupportedOperation
+from .passthrough import UnsupportedOperation
 from .preprocessing import Preprocess
 from .trgbp import TRGBP, Explanation, Layer
 

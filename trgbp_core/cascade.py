@@ -15,8 +15,8 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from .execution import executed_layers
-from .suitability import unwrapped
+from .layer_order import executed_layers
+from .validation import unwrapped
 
 Mode = Literal["gaussian", "reset"]
 MODES: tuple[Mode, ...] = ("gaussian", "reset")

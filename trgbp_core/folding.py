@@ -9,10 +9,9 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from .cascade import layer_groups
-from .passage import UnsupportedOperation
-from .recording import _logits, record
-from .scoring import evaluation_twin
-from .suitability import unwrapped
+from .evaluation_mode import evaluation_copy
+from .passthrough import UnsupportedOperation
+from .recording import logits_of, record
 
 TOLERANCE = 1e-4
 """Of the largest logit. Folding rounds every weight once more, which moves logits by some 1e-6; a wrong fold moves them by far more."""
@@ -34,7 +33,7 @@ def folded(network: nn.Module, x: Tensor) -> nn.Module:
         UnsuitableNetwork: a scripted, quantised, exported or in parts compiled network.
         ValueError: the input or the output has not the shape of a classifier's, or does not fit the network.
     """
-    plain = evaluation_twin(unwrapped(network))
+    plain = evaluation_copy(network)
     if not any(isinstance(module, (nn.BatchNorm2d, nn.ZeroPad2d)) for module in plain.modules()):
         return plain
     try:
@@ -54,7 +53,7 @@ def folded(network: nn.Module, x: Tensor) -> nn.Module:
         if isinstance(module, nn.Conv2d) and len(parts) == 1 and isinstance(parts[0], nn.ZeroPad2d):
             _put(twin, name, _with_padding(module, parts[0]))
     twin.eval()
-    expected, found = (_logits(each(x.clone())) for each in (plain, twin))
+    expected, found = (logits_of(each(x.clone())) for each in (plain, twin))
     gap = (found - expected).abs().max()
     return twin if float(gap) <= TOLERANCE * float(expected.abs().max()) else plain
 

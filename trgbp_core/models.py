@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from . import catalogue, downloads, images, random_weights
 from .catalogue import Entry, ModelError
 from .flights import Cancel, Cancelled, Flight, Flights, Progress
-from .passage import UnsupportedOperation
+from .passthrough import UnsupportedOperation
 from .preprocessing import Channels, Preprocess
 from .recording import record
 from .weights import WeightsError, adopt, is_sound, read

@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 from torch.autograd import Function
 
-from .backward import per_channel
 from .grid import Grid
 from .moments import TINY, Arriving, Law, clipped, concentration, levelled, passed
+from .rules import per_channel
 
 ROWS = 3
 

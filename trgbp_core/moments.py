@@ -27,8 +27,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.nn.grad import conv2d_input
 
-from .backward import Affine, per_channel
 from .grid import Grid
+from .rules import Affine, per_channel
 
 TINY = 1e-30
 _WIDTH = 6.0  # standard deviations beyond which a Gaussian is nothing

@@ -9,11 +9,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .backward import Gate, workspace
-from .graph import Graph
-from .records import LayerRecord
-from .suitability import check, unwrapped
+from .gates import Gate
+from .geometry import memory_format
+from .graph_walk import Graph
+from .layers import LayerRecord
 from .tape import Tape
+from .validation import check
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,11 @@ class Recording:
     let_through: tuple[str, ...]
 
     @property
+    def largest(self) -> int:
+        """How many numbers the largest activation behind a rectifier holds, all pictures together."""
+        return max((gate.numel for gate in self.gates), default=self.input.numel())
+
+    @property
     def nbytes(self) -> int:
         """What is kept for the backward passes, but for the network's own tensors."""
         return self.graph.nbytes + sum(gate.nbytes for gate in self.gates)
@@ -47,19 +53,19 @@ class Recording:
         for gate in self.gates:
             gate.pack()
 
-    def backward(self, cotangents: Tensor) -> tuple[Tensor, list[Tensor]]:
+    def backward(self, cotangents: Tensor, *, guided: bool = True) -> tuple[Tensor, list[Tensor]]:
         """One backward pass for all classes together.
 
         Args:
             cotangents: (K, N, classes), one-hot for a class.
+            guided: Eq. 4 at rectifiers, or the ordinary gradient.
 
         Returns:
             the gradient at the input (K, N, C, H, W), and each layer's bias map Σ_o b'_o g_o (K, N, 1, h_out, w_out), not yet spread.
         """
         leaves = [self.input, *(layer.tap for layer in self.layers if layer.tap is not None)]
-
-        with workspace, as_written(self.input.device):
-            gradient, *maps = self.graph.backward(cotangents.to(self.output), leaves)
+        with as_written(self.input.device):
+            gradient, *maps = self.graph.backward(cotangents.to(self.output), leaves, guided=guided)
         return gradient, maps
 
 
@@ -77,21 +83,25 @@ def record(network: nn.Module, x: Tensor, *, tape: Tape | None = None, **options
         UnsuitableNetwork: a scripted, quantised, exported or in parts compiled network.
         ValueError: the input or the output has not the shape of a classifier's, or does not fit the network.
     """
-    network = unwrapped(network)
     check(network, x)
     tape = tape or Tape(network, **options)
     with torch.inference_mode(False), torch.enable_grad():
-        leaf = x.detach().clone(memory_format=torch.channels_last).requires_grad_()
+        leaf = x.detach().clone(memory_format=memory_format(x.device)).requires_grad_()
         # The network may write to its input; view_as would give a batch of one a stride that later operations take for another layout.
         view = torch.ops.aten.alias(leaf)
         tape.picture = view
         with tape, as_written(x.device):
-            output = _logits(_forward(network, view))
+            output = logits_of(forward(tape.network, view))
+        tape.unfold_checkpoint(output)
+        output = tape.current(output)
+    if not bool(output.isfinite().all()):
+        raise ValueError(_no_numbers(tape.network, output.dtype))
     if not output.requires_grad:
-        raise ValueError("The network's output does not depend on the picture: there is nothing to explain.")
+        raise ValueError(_independent(tape.hidden_by(output)))
     speaking = [(i, layer) for i, layer in enumerate(tape.layers) if layer.has_bias or i in tape.saturating]
     # A layer whose batch norm was folded in, or an unused branch, is not on the way.
     graph = Graph(output)
+    tape.verify(graph.nodes, output)
     kept = [(i, layer) for i, layer in speaking if graph.reaches(layer.tap)]
     return Recording(
         input=leaf,
@@ -105,7 +115,7 @@ def record(network: nn.Module, x: Tensor, *, tape: Tape | None = None, **options
     )
 
 
-def _forward(network: nn.Module, x: Tensor) -> Any:
+def forward(network: nn.Module, x: Tensor) -> Any:
     try:
         return network(x)
     except torch.OutOfMemoryError:
@@ -120,12 +130,33 @@ def as_written(device: torch.device) -> Any:
     return torch.autocast(device.type, enabled=False) if torch.amp.is_autocast_available(device.type) else nullcontext()
 
 
-def _logits(output: Any) -> Tensor:
+def logits_of(output: Any) -> Tensor:
     if isinstance(output, dict):
         output = output.get("logits", output.get("out", next(iter(output.values()), None)))
     elif not isinstance(output, Tensor):
         output = getattr(output, "logits", output[0] if isinstance(output, (tuple, list)) and output else output)
-    if not isinstance(output, Tensor) or output.dim() != 2:
+    if isinstance(output, Tensor) and output.dim() == 1:
+        raise ValueError(
+            f"The network must return logits of shape (N, classes); it returned {tuple(output.shape)}: return (N, 1), as by logits[:, None]."
+        )
+    if not isinstance(output, Tensor) or output.dim() != 2 or not output.shape[1]:
         shape = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
         raise ValueError(f"The network must return logits of shape (N, classes); it returned {shape}.")
     return output
+
+
+def _no_numbers(network: nn.Module, dtype: torch.dtype) -> str:
+    broken = [name for name, t in [*network.named_parameters(), *network.named_buffers()] if not bool(t.isfinite().all())]
+    if broken:
+        others = f" and {len(broken) - 1} more" if len(broken) > 1 else ""
+        return f"The network's logits hold NaN or infinite numbers: so do its own tensors, {broken[0]!r}{others}. Load sound weights."
+    return f"The network's logits hold NaN or infinite numbers, though its weights are finite: it overflows in {dtype}."
+
+
+def _independent(by: str) -> str:
+    if by:
+        return (
+            f"The network's output is computed from the picture, but without its gradient, by {by!r}: nothing can be carried back. A frozen "
+            "part needs neither torch.no_grad() nor detach(): requires_grad_(False) on its parameters does the same for training."
+        )
+    return "The network's output does not depend on the picture: there is nothing to explain."

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
 from typing import Any
 
@@ -10,27 +9,14 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from .operations import DROPOUTS
-from .recording import _forward, _logits, as_written
-from .suitability import check, unwrapped
+from .evaluation_mode import evaluation_copy
+from .geometry import memory_format
+from .recording import as_written, forward, logits_of
+from .torch_ops import DROPOUTS
+from .validation import check
 
 BATCH = 4
 """Pictures that go through a network together: more leave the processor's cache between two layers, fewer leave its cores idle."""
-
-
-def evaluation_twin(network: nn.Module) -> nn.Module:
-    """``network`` itself if all of it is in evaluation mode, else a copy that is and that shares every tensor with it.
-
-    Raises:
-        ValueError: the network is in training mode and cannot be copied.
-    """
-    if not any(module.training for module in network.modules()):
-        return network
-    shared: dict[int, object] = {id(t): t for t in [*network.parameters(), *network.buffers()]}
-    try:
-        return copy.deepcopy(network, shared).eval()
-    except Exception:
-        raise ValueError("The network is in training mode and cannot be copied; call its eval() first.") from None
 
 
 class _AsExplained(TorchFunctionMode):
@@ -57,14 +43,24 @@ def scores(network: nn.Module, pictures: Callable[[int, int], Tensor], count: in
     Returns:
         (count, classes).
     """
-    twin = evaluation_twin(network)
+    twin = evaluation_copy(network)
     results = []
     for start in range(0, count, batch):
-        # Channels last, the layout of the tape too, is the faster one on a processor.
-        chunk = pictures(start, min(start + batch, count)).contiguous(memory_format=torch.channels_last)
+        chunk = pictures(start, min(start + batch, count))
+        chunk = chunk.contiguous(memory_format=memory_format(chunk.device))
         with _AsExplained():
-            results.append(_logits(twin(chunk)))
+            results.append(logits_of(twin(chunk)))
     return torch.cat(results)
+
+
+@torch.no_grad()
+def plain_logits(network: nn.Module, x: Tensor) -> Tensor:
+    """Logits (N, classes) of ``network(x)`` in evaluation mode by torch alone; buffers that a forward pass writes to are copies."""
+    twin = evaluation_copy(network)
+    for module in twin.modules():
+        module._buffers = {key: None if buffer is None else buffer.clone() for key, buffer in module._buffers.items()}
+    with torch.inference_mode(False), _AsExplained(), as_written(x.device):
+        return logits_of(forward(twin, x.detach().clone()))
 
 
 def score_gradient(network: nn.Module, x: Tensor, classes: Callable[[Tensor], Tensor]) -> Tensor:
@@ -79,13 +75,12 @@ def score_gradient(network: nn.Module, x: Tensor, classes: Callable[[Tensor], Te
         UnsuitableNetwork: a scripted, quantised, exported or in parts compiled network.
         ValueError: the input or the output has not the shape of a classifier's, does not fit the network, or they are not connected.
     """
-    network = unwrapped(network)
     check(network, x)
-    twin = evaluation_twin(network)
+    twin = evaluation_copy(network)
     with torch.inference_mode(False), torch.enable_grad(), as_written(x.device):
-        leaf = x.detach().clone(memory_format=torch.channels_last).requires_grad_()
+        leaf = x.detach().clone(memory_format=memory_format(x.device)).requires_grad_()
         with _AsExplained():
-            logits = _logits(_forward(twin, leaf.clone()))  # the network may write to its input
+            logits = logits_of(forward(twin, leaf.clone()))  # the network may write to its input
         score = logits.gather(1, classes(logits.detach())[:, None]).sum()
         gradient = torch.autograd.grad(score, leaf, allow_unused=True)[0] if score.requires_grad else None
     if gradient is None:

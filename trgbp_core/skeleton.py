@@ -18,13 +18,13 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.weak import WeakTensorKeyDictionary
 
-from .backward import Affine
 from .geometry import Window
+from .layers import LayerRecord, Origin
 from .moment_steps import ROWS, Constant, Layer, RectifiedLayer, Rectifier, Scaled, Sum
 from .moments import Law, Norm
-from .operations import ADDITIVE, MULTIPLICATIVE, depends, map_size, operands, pair, tensors
-from .records import LayerRecord, Origin
+from .rules import Affine
 from .tape import Tape
+from .torch_ops import ADDITIVE, MULTIPLICATIVE, depends, map_size, operands, pair, tensors
 
 MAXIMA = frozenset("max_pool2d max_pool2d_with_indices _max_pool2d".split())
 AVERAGES = frozenset("avg_pool2d adaptive_avg_pool2d mean".split())
@@ -79,7 +79,7 @@ class Skeleton(Tape):
             record, law = self.layers[origin.layers[0]], self.laws[origin.layers[0]]
             if law.norm is None and record.affine.weight is not None:
                 return self._layer(origin.source, replace(record, has_bias=True, tap=None), replace(law, norm=norm))
-        size = map_size(input)
+        size = map_size(input, self._spatial(input))
         name = self.names.unique(self.names.holder(weight, "batch_norm") if weight is not None else self.names.running())
         affine = Affine(None, mean, input.shape)
         record = LayerRecord(name, "batch_norm", affine, Window.pointwise(size), self._tap(input, size), True, len(mean), 1)
@@ -157,7 +157,7 @@ class Skeleton(Tape):
         return F.avg_pool2d(input, kernel_size, stride, padding, ceil_mode, count_include_pad=False)
 
     def _constant(self, x: Tensor, value: Tensor) -> Tensor:
-        size = map_size(x)
+        size = map_size(x, self._spatial(x))
         name = self.names.unique(self.names.running() + ".constant")
         affine = Affine(None, None, x.shape)
         record = LayerRecord(name, "constant", affine, Window.pointwise(size), self._tap(x, size), True, x.shape[1], x.shape[1])

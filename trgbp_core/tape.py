@@ -8,11 +8,13 @@ What is recorded (Section 4.1, Eq. 8):
 
 - a convolution or linear layer, with the batch norm that consumes its output folded in, ``b' = β + (b − μ)·s``, ``s = γ/√(σ²+ε)``;
 - a batch norm that follows no such layer, and a constant that is added on the way: 1×1 layers of their own;
-- the constant 6 of saturated ReLU6 units, with the layer that the rectifier directly follows, or as a 1×1 layer of its own.
+- the constants of saturated units (ReLU6's 6, or whatever bounds there are), with the layer that the rectifier directly follows, or as a
+  1×1 layer of its own.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -20,30 +22,23 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.autograd.function import BackwardCFunction
 
-from .backward import Affine, ApplyAffine, Gate, Rectify
-from .geometry import Window
-from .operations import (
-    convolution_padding,
-    depends,
-    detached,
-    map_size,
-    output_size,
-    pair,
-    rectifier_calls,
-    tensors,
-)
-from .passage import Passage
-from .records import LayerRecord, Origin
+from .gates import Gate
+from .geometry import Pair, Window
+from .layers import LayerRecord, Origin
+from .passthrough import Passthrough
+from .rules import MAP_AXES, Affine, ApplyLayer
+from .torch_ops import convolution_padding, depends, detached, map_size, output_size, pair, rectifier_calls, tensors
 
 
 @dataclass
-class Tape(Passage):
+class Tape(Passthrough):
     """The mode itself. :func:`record` is the way to use it; subclasses change a rule by overriding its method.
 
     Args:
-        network: the network that will be called; only its names are read.
-        guided: Eq. 4 at rectifiers, or the ordinary gradient.
+        network: the network that is explained. ``self.network``, a copy of its modules in evaluation mode, is the one to call.
+        guided: Eq. 4 at rectifiers, or the ordinary gradient, where autograd's own engine goes backward.
         layer_maps: note bias-carrying layers.
         strict: refuse operations that the theory does not cover; otherwise they keep their ordinary gradient and are listed.
 
@@ -54,22 +49,38 @@ class Tape(Passage):
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
+        for t in tensors(args, kwargs):
+            if isinstance(t.grad_fn, BackwardCFunction):
+                self.unfold_checkpoint(t)
         if len(self._successors):
-            args, kwargs = self._current(args), {k: self._current(v) for k, v in kwargs.items()}
-        handler = HANDLERS.get(func)
+            args, kwargs = self.current(args), {k: self.current(v) for k, v in kwargs.items()}
+        handler = HANDLERS.get(func) if torch.is_grad_enabled() else None
         if handler is not None and any(depends(a) for a in tensors(args, kwargs)):
             return handler(self, func, *args, **kwargs)
         # A parameter is a constant here; detached, it cannot be taken for something that depends on the picture.
-        args, kwargs = detached(args), {k: detached(v) for k, v in kwargs.items()}
-        return self._ordinary(func, args, kwargs)
+        return self._ordinary(func, detached(args), {k: detached(v) for k, v in kwargs.items()})
+
+    def unfold_checkpoint(self, result: Tensor) -> None:
+        """What a reentrant checkpoint computed where autograd does not look is computed once more, on the tape."""
+        node: Any = result.grad_fn
+        if type(node).__name__ != "CheckpointFunctionBackward" or result in self._successors:
+            return
+        inputs = list(node.inputs)
+        for index, tensor in zip(node.tensor_indices, node.saved_tensors, strict=True):
+            inputs[index] = tensor
+        with torch.enable_grad(), self:
+            self._successors[result] = node.run_function(*inputs)
 
     # -- bias-carrying layers ------------------------------------------------------------------------------------------------------
 
     def affine(self, x: Tensor, forward: Callable[[], Tensor], record: LayerRecord) -> Tensor:
         """Run a layer and note it. Override to change its backward rule."""
-        out = ApplyAffine.apply(x, record.tap, forward, record.affine, None)
+        out = ApplyLayer.apply(x, record.tap, forward, record.affine, None, self.guided)
         self.layers.append(record)
         self._origins[out] = Origin(layers=(len(self.layers) - 1,), source=x)
+        axes = MAP_AXES[::-1] if record.transposed else record.affine.spatial
+        if axes != (MAP_AXES if out.dim() == 4 else None):
+            self._axes[out] = (axes,)
         return out
 
     def conv2d(
@@ -83,6 +94,8 @@ class Tape(Passage):
         dilation: Any = 1,
         groups: int = 1,
     ) -> Tensor:
+        if input.dim() != 4 or not self.is_constant(weight) or not self.is_constant(bias):
+            return self._ordinary(func, (input, weight, bias, stride, padding, dilation, groups), {})  # type: ignore[no-any-return]
         name = self.names.holder(weight, "conv2d")
         weight, bias = weight.detach(), None if bias is None else bias.detach()
         stride, dilation, kernel = pair(stride), pair(dilation), pair(weight.shape[2:])
@@ -93,7 +106,7 @@ class Tape(Passage):
             padded = self._ordinary(F.pad, (input, (before[1], after[1], before[0], after[0])), {})
         inner = before if before == after else (0, 0)
         origin = self._origins.get(x)
-        if origin is not None and origin.padding is not None:
+        if origin is not None and origin.padding is not None and origin.source is not None:
             left, right, top, bottom = origin.padding
             x, before, after = origin.source, (before[0] + top, before[1] + left), (after[0] + bottom, after[1] + right)
         # Padding alike on both sides is the convolution's own; the gradient of the padded map need not be made.
@@ -103,25 +116,27 @@ class Tape(Passage):
         window = Window(pair(x.shape[2:]), size, kernel, stride, before, dilation)
         taps = weight.shape[1] * kernel[0] * kernel[1]
         tap = None if bias is None else self._tap(source, size)
-        record = LayerRecord(self.names.unique(name), "conv", affine, window, tap, bias is not None, len(weight), taps)
-
-        def forward() -> Tensor:
-            return func(padded.detach(), weight, bias, stride, inner, dilation, groups)  # type: ignore[no-any-return]
-
-        return self.affine(source, forward, record)
+        transposed = self._spatial(input) == MAP_AXES[::-1]
+        record = LayerRecord(self.names.unique(name), "conv", affine, window, tap, bias is not None, len(weight), taps, transposed)
+        return self.affine(source, lambda: func(padded, weight, bias, stride, inner, dilation, groups), record)
 
     def linear(self, func: Any, input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-        if weight.dim() != 2:
-            return self.let_through("linear", func(input, weight.detach(), None if bias is None else bias.detach()))
+        """Behind a flatten, a convolution over the whole map; over the last axis of (N, h, w, C), a 1×1 convolution."""
+        if weight.dim() != 2 or input.dim() < 2 or not self.is_constant(weight) or not self.is_constant(bias):
+            return self._ordinary(func, (input, weight, bias), {})  # type: ignore[no-any-return]
         name = self.names.holder(weight, "linear")
         weight, bias = weight.detach(), None if bias is None else bias.detach()
         origin = self._origins.get(input)
-        whole = origin.flattened if origin is not None and origin.flattened is not None else (1, 1)
-        affine = Affine(weight, bias, input.shape)
-        window = Window.whole(whole)
-        tap = None if bias is None else self._tap(input, (1, 1))
+        axes = self._spatial(input)
+        axes = None if axes is None or input.dim() - 1 in axes else axes
+        if axes is not None:
+            window = Window.pointwise(map_size(input, axes))
+        else:
+            window = Window.whole(origin.flattened if origin is not None and origin.flattened is not None else (1, 1))
+        affine = Affine(weight, bias, input.shape, spatial=axes)
+        tap = None if bias is None else self._tap(input, window.output_size)
         record = LayerRecord(self.names.unique(name), "linear", affine, window, tap, bias is not None, len(weight), weight.shape[1])
-        return self.affine(input, lambda: func(input.detach(), weight, bias), record)
+        return self.affine(input, lambda: func(input, weight, bias), record)
 
     def batch_norm(
         self,
@@ -136,8 +151,8 @@ class Tape(Passage):
         eps: float = 1e-5,
     ) -> Tensor:
         """Evaluation mode, whatever mode the network is in: that is where the theory lives, and nothing is updated."""
-        if running_mean is None or running_var is None:
-            return self.let_through("batch_norm (without running statistics)", func(input, None, None, weight, bias, True, momentum, eps))
+        if running_mean is None or running_var is None or not all(map(self.is_constant, (running_mean, running_var, weight, bias))):
+            return self._ordinary(F.batch_norm, (input, None, None, weight, bias, True, momentum, eps), {})  # type: ignore[no-any-return]
         mean, var = running_mean.detach(), running_var.detach()
         gamma = torch.ones_like(mean) if weight is None else weight.detach()
         beta = torch.zeros_like(mean) if bias is None else bias.detach()
@@ -145,16 +160,17 @@ class Tape(Passage):
         shift = torch.addcmul(beta, mean, scale, value=-1)
 
         def forward() -> Tensor:
-            return F.batch_norm(input.detach(), mean, var, gamma, beta, False, 0.0, eps)
+            return F.batch_norm(input, mean, var, gamma, beta, False, 0.0, eps)
 
         origin = self._origins.get(input)
         if origin is not None and origin.source is not None and origin.padding is None:
             record = self.layers[origin.layers[0]]
             if record.affine.weight is not None and record.affine.scale is None:
                 return self.affine(origin.source, forward, self._folded(record, input, scale, shift))
-        size = map_size(input)
+        axes = self._spatial(input)
+        size = map_size(input, axes)
         name = self.names.unique(self.names.holder(weight, "batch_norm") if weight is not None else self.names.running())
-        affine = Affine(None, shift, input.shape, scale=scale)
+        affine = Affine(None, shift, input.shape, scale=scale, spatial=axes)
         record = LayerRecord(name, "batch_norm", affine, Window.pointwise(size), self._tap(input, size), True, len(scale), 1)
         return self.affine(input, forward, record)
 
@@ -167,42 +183,80 @@ class Tape(Passage):
 
     def rectify(self, z: Tensor, ceiling: float, inplace: bool) -> Tensor:
         """One rectifier, ``min(max(z, 0), ceiling)``. Override to change its backward rule."""
+        with torch.no_grad():
+            out = z.detach().clamp_(0, ceiling) if inplace else z.clamp(0, ceiling)
+            return self._behind(z, out, Gate.between(out, 0.0, ceiling, layer_maps=self.layer_maps), inplace)
+
+    def rectify_between(self, z: Tensor, low: Any, high: Any, inplace: bool = False) -> Tensor:
+        """``min(max(z, low), high)`` for constants or tensors of constants, None for no bound: open between the two, else constant.
+
+        ``min(z, 0)`` is the rectifier that looks the other way, ``-max(-z, 0)``.
+        """
+        if not isinstance(low, Tensor) and low == 0 and not isinstance(high, Tensor):
+            return self.rectify(z, math.inf if high is None else float(high), inplace)
+        if type(self).rectify is not Tape.rectify:  # a rule of its own, for rectifiers from 0
+            return super().rectify_between(z, low, high, inplace)
+        if low is None and not bool(torch.as_tensor(high).any()):
+            return self.flipped(z, inplace)
+        bounds = [t for t in (low, high) if isinstance(t, Tensor)]
+        if bounds and (shape := torch.broadcast_shapes(z.shape, *(t.shape for t in bounds))) != z.shape:
+            z = self._ordinary(Tensor.expand, (z, *shape), {})
+        with torch.no_grad():
+            out, passing = z, torch.ones_like(z, dtype=torch.bool)
+            if low is not None:
+                out, passing = torch.maximum(out, torch.as_tensor(low).to(z)), passing & (z > low)
+            if high is not None:
+                out, passing = torch.minimum(out, torch.as_tensor(high).to(z)), passing & (z < high)
+        return self._closing(z, out, passing, inplace)
+
+    def threshold(self, z: Tensor, threshold: float, value: float, inplace: bool) -> Tensor:
+        """``z`` where it is above ``threshold``, else ``value``: open above it, else constant."""
+        if type(self).rectify is not Tape.rectify:
+            return super().threshold(z, threshold, value, inplace)
+        if threshold == value == 0:
+            return self.rectify(z, math.inf, inplace)
+        with torch.no_grad():
+            passing = z > threshold
+            out = torch.where(passing, z, value)
+        return self._closing(z, out, passing, inplace)
+
+    def _closing(self, z: Tensor, out: Tensor, passing: Tensor, inplace: bool) -> Tensor:
+        """A rectifier whose units are open where ``passing``."""
+        with torch.no_grad():
+            if inplace:
+                out = z.detach().copy_(out)
+            return self._behind(z, out, Gate.where(out, passing, layer_maps=self.layer_maps), inplace)
+
+    def _behind(self, z: Tensor, out: Tensor, gate: Gate, inplace: bool) -> Tensor:
+        """``out``, the output of a rectifier whose state is ``gate``, with its backward rule."""
         origin = self._origins.get(z) or Origin()
         self.rectified.update(origin.layers)
-        plain = z.detach()
-        out = plain.clamp_(0, ceiling) if inplace else plain.clamp(0, ceiling)
-        gate = Gate.of(out, ceiling, guided=self.guided, layer_maps=self.layer_maps)
         self.gates.append(gate)
-        if origin.source is not None and origin.padding is None:
-            # Directly behind a layer: one step backward does both, and the layer's map takes the saturated units in.
-            index = origin.layers[0]
-            layer = self.layers[index]
-            if gate.saturated is not None and layer.tap is None:
-                layer = self.layers[index] = replace(layer, tap=self._tap(z, layer.window.output_size))
-            result = ApplyAffine.apply(origin.source, layer.tap, lambda: out, layer.affine, gate)
-        else:
-            index, tap = len(self.layers), None
-            if gate.saturated is not None:
-                tap = self._note_rectifier(z)
-            result = Rectify.apply(z, tap, lambda: out, gate)
-        if gate.saturated is not None:
+        with torch.enable_grad():
+            if origin.source is not None and origin.padding is None:
+                # Directly behind a layer: one step backward does both, and the layer's map takes the saturated units in.
+                index = origin.layers[0]
+                layer = self.layers[index]
+                if gate.saturates and layer.tap is None:
+                    layer = self.layers[index] = replace(layer, tap=self._tap(z, layer.window.output_size))
+                result = ApplyLayer.apply(origin.source, layer.tap, lambda: out, layer.affine, gate, self.guided)
+            else:
+                index, axes = len(self.layers), self._spatial(z)
+                tap = self._note_rectifier(z, axes) if gate.saturates else None
+                result = ApplyLayer.apply(z, tap, lambda: out, Affine(None, None, z.shape, spatial=axes), gate, self.guided)
+        if gate.saturates:
             self.saturating.add(index)
+        if z in self._axes:
+            self._axes[result] = self._axes[z]
         if inplace:
             self._successors[z] = result
         return result
 
-    def _note_rectifier(self, z: Tensor) -> Tensor | None:
-        size, channels = map_size(z), z.shape[1]
-        record = LayerRecord(
-            self.names.unique(self.names.running()),
-            "rectifier",
-            Affine(None, None, z.shape),
-            Window.pointwise(size),
-            self._tap(z, size),
-            False,
-            channels,
-            channels,
-        )
+    def _note_rectifier(self, z: Tensor, axes: Pair | None) -> Tensor | None:
+        size, channels = map_size(z, axes), z.shape[1]
+        affine = Affine(None, None, z.shape, spatial=axes)
+        name = self.names.unique(self.names.running())
+        record = LayerRecord(name, "rectifier", affine, Window.pointwise(size), self._tap(z, size), False, channels, channels)
         self.layers.append(record)
         return record.tap
 
@@ -214,7 +268,7 @@ def _raw_batch_norm(
     return tape.batch_norm(F.batch_norm, input, mean, var, weight, bias, training, momentum, eps)
 
 
-HANDLERS: dict[Any, Callable[..., Tensor]] = {
+HANDLERS: dict[Any, Callable[..., Any]] = {
     **rectifier_calls(),
     torch.conv2d: Tape.conv2d,
     F.linear: Tape.linear,

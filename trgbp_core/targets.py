@@ -4,10 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
-Target = int | Sequence[int] | Tensor | None
+Target = int | Sequence[int] | np.ndarray | Tensor | None
+
+
+def one_for_each(target: Target, count: int) -> list[int] | None:
+    """Captum's kinds of ``target`` as a list of ``count`` classes, one for each picture; None where each picture's best is meant.
+
+    Raises:
+        ValueError: another number of targets than pictures.
+    """
+    if target is None:
+        return None
+    given = target.tolist() if isinstance(target, (Tensor, np.ndarray)) else target
+    values = list(given) if isinstance(given, (list, tuple, range)) else [given]
+    if len(values) not in (1, count):
+        raise ValueError(f"{len(values)} targets for {count} pictures: give one for all, or one for each.")
+    return values * count if len(values) == 1 else values
 
 
 def per_picture(target: Target, logits: Tensor) -> Tensor:
@@ -16,13 +32,10 @@ def per_picture(target: Target, logits: Tensor) -> Tensor:
     Raises:
         ValueError: a class that the network does not have, or another number of targets than pictures.
     """
-    if target is None:
+    values = one_for_each(target, len(logits))
+    if values is None:
         return logits.argmax(1)
-    given = target.tolist() if isinstance(target, Tensor) else target
-    values = [class_index(k, logits.shape[1]) for k in (given if isinstance(given, (list, tuple, range)) else [given])]
-    if len(values) not in (1, len(logits)):
-        raise ValueError(f"{len(values)} targets for {len(logits)} pictures: give one for all, or one for each.")
-    return torch.tensor(values * (len(logits) if len(values) == 1 else 1), device=logits.device)
+    return torch.tensor([class_index(k, logits.shape[1]) for k in values], device=logits.device)
 
 
 def one_hot(classes: Tensor, logits: Tensor) -> Tensor:

@@ -7,15 +7,17 @@ Eq. 8). All else is arithmetic: ``R̃ = R̃^0 + Σ_l ψ(R̃^l)`` (Eq. 9) and ``R
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor, nn
 
+from . import axiom
 from .geometry import Pair, Psi, spread, upsample
 from .recording import Recording, as_written, record
-from .targets import Target, class_index, one_hot, per_picture
+from .targets import Target, class_index, one_for_each, one_hot, per_picture
+from .validation import check
 
 TOP = 5
 
@@ -116,8 +118,8 @@ class Explanation:
 class RecordedPicture:
     """One picture's recorded forward pass. Every further class costs one backward pass and no forward pass."""
 
-    def __init__(self, recording: Recording) -> None:
-        self._recording = recording
+    def __init__(self, recording: Recording, *, guided: bool = True) -> None:
+        self._recording, self._guided = recording, guided
         self._gradients: dict[int, Tensor] = {}
         self._maps: dict[int, tuple[Tensor, ...]] = {}
         self.logits = recording.logits
@@ -139,7 +141,7 @@ class RecordedPicture:
         classes = tuple(dict.fromkeys([*picked, *self.top5]))
         missing = [k for k in classes if k not in self._maps]
         if missing:
-            gradients, maps = _class_maps(self._recording, torch.tensor(missing)[:, None])
+            gradients, maps = _class_maps(self._recording, torch.tensor(missing)[:, None], guided=self._guided)
             self._gradients.update(zip(missing, gradients, strict=True))
             self._maps.update(zip(missing, zip(*maps, strict=True), strict=True))
         recording = self._recording
@@ -185,7 +187,12 @@ class TRGBP:
         """
         if isinstance(x, Tensor) and x.dim() == 4 and len(x) != 1:
             raise ValueError(f"explain takes one picture (1, C, H, W), not {len(x)}; attribute takes batches.")
-        return RecordedPicture(record(self.network, x, guided=self.guided, strict=self.strict))
+        recording = self._record(x)
+        axiom.hold(self.network, recording)
+        return RecordedPicture(recording, guided=self.guided)
+
+    def _record(self, x: Tensor) -> Recording:
+        return record(self.network, x, guided=self.guided, strict=self.strict)
 
     def explain(self, x: Tensor, targets: Iterable[int] | None = None) -> Explanation:
         """Explain one picture, (1, C, H, W): one forward and one backward pass for ``targets`` and the top 5 together."""
@@ -199,21 +206,50 @@ class TRGBP:
             target: one class for all, or one for each picture; by default each picture's best class.
             psi: see :meth:`Explanation.attribution`.
         """
-        return self.explain_batch(x, [target]).attribution(psi)[0]
+        return torch.cat([part.attribution(psi)[0] for part in self._parts(x, [target])])
 
-    def explain_batch(self, x: Tensor, targets: Sequence[Target]) -> BatchExplanation:
+    def explain_batch(self, x: Tensor, targets: Target | Sequence[Target]) -> BatchExplanation:
         """Several classes of every picture of a batch, (N, C, H, W), from one forward and one backward pass.
 
+        Pictures are taken in parts that fit into :func:`memory_budget`.
+
         Args:
-            targets: each one class for all, or one for each picture, or None for each picture's best class.
+            targets: each one class for all, or one for each picture, or None for each picture's best class; one class alone is one target.
         """
-        recording = record(self.network, x, guided=self.guided, strict=self.strict)
+        asked = list(targets) if isinstance(targets, (list, tuple, range)) else [targets]
+        if not asked:
+            raise ValueError("No targets: give at least one class, or None for each picture's best.")
+        return BatchExplanation.joined(list(self._parts(x, asked)))
+
+    def _parts(self, x: Tensor, targets: Sequence[Target]) -> Iterator[BatchExplanation]:
+        check(self.network, x)
+        wanted = [one_for_each(target, len(x)) for target in targets]
+        if len(x) > 1 and axiom.held(self.network, x) is None:
+            axiom.hold(self.network, self._record(x[:1]))
+        at_once = self._at_once(x, len(wanted) + TOP)
+        for start in range(0, len(x), at_once):
+            part = slice(start, start + at_once)
+            yield self._explain_part(x[part], [None if target is None else target[part] for target in wanted])
+
+    def _at_once(self, x: Tensor, classes: int) -> int:
+        """How many pictures' gradients for ``classes`` classes fit into :func:`memory_budget`, as far as the first recording told."""
+        known = axiom.held(self.network, x)
+        if known is None:
+            return 1
+        gradients = GRADIENTS_AT_ONCE * classes * known.largest * x.element_size()
+        return max(1, memory_budget(x.device) // (known.bytes_per_picture + gradients))
+
+    def _explain_part(self, x: Tensor, targets: Sequence[list[int] | None]) -> BatchExplanation:
+        recording = self._record(x)
+        axiom.hold(self.network, recording)
         top = recording.logits.topk(min(TOP, recording.logits.shape[1]), dim=1).indices.T
-        picked = torch.stack([per_picture(target, recording.logits) for target in targets])
-        extra = [classes for classes in picked.unique(dim=0) if not bool((top == classes).any(0).all())]
-        slots = torch.cat([torch.stack(extra), top]) if extra else top
-        _, maps = _class_maps(recording, slots)
-        own = (slots[None] == picked[:, None]).int().argmax(1)
+        picked = torch.stack([top[0] if target is None else per_picture(target, recording.logits) for target in targets])
+        further = picked[[i for i, target in enumerate(targets) if target is not None]]
+        if len(further) and x.device.type == "cpu":  # elsewhere a class more costs less than waiting for the answer
+            further = further[~(further[:, None] == top).any(1).all(1)]
+        slots = torch.cat([further, top])
+        own = (slots == picked[:, None]).int().argmax(1)
+        _, maps = _class_maps(recording, slots, guided=self.guided)
         return BatchExplanation(recording.logits, picked, (x.shape[2], x.shape[3]), tuple(maps), own, len(top))
 
 
@@ -232,6 +268,28 @@ class BatchExplanation:
     _own: Tensor = field(repr=False)
     _top: int = field(repr=False)
 
+    @classmethod
+    def joined(cls, parts: Sequence[BatchExplanation]) -> BatchExplanation:
+        """One of all pictures, from those of its parts."""
+        if len(parts) == 1:
+            return parts[0]
+        slots = max(len(part._maps[0]) for part in parts)
+        found = [part._with_slots(slots) for part in parts]
+        return cls(
+            torch.cat([part.logits for part in found]),
+            torch.cat([part.classes for part in found], 1),
+            found[0].size,
+            tuple(torch.cat(of_layer, 1) for of_layer in zip(*(part._maps for part in found), strict=True)),
+            torch.cat([part._own for part in found], 1),
+            found[0]._top,
+        )
+
+    def _with_slots(self, count: int) -> BatchExplanation:
+        """The same, with unused classes in front, so that there are ``count`` classes of every picture."""
+        missing = count - len(self._maps[0])
+        maps = tuple(torch.cat([m.new_zeros(missing, *m.shape[1:]), m]) for m in self._maps)
+        return replace(self, _maps=maps, _own=self._own + missing)
+
     @property
     def guided(self) -> Tensor:
         """R̃^0: guided backpropagation (Eq. 4), summed over the colours."""
@@ -246,9 +304,20 @@ class BatchExplanation:
         return maps[self._own, torch.arange(maps.shape[1], device=maps.device)]
 
 
-def _class_maps(recording: Recording, classes: Tensor) -> tuple[Tensor, list[Tensor]]:
+GRADIENTS_AT_ONCE = 4
+"""How many gradients of the largest activation a backward pass holds at a time: at a rectifier, behind it, before it, and a branch's."""
+
+
+def memory_budget(device: torch.device) -> int:
+    """How many bytes the pictures of one pass may take: 2 GiB of a processor's memory, on a card 6 GiB, or half of what is free there."""
+    if device.type == "cuda":
+        return min(6 << 30, torch.cuda.mem_get_info(device)[0] // 2)
+    return 2 << 30
+
+
+def _class_maps(recording: Recording, classes: Tensor, *, guided: bool) -> tuple[Tensor, list[Tensor]]:
     """Guided gradients (K, N, C, H, W) and the maps R̃^0, R̃^1 ... R̃^L, each (K, N, 1, h, w), of classes (K, N) or (K, 1)."""
-    gradients, bias_maps = recording.backward(one_hot(classes, recording.logits))
+    gradients, bias_maps = recording.backward(one_hot(classes, recording.logits), guided=guided)
     with as_written(recording.input.device):
         maps = [spread(m, layer.window) for m, layer in zip(bias_maps, recording.layers, strict=True)]
     return gradients, [gradients.sum(2, keepdim=True), *maps]

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from trgbp_core.baselines import METHODS
-from trgbp_core.passage import UnsupportedOperation
+from trgbp_core.passthrough import UnsupportedOperation
 
 from .gradient_networks import KINDS, awkward, largest_difference, last_map, picture, residual, rewritten
 

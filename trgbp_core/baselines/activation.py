@@ -8,12 +8,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..operations import ADDITIVE
+from ..layers import LayerRecord
 from ..recording import Recording, record
-from ..records import LayerRecord
-from ..scoring import evaluation_twin
 from ..tape import Tape
 from ..targets import Target, one_hot, per_picture
+from ..torch_ops import ADDITIVE
 from .registry import NotApplicable
 
 
@@ -77,8 +76,7 @@ class ActivationTape(Tape):
             self.last_map = result
         return result
 
-    def let_through(self, name: str, result: Any) -> Any:
-        result = super().let_through(name, result)
+    def passed(self, name: str, result: Any) -> Any:
         return self._remember(result) if self.last is not None and _is_map(result) and result.shape == self.last.shape else result
 
 
@@ -130,7 +128,6 @@ def record_activation(network: nn.Module, x: Tensor) -> Activation:
     Raises:
         NotApplicable: the network has no activation that is still a map on the way to its logits.
     """
-    network = evaluation_twin(network)  # auxiliary heads and counters of the training mode stay out of it
     tape = ActivationTape(network, guided=False, layer_maps=False, strict=False)
     recording = record(network, x, tape=tape)
     while tape.last is not None and not _reaches(recording, tape.last):
@@ -147,7 +144,7 @@ def record_both(network: nn.Module, x: Tensor) -> tuple[Recording, Activation | 
 
     Returns:
         the recording; and the activation, or None where :func:`record_activation` needs a pass of its own: where there is no activation on
-        the way to the logits, where a rectifier lies behind it, whose rule in this pass is the guided one, or in training mode.
+        the way to the logits, or where a rectifier lies behind it, whose rule in this pass is the guided one.
 
     Raises:
         what :func:`recording.record` raises.
@@ -156,7 +153,7 @@ def record_both(network: nn.Module, x: Tensor) -> tuple[Recording, Activation | 
     recording = record(network, x, tape=tape)
     if tape.last is None or tape.last_map is None or tape.gates_before < len(tape.gates):
         return recording, None
-    if any(module.training for module in network.modules()) or not _reaches(recording, tape.last):
+    if not _reaches(recording, tape.last):
         return recording, None
     return recording, Activation(recording.logits, tuple(tape.layers), tape.last, tape.last_map, recording.output)
 

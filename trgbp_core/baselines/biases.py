@@ -12,12 +12,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd import Function
 
-from ..backward import Affine
 from ..geometry import Window, axis_taps
-from ..operations import ADDITIVE, MULTIPLICATIVE, depends, in_place, replaced, tensors
+from ..layers import LayerRecord
 from ..recording import record
-from ..records import LayerRecord
+from ..rules import Affine
 from ..targets import Target
+from ..torch_ops import ADDITIVE, MULTIPLICATIVE, depends, in_place, replaced, tensors
 from .fullgrad import BiasTape, full_gradients
 from .registry import Progress, register
 

@@ -8,10 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..operations import detached
+from ..layers import LayerRecord
 from ..recording import record
-from ..records import LayerRecord
 from ..targets import Target, one_hot, per_picture
+from ..torch_ops import detached
 from .registry import Progress, register
 from .substitution import Back, RuleTape, call, dependent
 

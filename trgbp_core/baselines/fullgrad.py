@@ -11,9 +11,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.graph import GradientEdge, get_gradient_edge
 
-from ..backward import per_channel
+from ..layers import LayerRecord
 from ..recording import record
-from ..records import LayerRecord
+from ..rules import per_channel
 from ..tape import Tape
 from ..targets import Target, one_hot, per_picture
 from .registry import NotApplicable, Progress, register
@@ -50,7 +50,7 @@ class BiasTape(Tape):
     def affine(self, x: Tensor, forward: Callable[[], Tensor], record: LayerRecord) -> Tensor:
         out, bias = self.layer(x, forward, record), record.affine.bias
         # Without an origin, neither a batch norm nor a rectifier is merged with the layer.
-        self._origins.pop(out, None)
+        self._origins.forget(out)
         if bias is None:
             return out
         last = record.affine.weight is not None and record.affine.weight.dim() == 2

@@ -14,9 +14,9 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor, nn
 
-from ..backward import Affine, per_channel
+from ..layers import LayerRecord
 from ..recording import record
-from ..records import LayerRecord
+from ..rules import Affine, per_channel
 from ..targets import Target
 from .registry import NotApplicable, Progress, register
 from .rules import folded_weight

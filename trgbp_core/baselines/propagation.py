@@ -26,11 +26,11 @@ import torch
 from torch import Tensor, nn
 from torch.utils.weak import WeakTensorKeyDictionary
 
-from ..backward import per_channel
-from ..operations import ADDITIVE, MULTIPLICATIVE, depends, detached, divides_by_constant, replaced, tensors
+from ..layers import LayerRecord
 from ..recording import record
-from ..records import LayerRecord
+from ..rules import per_channel
 from ..targets import Target
+from ..torch_ops import ADDITIVE, MULTIPLICATIVE, depends, detached, divides_by_constant, replaced, tensors
 from .registry import Progress, register
 from .rules import (
     STABILISER,

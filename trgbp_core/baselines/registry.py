@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Protocol
 
 from torch import Tensor, nn
 
-from ..suitability import NotApplicable
 from ..targets import Target
+from ..validation import NotApplicable
 
 if TYPE_CHECKING:
     from .activation import Activation

@@ -20,7 +20,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..backward import Affine, per_channel
+from ..rules import Affine, per_channel
 from .substitution import call
 
 Modifier = Callable[[Tensor], Tensor]

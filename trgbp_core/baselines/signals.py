@@ -14,9 +14,9 @@ from typing import BinaryIO
 import torch
 from torch import Tensor, nn
 
-from ..backward import Affine, per_channel
+from ..layers import LayerRecord
 from ..recording import record
-from ..records import LayerRecord
+from ..rules import Affine, per_channel
 from ..tape import Tape
 from .rules import folded_weight
 from .substitution import Back, RuleTape

@@ -10,11 +10,12 @@ import torch
 from torch import Tensor
 from torch.autograd import Function
 
-from ..operations import depends, replaced, tensors
+from ..layers import LayerRecord, Origin
+from ..passthrough import Doubt
 from ..recording import Recording
-from ..records import LayerRecord, Origin
 from ..tape import Tape
 from ..targets import Target, one_hot, per_picture
+from ..torch_ops import depends, replaced, tensors
 from .registry import NotApplicable
 
 Back = Callable[[Tensor], Sequence[Tensor]]
@@ -75,9 +76,9 @@ class RuleTape(Tape):
     def substitute(self, back: Back, value: Callable[[], Tensor], inputs: Iterable[Tensor]) -> Tensor:
         return _Substitute.apply(back, value, *inputs)
 
-    def let_through(self, name: str, result: Any) -> Any:
-        raise NotApplicable(
-            f"{self.method} has no rule for {name!r}, which {self.names.running()} applies: "
+    def refusal(self, doubt: Doubt, ending: str | None = None) -> Exception | None:
+        return NotApplicable(
+            f"{self.method} has no rule for {doubt.name!r}, which {doubt.where} applies: "
             "it knows linear operations and rectifiers (ReLU, ReLU6) only."
         )
 

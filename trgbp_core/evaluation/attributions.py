@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ..baselines import METHODS, NotApplicable
-from ..passage import UnsupportedOperation
+from ..passthrough import UnsupportedOperation
 from ..trgbp import TRGBP, BatchExplanation
 from .store import Piece
 

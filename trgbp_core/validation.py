@@ -35,6 +35,8 @@ def check(network: Any, x: Any) -> None:
     if not isinstance(x, Tensor) or x.dim() != 4:
         shape = tuple(x.shape) if isinstance(x, Tensor) else type(x).__name__
         raise ValueError(f"The input must be a batch of pictures (N, C, H, W); got {shape}.")
+    if not x.numel():
+        raise ValueError(f"The batch of pictures is empty: its shape is {tuple(x.shape)}.")
     if not torch.is_floating_point(x):
         raise ValueError(f"The input must be normalised floating-point numbers, not {x.dtype}.")
     parameter = next((p for p in network.parameters() if p.is_floating_point()), None)
@@ -60,7 +62,3 @@ def _check_form(network: Any) -> None:
             raise UnsuitableNetwork("A quantised network computes with integers, which have no gradient; explain the one it was made from.")
         if isinstance(module, fx.GraphModule) and any(isinstance(node.target, torch._ops.OpOverload) for node in module.graph.nodes):
             raise UnsuitableNetwork("An exported network has lost its modules; explain the module it was exported from.")
-        if module._compiled_call_impl is not None or unwrapped(module) is not module:
-            raise UnsuitableNetwork(
-                "A part of the network is compiled or wrapped, which hides its operations; explain the network without."
-            )

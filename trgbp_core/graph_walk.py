@@ -2,8 +2,8 @@
 
 Autograd carries several gradients through one graph by ``vmap``, at a price: every node is interpreted in Python, elementwise steps run
 over copies of activations that all classes share, and paddings and maxima copy whole maps. Here the walk is our own. The operations
-whose backward rule the theory changes (:class:`trgbp_core.backward.ForAllClasses`) receive all classes as one ordinary batch; additions,
-paddings and maxima, which a gradient passes without arithmetic, cost next to nothing; every other node is called under ``vmap``.
+whose backward rule the theory changes (:class:`trgbp_core.rules.ForAllClasses`) receive all classes as one ordinary batch; additions,
+paddings and concatenations, which a gradient passes without arithmetic, cost next to nothing; every other node is called under ``vmap``.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
+
+from .geometry import memory_format
 
 Node = Any  # torch.autograd.graph.Node, or the context of a torch.autograd.Function
 Gradients = list["Tensor | None"]
@@ -42,12 +44,15 @@ class Graph:
 
     Args:
         output: a tensor with a gradient function; the graph is kept as long as this object is.
+
+    Attributes:
+        nodes: all nodes, each before those that it hands its gradients to.
     """
 
     def __init__(self, output: Tensor) -> None:
         self._root, self._output_index = output.grad_fn, output.output_nr
-        self._order = _ordered(self._root)
-        self._leaves = {id(node.variable) for node in self._order if hasattr(node, "variable")}
+        self.nodes = _ordered(self._root)
+        self._leaves = {id(node.variable) for node in self.nodes if hasattr(node, "variable")}
 
     def reaches(self, leaf: Tensor | None) -> bool:
         """Does the output depend on ``leaf``?"""
@@ -56,15 +61,18 @@ class Graph:
     @cached_property
     def nbytes(self) -> int:
         """What autograd's own nodes keep: above all the inputs of maxima."""
-        kept = [t for node in self._order for t in _saved(node)]
+        kept = [t for node in self.nodes for t in _saved(node)]
         return sum({t.untyped_storage().data_ptr(): t.untyped_storage().nbytes() for t in kept}.values())
 
     @torch.no_grad()
-    def backward(self, cotangents: Tensor, leaves: Iterable[Tensor]) -> list[Tensor]:
-        """The gradients (K, ...) at ``leaves`` for ``cotangents``, (K, ...) at the output; the graph can be walked again."""
+    def backward(self, cotangents: Tensor, leaves: Iterable[Tensor], *, guided: bool = True) -> list[Tensor]:
+        """The gradients (K, ...) at ``leaves`` for ``cotangents``, (K, ...) at the output; the graph can be walked again.
+
+        ``guided`` is what operations of the theory's own are told.
+        """
         arrived: dict[Node, dict[int, _Arrived]] = {self._root: {self._output_index: _Arrived(cotangents, False)}}
         found: dict[int, Tensor] = {}
-        for node in self._order:
+        for node in self.nodes:
             gradients = arrived.pop(node, None)
             if gradients is None:
                 continue
@@ -73,7 +81,7 @@ class Graph:
                 continue
             given = [gradients[i].value if i in gradients else None for i in range(len(node._input_metadata))]
             del gradients
-            results, fresh = _back(node, given, len(cotangents))
+            results, fresh = _back(node, given, len(cotangents), guided)
             del given
             for (parent, index), result in zip(node.next_functions, results, strict=False):
                 if parent is None or result is None:
@@ -120,14 +128,13 @@ def _ordered(root: Node) -> list[Node]:
     return order
 
 
-def _back(node: Node, given: Gradients, classes: int) -> tuple[Gradients, bool]:
+def _back(node: Node, given: Gradients, classes: int, guided: bool) -> tuple[Gradients, bool]:
     """What ``node`` hands to those before it, and whether that memory is nobody else's."""
     step = getattr(node, "for_all_classes", None)
     first = given[0]
     if step is not None and first is not None:
-        results = step(first.flatten(0, 1))
-        passed_on = results[0].data_ptr() == first.data_ptr()
-        return [None if r is None else r.unflatten(0, (classes, -1)) for r in results], not passed_on
+        results = step(first, guided)
+        return list(results), results[0] is not first
     special = _SPECIAL.get(node.name())
     if special is not None and first is not None:
         result = special(node, first)
@@ -150,7 +157,10 @@ def _under_vmap(node: Node, given: Gradients, classes: int) -> Gradients:
         # An operand that was broadcast receives the sum of what its copies receive, as from autograd's engine.
         return tuple(r.sum_to_size(s) for r, s, wanted in zip(results, shapes, filled, strict=False) if wanted)
 
-    results = iter(torch.func.vmap(one_class)(*present))
+    try:
+        results = iter(torch.func.vmap(one_class)(*present))
+    except RuntimeError:  # a write to a part of a tensor has no rule for several gradients at once
+        results = iter([torch.stack(of) for of in zip(*(one_class(*gradients) for gradients in zip(*present, strict=True)), strict=True)])
     return [next(results) if wanted else None for wanted in filled]
 
 
@@ -203,7 +213,7 @@ def _average(node: Node, g: Tensor) -> tuple[Gradients, bool] | None:
     x = node._saved_self
     if x.dim() != 4:
         return None
-    like = torch.empty(len(g) * len(x), *x.shape[1:], dtype=g.dtype, device=g.device, memory_format=torch.channels_last)
+    like = torch.empty(len(g) * len(x), *x.shape[1:], dtype=g.dtype, device=g.device, memory_format=memory_format(g.device))
     geometry = node._saved_kernel_size, node._saved_stride, node._saved_padding, node._saved_ceil_mode
     division = node._saved_count_include_pad, node._saved_divisor_override
     result = torch.ops.aten.avg_pool2d_backward(g.flatten(0, 1), like, *geometry, *division)
@@ -211,15 +221,14 @@ def _average(node: Node, g: Tensor) -> tuple[Gradients, bool] | None:
 
 
 def _maximum(node: Node, g: Tensor) -> tuple[Gradients, bool] | None:
-    """Class by class, straight into place; all at once, a copy of the pooled map would be made for each class."""
-    x, where = node._saved_self, node._saved_result1
+    """All classes as one batch, each with the same winners."""
+    x, winners = node._saved_self, node._saved_result1
     if x.dim() != 4:
         return None
-    result = g.new_empty(len(g), len(x), *x.shape[2:], x.shape[1]).movedim(-1, 2)
+    like = torch.empty(len(g) * len(x), *x.shape[1:], dtype=g.dtype, device=g.device, memory_format=memory_format(g.device))
     geometry = node._saved_kernel_size, node._saved_stride, node._saved_padding, node._saved_dilation, node._saved_ceil_mode
-    for one, into in zip(g, result, strict=True):
-        torch.ops.aten.max_pool2d_with_indices_backward.grad_input(one, x, *geometry, where, grad_input=into)
-    return [result], True
+    batch = g.flatten(0, 1), like, *geometry, winners.expand(len(g), *winners.shape).flatten(0, 1)
+    return [torch.ops.aten.max_pool2d_with_indices_backward(*batch).unflatten(0, (len(g), -1))], True
 
 
 _SPECIAL: dict[str, Callable[[Node, Tensor], tuple[Gradients, bool] | None]] = {

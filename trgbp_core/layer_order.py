@@ -10,10 +10,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.weak import WeakTensorKeyDictionary
 
-from .operations import tensors
 from .recording import record
-from .suitability import unwrapped
 from .tape import Tape
+from .torch_ops import tensors
+from .validation import unwrapped
 
 _LAYERS = (torch.conv2d, F.linear)
 _NORMS = (F.batch_norm, torch.batch_norm)
@@ -47,7 +47,7 @@ class _Order(Tape):
         self.used[owner] = None
         if func in _LAYERS:
             self._makers[result] = owner
-        elif func in _NORMS and (maker := self._makers.get(self._current(args[0]))) is not None:
+        elif func in _NORMS and (maker := self._makers.get(self.current(args[0]))) is not None:
             self.normed[owner] = maker
 
 

@@ -1,0 +1,108 @@
+"""The decomposition's own axiom, which every network is held against before its first explanation.
+
+With the ordinary gradient in place of the guided one, the shares of the pixels and of every layer's biases add up to the logit exactly.
+They do not where a network computes something that the tape could not follow, whatever it was: then the answer is a sentence, not a map.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Hashable
+from dataclasses import dataclass
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import torch
+from torch import Tensor, nn
+
+from .recording import Recording
+from .scoring import plain_logits
+from .targets import one_hot
+from .validation import UnsuitableNetwork
+
+TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-3}
+"""Relative, by precision: what rounding leaves of a sum over some hundred layers, with a margin."""
+LOWER_PRECISION = 5e-2
+
+
+class AxiomFailed(UnsuitableNetwork):
+    """The shares of pixels and biases do not add up to the logit: the network does something that the engine could not follow."""
+
+
+@dataclass(frozen=True)
+class Held:
+    """What was learned from the first recording of a network: how many bytes a picture takes, and its largest activation's numbers."""
+
+    bytes_per_picture: int
+    largest: int
+
+
+_lock = threading.Lock()
+_known: WeakKeyDictionary[nn.Module, dict[Hashable, Held]] = WeakKeyDictionary()
+
+
+def held(network: nn.Module, x: Tensor) -> Held | None:
+    """What is known of ``network`` for pictures like ``x``; None if it has not been held against the axiom."""
+    with _lock:
+        return _known.get(network, {}).get(_key(x))
+
+
+def inherit(copy: nn.Module, original: nn.Module) -> None:
+    """``copy`` runs the same operations as ``original`` with other numbers, and needs no check of its own."""
+    with _lock:
+        _known[copy] = _known.setdefault(original, {})
+
+
+def hold(network: nn.Module, recording: Recording) -> Held:
+    """Hold a recording of ``network`` against the axiom; once for a network and a shape of input.
+
+    Args:
+        recording: on pictures (N, C, H, W). One that lets operations outside the theory through has no axiom to hold.
+
+    Raises:
+        AxiomFailed: the shares do not add up, or the logits are not the network's own; the message says by how much.
+    """
+    known = held(network, recording.input)
+    if known is not None:
+        return known
+    if not recording.let_through:
+        _check(network, recording)
+    found = Held(recording.nbytes // len(recording.input), recording.largest // len(recording.input))
+    with _lock:
+        _known.setdefault(network, {})[_key(recording.input)] = found
+    return found
+
+
+def _key(x: Tensor) -> Hashable:
+    return tuple(x.shape[1:]), x.dtype, x.device.type
+
+
+def _check(network: nn.Module, recording: Recording) -> None:
+    x, logits = recording.input.detach(), recording.logits
+    tolerance = TOLERANCE.get(x.dtype, LOWER_PRECISION)
+    own = plain_logits(network, x)
+    off = _relative(own - logits, own.abs().amax(1, keepdim=True))
+    if not off <= tolerance:
+        raise AxiomFailed(
+            f"Called twice on the same picture, the network returns other logits ({off:.1%} off). It keeps something from call to call, "
+            "draws random numbers, or writes to its tensors in a way that cannot be followed; it cannot be explained like this."
+        )
+    best = logits.argmax(1)[None]
+    gradient, maps = recording.backward(one_hot(best, logits), guided=False)
+    parts = torch.stack([(x * gradient[0]).flatten(1).sum(1, dtype=_wide(x)), *(m[0].flatten(1).sum(1, dtype=_wide(x)) for m in maps)])
+    logit = logits.gather(1, best.T)[:, 0].to(parts)
+    off = _relative(parts.sum(0) - logit, torch.maximum(logit.abs(), parts.abs().sum(0)))
+    if not off <= tolerance:
+        raise AxiomFailed(
+            f"With the ordinary gradient the shares of pixels and biases add up to the logit; here they miss it by {off:.1%}. The network "
+            "does something that the engine could not follow: a value that bypasses autograd (numpy, .data, an operator of one's own), "
+            "or a write to a part of a tensor that another name refers to. Write that step with torch's own operations on whole tensors."
+        )
+
+
+def _relative(gap: Tensor, scale: Tensor) -> float:
+    return float((gap.abs() / scale.clamp_min(torch.finfo(scale.dtype).tiny)).max())
+
+
+def _wide(x: Tensor) -> Any:
+    return torch.float64 if x.dtype == torch.float64 else torch.float32

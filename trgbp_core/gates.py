@@ -1,0 +1,110 @@
+"""What a rectifier keeps of one forward pass for its backward rule (Eq. 4), in full or as bits."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+class Gate:
+    """The state of a rectifier that passes what lies between two constants, and is constant elsewhere.
+
+    Args:
+        open: (N, C, ...): ∞ where a unit passes its input on, 0 elsewhere.
+        held: (N, C, ...): the constants of all other units, 0 where it passes; None if they are all 0, or if no map is asked for.
+    """
+
+    def __init__(self, open: Tensor, held: Tensor | None) -> None:
+        self._open: Tensor | Packed = open
+        self._held: Tensor | Packed | None = held
+
+    @classmethod
+    def between(cls, out: Tensor, low: float, high: float, *, layer_maps: bool) -> Gate:
+        """That of the rectifier whose output is ``out`` = min(max(z, low), high), (N, C, ...)."""
+        passing = torch.ops.aten.hardtanh_backward(_number(math.inf, out).expand_as(out), out, low, high)
+        saturates = layer_maps and not (low == 0 and math.isinf(high))
+        return cls(passing, out.masked_fill(passing > 0, 0.0) if saturates else None)
+
+    @classmethod
+    def where(cls, out: Tensor, passing: Tensor, *, layer_maps: bool) -> Gate:
+        """That of a rectifier whose output is ``out`` (N, C, ...), and whose units are open where ``passing``, boolean."""
+        open = torch.where(passing, _number(math.inf, out), _number(0.0, out))
+        return cls(open, out.masked_fill(passing, 0.0) if layer_maps else None)
+
+    @property
+    def saturates(self) -> bool:
+        """May a unit be held at a constant other than 0?"""
+        return self._held is not None
+
+    @property
+    def open(self) -> Tensor:
+        """See :class:`Gate`."""
+        return self._open.unpacked() if isinstance(self._open, Packed) else self._open
+
+    @property
+    def held(self) -> Tensor | None:
+        """See :class:`Gate`."""
+        return self._held.unpacked() if isinstance(self._held, Packed) else self._held
+
+    def backward(self, g: Tensor, guided: bool) -> Tensor:
+        """The gradient at the rectifier's input from ``g`` (K, N, C, ...) at its output: one clamp, whether guided or not.
+
+        ``relu(g) · 1[open]`` (Eq. 4), or the ordinary ``g · 1[open]``.
+        """
+        high = self.open
+        return torch.clamp(g, _number(0.0, g) if guided else -high, high)
+
+    def pack(self) -> None:
+        """Keep a bit a unit instead of a number; each backward pass then unpacks it anew. Only in the processor's own memory."""
+        if isinstance(self._open, Tensor) and self._open.device.type == "cpu":
+            self._open = Packed.of(self._open)
+            if isinstance(self._held, Tensor) and bool(((self._held == 0) | (self._held == self._held.max())).all()):
+                self._held = Packed.of(self._held)
+
+    @property
+    def numel(self) -> int:
+        return self._open.shape.numel()
+
+    @property
+    def nbytes(self) -> int:
+        return self._open.nbytes + (0 if self._held is None else self._held.nbytes)
+
+
+@dataclass(frozen=True)
+class Packed:
+    """A tensor of zeros and one other ``value`` (of ``dtype``), a bit each, in ``shape``; channels last where it had four dimensions."""
+
+    bits: np.ndarray
+    shape: torch.Size
+    value: float
+    dtype: torch.dtype
+
+    @classmethod
+    def of(cls, values: Tensor) -> Packed:
+        last = values.movedim(1, -1) if values.dim() == 4 else values
+        bits = np.packbits((last > 0).reshape(-1).numpy())
+        return cls(bits, last.shape, float(values.max()) if values.numel() else 0.0, values.dtype)
+
+    def unpacked(self) -> Tensor:
+        found = torch.from_numpy(np.unpackbits(self.bits, count=self.shape.numel())).view(torch.bool).view(self.shape)
+        values = torch.zeros(self.shape, dtype=self.dtype).masked_fill_(found, self.value)
+        return values.movedim(-1, 1) if len(self.shape) == 4 else values
+
+    @property
+    def nbytes(self) -> int:
+        return self.bits.nbytes
+
+
+def _number(value: float, like: Tensor) -> Tensor:
+    return _constant(value, like.dtype, like.device)
+
+
+@lru_cache
+def _constant(value: float, dtype: torch.dtype, device: torch.device) -> Tensor:
+    with torch.inference_mode(False):
+        return torch.full((), value, dtype=dtype, device=device)

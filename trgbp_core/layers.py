@@ -1,0 +1,115 @@
+"""What the tape notes of a forward pass: layers, their names, and where a tensor comes from."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from dataclasses import dataclass, replace
+from typing import Any
+
+from torch import Tensor, nn
+from torch.utils.weak import WeakTensorKeyDictionary
+
+from .geometry import Pair, Window
+from .rules import Affine
+
+
+@dataclass(frozen=True)
+class LayerRecord:
+    """A bias-carrying layer as the forward pass met it. ``tap`` is the leaf whose gradient is the layer's bias map.
+
+    ``transposed``: the layer sees rows for columns, so that its maps are to be transposed to lie as the picture does.
+    """
+
+    name: str
+    kind: str
+    affine: Affine
+    window: Window
+    tap: Tensor | None
+    has_bias: bool
+    filters: int
+    taps: int
+    transposed: bool = False
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a tensor comes from, as far as the next operation may need to know."""
+
+    layers: tuple[int, ...] = ()
+    source: Tensor | None = None
+    padding: tuple[int, int, int, int] | None = None
+    flattened: Pair | None = None
+
+
+class Origins:
+    """The origin of tensors, forgotten as soon as an operation in place changes the tensor, or what it comes from."""
+
+    def __init__(self) -> None:
+        self._known: Any = WeakTensorKeyDictionary()
+
+    def __setitem__(self, tensor: Tensor, origin: Origin) -> None:
+        self._known[tensor] = tensor.grad_fn, origin, None if origin.source is None else origin.source.grad_fn
+
+    def get(self, tensor: Tensor) -> Origin | None:
+        found = self._known.get(tensor)
+        if found is None or found[0] is not tensor.grad_fn:
+            return None
+        origin: Origin = found[1]
+        if origin.source is not None and origin.source.grad_fn is not found[2]:
+            return replace(origin, source=None)
+        return origin
+
+    def before(self, tensor: Tensor) -> Origin | None:
+        """The origin of ``tensor`` before it was written to."""
+        found = self._known.get(tensor)
+        return None if found is None else found[1]
+
+    def forget(self, tensor: Tensor) -> None:
+        self._known.pop(tensor, None)
+
+
+class Names:
+    """The names of one network's parameters and modules, and how often each has been used in one forward pass.
+
+    A layer is called after the module that holds its parameters, or else after the one whose ``forward`` is running.
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        self._network = network
+        self._parameters: dict[int, str] = {}
+        self._modules: dict[int, str] = {}
+        self._own: list[Tensor] = []
+        for name, module in network.named_modules():
+            self._modules[id(module)] = name
+            self._own += [t for t in (*module._parameters.values(), *module._buffers.values()) if t is not None]
+            for key, parameter in module._parameters.items():
+                self._parameters.setdefault(id(parameter), f"{name}.{key}" if name else key)
+        self._uses: Counter[str] = Counter()
+
+    def owns_memory(self, value: object) -> bool:
+        """Does it lie in the memory of one of the network's parameters or buffers?"""
+        if not isinstance(value, Tensor):
+            return False
+        start = value.untyped_storage().data_ptr()
+        return any(value is own or own.untyped_storage().data_ptr() == start for own in self._own)
+
+    def holder(self, parameter: Tensor, fallback: str) -> str:
+        """The module that holds ``parameter``; one that no module holds is called after the running module and ``fallback``."""
+        name = self._parameters.get(id(parameter))
+        return name.rpartition(".")[0] or name if name is not None else f"{self.running()}.{fallback}"
+
+    def unique(self, name: str) -> str:
+        """A layer that runs again (a reused module) is another layer: ``name#2``."""
+        self._uses[name] += 1
+        return name if self._uses[name] == 1 else f"{name}#{self._uses[name]}"
+
+    def running(self) -> str:
+        """The innermost module whose ``forward`` is running, for layers and errors that no parameter names."""
+        frame = sys._getframe(1)
+        while frame is not None:
+            owner = frame.f_locals.get("self") if frame.f_code.co_name == "forward" else None
+            if isinstance(owner, nn.Module) and id(owner) in self._modules:
+                return self._modules[id(owner)] or type(owner).__name__
+            frame = frame.f_back  # type: ignore[assignment]
+        return type(self._network).__name__

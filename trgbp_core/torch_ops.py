@@ -1,0 +1,288 @@
+"""The vocabulary of the tape: what torch's operations are called, as functions and as nodes of the autograd graph.
+
+The graph is the truth about what an operation does, however it was called: a node is linear, chooses among its inputs' own numbers, or
+is something that the theory does not cover. Functions are known by name only where the graph does not tell: rectifiers, layers, random
+numbers, values read out of a tensor.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.autograd.function import BackwardCFunction
+
+from .geometry import Pair
+
+# -- nodes of the autograd graph -------------------------------------------------------------------------------------------------------
+
+LINEAR = frozenset(
+    """AccumulateGrad Alias AsStrided Clone Copy CopySlices ToCopy Expand View UnsafeView ReshapeAlias Reshape Permute Transpose T
+    Squeeze Unsqueeze Slice Select Split SplitWithSizes UnsafeSplit Unbind Chunk Narrow Unfold Diagonal Trace Tril Triu Flip Rot90 Roll
+    Repeat RepeatInterleave Index IndexSelect IndexPut IndexFill IndexCopy IndexAdd Take Put Gather Scatter ScatterAdd MaskedFill
+    MaskedSelect MaskedScatter Where Cat Stack Add Sub Rsub Neg Mul Div Sum Mean Nansum Cumsum Lerp Mm Bmm Mv Dot Addmm Addmv Addbmm
+    Baddbmm Addr Addcmul Addcdiv Linear Convolution MkldnnConvolution CudnnConvolution SlowConv2D ThnnConv2D ConstantPadNd
+    ReflectionPad1D ReflectionPad2D ReflectionPad3D ReplicationPad1D ReplicationPad2D ReplicationPad3D AvgPool1D AvgPool2D AvgPool3D
+    AdaptiveAvgPool1D AdaptiveAvgPool2D AdaptiveAvgPool3D MkldnnAdaptiveAvgPool2D UpsampleNearest1D UpsampleNearest2D UpsampleNearest3D
+    UpsampleNearestExact1D UpsampleNearestExact2D UpsampleNearestExact3D UpsampleLinear1D UpsampleBilinear2D UpsampleBilinear2DAa
+    UpsampleTrilinear3D UpsampleBicubic2D UpsampleBicubic2DAa PixelShuffle PixelUnshuffle ChannelShuffle NativeChannelShuffle
+    Im2Col Col2Im GridSampler2D GridSampler3D SelectScatter SliceScatter""".split()
+)
+"""Linear in one input, as long as the others do not depend on the picture (see :data:`PRODUCTS`)."""
+
+PRODUCTS: dict[str, tuple[tuple[int, ...], ...]] = {
+    **dict.fromkeys(("Mul", "Mm", "Bmm", "Mv", "Dot", "Convolution", "Linear"), ((0, 1),)),
+    **dict.fromkeys(("Addmm", "Addmv", "Addbmm", "Baddbmm", "Addr", "Addcmul"), ((1, 2),)),
+    "Div": ((1,),),
+    "Addcdiv": ((2,),),
+    "Lerp": ((2,),),
+    "GridSampler2D": ((1,),),
+    "GridSampler3D": ((1,),),
+}
+"""Operands that may not depend on the picture together, by their numbers."""
+
+CHOICES = frozenset(
+    """MaxPool1D MaxPool2D MaxPool2DWithIndices MaxPool3DWithIndices MkldnnMaxPool2D AdaptiveMaxPool1D AdaptiveMaxPool2D AdaptiveMaxPool3D
+    Max Min Amax Amin Maximum Minimum Fmax Fmin Sort Topk Kthvalue Median Nanmedian Cummax Cummin Aminmax""".split()
+)
+"""Each output is one of the inputs: linear wherever the choice does not change."""
+
+STEPS = frozenset("Sign Sgn Floor Ceil Round Trunc FloorDivide".split())
+"""Constant wherever they do not jump: their gradient is zero, and their value is no constant."""
+
+WITH_CONSTANTS = frozenset(
+    """Add Sub Rsub Cat Stack Where MaskedScatter IndexPut IndexCopy IndexAdd ScatterAdd Lerp Addmm Addmv Addbmm Baddbmm Addr Addcmul
+    Addcdiv Convolution Linear Copy SelectScatter SliceScatter""".split()
+)
+"""May add a constant where one of their inputs does not depend on the picture."""
+
+WITH_NUMBERS = frozenset("CopySlices ConstantPadNd MaskedFill IndexFill Put Scatter IndexPut Where".split())
+"""May put in a constant that is no input of theirs at all."""
+
+MIXING = frozenset("Cat Stack Where MaskedFill MaskedScatter IndexPut IndexFill IndexCopy CopySlices Scatter Put ConstantPadNd".split())
+"""May set constants beside what depends on the picture, where a choice that follows is a rectifier."""
+
+
+def kind(node: Any) -> str:
+    """A node's name without autograd's decoration: ``Mul`` for ``MulBackward0``."""
+    return re.sub(r"Backward\d*$", "", node.name().rpartition("::")[2])
+
+
+def nonlinear(node: Any) -> str:
+    """Why the theory does not cover ``node``, as the end of a sentence; empty where it does."""
+    if isinstance(node, BackwardCFunction):
+        own = getattr(node, "_forward_cls", type(node)).__module__.partition(".")[0] == __name__.partition(".")[0]
+        return "" if own else "a torch.autograd.Function, whose backward pass need not be its gradient"
+    name = kind(node)
+    if name not in LINEAR and name not in CHOICES and name not in STEPS:
+        return "neither a rectifier (ReLU, ReLU6) nor linear"
+    present = [parent is not None for parent, _ in node.next_functions]
+    for together in PRODUCTS.get(name, ()):
+        if all(i < len(present) and present[i] for i in together):
+            return "not linear: what depends on the picture multiplies or divides what depends on it"
+    return ""
+
+
+def adds_constant(node: Any) -> bool:
+    """May its output hold a constant, something that its inputs do not?"""
+    name = kind(node)
+    return name in WITH_NUMBERS or (name in WITH_CONSTANTS and any(parent is None for parent, _ in node.next_functions))
+
+
+# -- functions -------------------------------------------------------------------------------------------------------------------------
+
+ADDITIVE = frozenset(
+    """add add_ __add__ __radd__ __iadd__ sub sub_ __sub__ __rsub__ __isub__ rsub subtract
+    cat concat concatenate stack hstack vstack""".split()
+)
+"""Linear in two operands together: what does not depend on the picture is a constant that joins the biases."""
+
+MULTIPLICATIVE = frozenset(
+    """mul mul_ __mul__ __rmul__ __imul__ multiply
+    div div_ __div__ __truediv__ __itruediv__ divide matmul mm bmm""".split()
+)
+"""Linear while only one operand depends on the picture (and, in a division, not the divisor)."""
+
+PADS = frozenset({"pad", "constant_pad_nd"})
+
+DROPOUTS = frozenset(
+    """dropout dropout_ dropout1d dropout2d dropout3d
+    feature_dropout alpha_dropout feature_alpha_dropout""".split()
+)
+"""The identity in evaluation mode."""
+
+RANDOM = frozenset(
+    """rand randn randint randperm normal bernoulli multinomial poisson rand_like randn_like randint_like uniform_ normal_ random_
+    bernoulli_ exponential_ geometric_ cauchy_ log_normal_ gumbel_softmax rrelu_with_noise fractional_max_pool2d
+    fractional_max_pool2d_with_indices fractional_max_pool3d fractional_max_pool3d_with_indices""".split()
+)
+
+READING = frozenset(
+    """item tolist numpy __array__ __float__ __int__ __bool__ __index__ __complex__ __contains__ is_nonzero equal allclose data_ptr
+    storage untyped_storage __dlpack__""".split()
+)
+"""Bring a value out of a tensor, to where nobody sees what becomes of it."""
+
+VALUE_FREE = frozenset(
+    """zeros_like ones_like empty_like full_like new_zeros new_ones new_empty new_full new_tensor isnan isfinite isinf isposinf isneginf
+    result_type""".split()
+)
+"""Tell a tensor's shape, or whether it holds numbers at all: constants, as far as the network's function goes."""
+
+IN_PLACE_ON_PARTS = frozenset(
+    """__setitem__ copy_ fill_ zero_ add_ sub_ mul_ div_ neg_ __iadd__ __isub__ __imul__ __idiv__ __itruediv__ masked_fill_ masked_scatter_
+    index_put_ index_fill_ index_copy_ index_add_ scatter_ scatter_add_ pad""".split()
+)
+"""What autograd records as a write to a part of a tensor, without saying which operation it was, and is linear."""
+
+PERMUTING = frozenset("permute transpose transpose_ swapaxes swapdims movedim moveaxis t adjoint rot90 __get__".split())
+
+_WRITING = frozenset("__iadd__ __isub__ __imul__ __idiv__ __itruediv__ __setitem__".split())
+
+LEAKY = frozenset("leaky_relu leaky_relu_ prelu prelu_kernel _prelu_kernel rrelu rrelu_".split())
+"""Positively homogeneous, like a rectifier: with the ordinary gradient the sums stay exact. Eq. 4 is not about them."""
+
+LAST = {
+    "softmax": "softmax", "Softmax": "softmax", "log_softmax": "log-softmax", "sigmoid": "sigmoid", "logsigmoid": "log-sigmoid",
+    "special_softmax": "softmax", "special_expit": "sigmoid", "expit": "sigmoid", "special_log_softmax": "log-softmax",
+}  # fmt: skip
+"""What some networks end in, and the theory stops before."""
+
+
+def rectifier_calls() -> dict[Any, Callable[..., Any]]:
+    """Every way to call a rectifier in torch, as a handler ``(tape, func, *args, **kwargs)``.
+
+    ``min(max(z, low), high)`` is a rectifier between two constants, ``low + rectified(z - low)``, and ``min(z, high)`` one that looks the
+    other way, ``high - rectified(high - z)``; so is a maximum or a minimum of which one operand does not depend on the picture.
+    """
+
+    def fixed(ceiling: float, inplace: bool) -> Callable[..., Any]:
+        def handler(tape: Any, func: Any, input: Tensor, inplace: bool = inplace) -> Any:
+            return tape.rectify(input, ceiling, inplace)
+
+        return handler
+
+    def bounded(lowest: Any, highest: Any, inplace: bool, names: tuple[str, str] = ("min", "max")) -> Callable[..., Any]:
+        def handler(tape: Any, func: Any, input: Tensor, *args: Any, **kwargs: Any) -> Any:
+            given = dict(zip((*names, "inplace"), args, strict=False)) | kwargs
+            low, high = given.get(names[0], lowest), given.get(names[1], highest)
+            if depends(low) or depends(high):
+                return tape.ordinary(func, (input, *args), kwargs)
+            return tape.rectify_between(input, low, high, given.get("inplace", inplace))
+
+        return handler
+
+    def extreme(largest: bool, tape: Any, func: Any, input: Tensor, other: Any = None, *args: Any, **kwargs: Any) -> Any:
+        if args or set(kwargs) - {"other"} or not isinstance(other, Tensor) or depends(input) == depends(other):
+            given = (input,) if other is None else (input, other)
+            return tape.ordinary(func, (*given, *args), kwargs)
+        z, constant = (input, other) if depends(input) else (other, input)
+        return tape.rectify_between(z, constant, None) if largest else tape.rectify_between(z, None, constant)
+
+    def threshold(tape: Any, func: Any, input: Tensor, threshold: float, value: float, inplace: bool = False) -> Any:
+        return tape.threshold(input, float(threshold), float(value), inplace or func.__name__.endswith("_"))
+
+    calls: dict[Any, Callable[..., Any]] = {f: fixed(math.inf, False) for f in (F.relu, torch.relu, Tensor.relu)}
+    calls |= {f: fixed(math.inf, True) for f in (F.relu_, torch.relu_, Tensor.relu_)}
+    calls |= {F.relu6: fixed(6.0, False)}
+    calls |= {F.hardtanh: bounded(-1.0, 1.0, False, ("min_val", "max_val")), F.hardtanh_: bounded(-1.0, 1.0, True, ("min_val", "max_val"))}
+    for owner in (torch, Tensor):
+        for name in ("clamp", "clip", "clamp_min", "clamp_max"):
+            names = ("max", "min") if name == "clamp_max" else ("min", "max")
+            calls |= {getattr(owner, name): bounded(None, None, False, names), getattr(owner, name + "_"): bounded(None, None, True, names)}
+        for name in ("max", "maximum", "fmax", "min", "minimum", "fmin"):
+            calls |= {getattr(owner, name): partial(extreme, "max" in name)}
+    calls |= dict.fromkeys((F.threshold, torch.threshold, F.threshold_, torch.threshold_), threshold)  # type: ignore[attr-defined]
+    return calls
+
+
+def in_place(name: str) -> bool:
+    """Does the operation of this name write to its first argument?"""
+    return name in _WRITING or (name.endswith("_") and not name.endswith("__"))
+
+
+def tensors(args: Any, kwargs: Any) -> Iterator[Tensor]:
+    for value in (*args, *kwargs.values()):
+        if isinstance(value, Tensor):
+            yield value
+        elif isinstance(value, (tuple, list)):
+            yield from tensors(value, {})
+
+
+def operands(args: Any, kwargs: Any) -> Iterator[Any]:
+    """What an additive operation adds: tensors and numbers."""
+    for value in (*args, *kwargs.values()):
+        if isinstance(value, (tuple, list)):
+            yield from operands(value, {})
+        elif isinstance(value, (Tensor, int, float)):
+            yield value
+
+
+def depends(value: Any) -> bool:
+    """Does it depend on the picture? Parameters, leaves that are not the tape's own, do not."""
+    return isinstance(value, Tensor) and value.requires_grad and not isinstance(value, nn.Parameter)
+
+
+def detached(value: Any) -> Any:
+    if isinstance(value, nn.Parameter):
+        return value.detach()
+    if isinstance(value, (tuple, list)) and any(isinstance(v, nn.Parameter) for v in value):
+        return type(value)(detached(v) for v in value)
+    return value
+
+
+def replaced(value: Any, by: dict[int, Tensor]) -> Any:
+    if isinstance(value, Tensor):
+        return by.get(id(value), value)
+    if isinstance(value, (tuple, list)):
+        return type(value)(replaced(v, by) for v in value)
+    return value
+
+
+def divides_by_constant(name: str, args: Any) -> bool:
+    return "div" not in name or not depends(args[1])
+
+
+def zero_padding(input: Tensor, pad: Any, mode: str = "constant", value: Any = None) -> tuple[int, int, int, int] | None:
+    pad = [int(p) for p in pad] + [0] * (4 - len(pad))
+    if mode != "constant" or value not in (None, 0) or len(pad) != 4 or min(pad) < 0:
+        return None
+    return pad[0], pad[1], pad[2], pad[3]
+
+
+def pad_value(input: Tensor, pad: Any, mode: str = "constant", value: Any = None) -> float:
+    """The constant that a padding puts in; 0 for the modes that repeat the picture."""
+    return float(value or 0) if mode == "constant" else 0.0
+
+
+def pair(value: Any) -> Pair:
+    if isinstance(value, int):
+        return value, value
+    values = [int(v) for v in value]
+    return (values[0], values[0]) if len(values) == 1 else (values[0], values[1])
+
+
+def convolution_padding(padding: Any, kernel: Any, dilation: Pair) -> tuple[Pair, Pair]:
+    if isinstance(padding, str):
+        if padding == "valid":
+            return (0, 0), (0, 0)
+        total = [d * (k - 1) for d, k in zip(dilation, kernel, strict=True)]
+        return (total[0] // 2, total[1] // 2), (total[0] - total[0] // 2, total[1] - total[1] // 2)
+    both = pair(padding)
+    return both, both
+
+
+def output_size(shape: Any, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair) -> Pair:
+    sizes = [(shape[2 + i] + 2 * padding[i] - dilation[i] * (kernel[i] - 1) - 1) // stride[i] + 1 for i in (0, 1)]
+    return sizes[0], sizes[1]
+
+
+def map_size(x: Tensor, axes: Pair | None) -> Pair:
+    """(h, w) of the map whose rows and columns are the ``axes`` of ``x``; (1, 1) where there is none."""
+    return (1, 1) if axes is None else (x.shape[axes[0]], x.shape[axes[1]])
