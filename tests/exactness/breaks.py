@@ -204,7 +204,7 @@ CURVED: list[Case] = [
         ("einsum of two maps", lambda z: torch.einsum("nchw,ndhw->ncd", z, z)[..., None].expand(-1, -1, -1, 4), "einsum"),
         ("addcmul of two maps", lambda z: torch.addcmul(z, z, z.flip(1)), "addcmul"),
         ("lerp by a map", lambda z: torch.lerp(z, z.flip(1), z.mean()), "lerp"),
-        ("conv2d with a kernel made of the picture", lambda z: F.conv2d(z, z.mean((2, 3))[:, :, None, None].expand(6, 6, 1, 1)), "conv2d"),
+        ("conv2d with the picture's own kernel", lambda z: F.conv2d(z, z.mean((2, 3))[..., None, None].expand(6, 6, 1, 1)), "conv2d"),
         (
             "grid_sample by the picture",
             lambda z: F.grid_sample(z, z[:, :2].movedim(1, -1).clamp(-1, 1), align_corners=False),

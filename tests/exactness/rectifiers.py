@@ -170,8 +170,10 @@ SATURATING: list[Case] = [
     exact("clamp(min=0.3)", lambda z: z.clamp(min=0.3), lambda z: F.hardtanh(z, 0.3, INF), "picture"),
     exact("clamp(min=-0.3)", lambda z: z.clamp(min=-0.3), lambda z: F.relu(z + 0.3) - 0.3, "picture"),
     exact("clamp_min_(0.3)", lambda z: z.clamp_min_(0.3), lambda z: F.hardtanh(z, 0.3, INF), "picture"),
-    exact("threshold(0.2, 0.5)", lambda z: F.threshold(z, 0.2, 0.5), lambda z: F.relu(z - 0.2) + 0.2 + 0.3 * (z <= 0.2), "picture"),
-    exact("threshold(0.2, 0)", lambda z: F.threshold(z, 0.2, 0.0), lambda z: F.relu(z - 0.2) + 0.2 * (z > 0.2), "picture"),
+    exact(
+        "threshold(0.2, 0.5)", lambda z: F.threshold(z, 0.2, 0.5), lambda z: F.relu(z - 0.2) + 0.2 + 0.3 * (z <= 0.2).double(), "picture"
+    ),
+    exact("threshold(0.2, 0)", lambda z: F.threshold(z, 0.2, 0.0), lambda z: F.relu(z - 0.2) + 0.2 * (z > 0.2).double(), "picture"),
     either("clamp(min=tensor)", lambda z: z.clamp(min=CHANNEL), lambda z: F.relu(z - CHANNEL) + CHANNEL, compared="picture"),
     either(
         "clamp(tensors)", lambda z: z.clamp(CHANNEL, CHANNEL + 1), lambda z: F.hardtanh(z - CHANNEL, 0.0, 1.0) + CHANNEL, compared="picture"
@@ -201,7 +203,7 @@ SATURATING: list[Case] = [
         lambda z: F.hardtanh(z, 0.0, 0.7),
         compared="picture",
     ),
-    either("relu6 by hand: x * mask", lambda z: z * ((z > 0) & (z < 0.7)) + 0.7 * (z >= 0.7), lambda z: F.hardtanh(z, 0.0, 0.7)),
+    either("relu6 by hand: x * mask", lambda z: z * ((z > 0) & (z < 0.7)) + 0.7 * (z >= 0.7).double(), lambda z: F.hardtanh(z, 0.0, 0.7)),
 ]
 NO_RECTIFIERS: list[Case] = [
     refused("leaky_relu", lambda z: F.leaky_relu(z, 0.1), "leaky_relu", linear=True),
