@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import re
 from collections.abc import Callable
 from typing import Any
@@ -140,9 +139,11 @@ def state(network: nn.Module) -> dict[str, Any]:
 def _plain(value: Any) -> Any:
     """A value to compare later: tensors are copied, what cannot be compared is its identity."""
     if isinstance(value, Tensor):
-        return id(value), value.detach().clone()
-    if isinstance(value, (list, tuple, dict, set)) and not any(isinstance(v, nn.Module) for v in value):
-        return copy.deepcopy(value)
+        return value.detach().clone()
+    if isinstance(value, dict):
+        return {key: _plain(v) for key, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(v) for v in value]
     return value if isinstance(value, (bool, int, float, str, type(None))) else id(value)
 
 

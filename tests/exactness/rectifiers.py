@@ -170,9 +170,7 @@ SATURATING: list[Case] = [
     exact("clamp(min=0.3)", lambda z: z.clamp(min=0.3), lambda z: F.hardtanh(z, 0.3, INF), "picture"),
     exact("clamp(min=-0.3)", lambda z: z.clamp(min=-0.3), lambda z: F.relu(z + 0.3) - 0.3, "picture"),
     exact("clamp_min_(0.3)", lambda z: z.clamp_min_(0.3), lambda z: F.hardtanh(z, 0.3, INF), "picture"),
-    exact(
-        "threshold(0.2, 0.5)", lambda z: F.threshold(z, 0.2, 0.5), lambda z: F.relu(z - 0.2) + 0.2 + 0.3 * (z <= 0.2).double(), "picture"
-    ),
+    exact("threshold(0.2, 0.5)", lambda z: F.threshold(z, 0.2, 0.5), lambda z: F.relu(z - 0.2) + 0.5 - 0.3 * (z > 0.2).double(), "picture"),
     exact("threshold(0.2, 0)", lambda z: F.threshold(z, 0.2, 0.0), lambda z: F.relu(z - 0.2) + 0.2 * (z > 0.2).double(), "picture"),
     either("clamp(min=tensor)", lambda z: z.clamp(min=CHANNEL), lambda z: F.relu(z - CHANNEL) + CHANNEL, compared="picture"),
     either(

@@ -1,4 +1,4 @@
-"""Evaluation mode for the length of the call: whatever mode a network is in, its map is that of evaluation mode, and nothing is left behind."""
+"""Evaluation mode for the length of the call: one map whatever mode a network is in, and nothing is left behind."""
 
 from __future__ import annotations
 
