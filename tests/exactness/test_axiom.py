@@ -1,4 +1,4 @@
-"""The decomposition of method.md, section 2, is held against every network at its first explanation: what nothing else catches fails here."""
+"""The decomposition of method.md, section 2, is held against every network when it is first explained: the last net under the tape."""
 
 from __future__ import annotations
 
@@ -113,9 +113,9 @@ def test_the_axiom_is_held_once_for_each_network_and_shape() -> None:
     first, second, third = (dispatched(network, x_of()) for _ in range(3))
     print(f"operations dispatched: {first} at first, then {second}, {third}")
     assert first > second == third
-    assert dispatched(network, x_of(9, 14)) == first, "another shape"
+    assert dispatched(network, x_of(9, 14)) > second, "another shape"
     assert dispatched(network, x_of(9, 14)) == second
-    assert dispatched(other, x_of()) == first, "another network"
+    assert dispatched(other, x_of()) > second, "another network"
 
 
 def test_the_cache_keeps_no_network_alive() -> None:

@@ -1,4 +1,4 @@
-"""At the call: what is plain works, what is not gets a sentence that helps. And the cascade's stages, and the constants of saturated units."""
+"""At the call: what is plain works, what is not gets a sentence that helps. The stages of a cascade; the constants of saturated units."""
 
 from __future__ import annotations
 
