@@ -117,8 +117,11 @@ def check_either(case: Case) -> None:
     sentence = refusal(lambda: TRGBP(case.make().eval()).explain(case.x()))
     if sentence is None:
         check_exact(case)
-    else:
-        assert re.search(str(case.refusal), sentence, re.I | re.S), f"{sentence!r} does not say {case.refusal!r}"
+        return
+    assert re.search(str(case.refusal), sentence, re.I | re.S), f"{sentence!r} does not say {case.refusal!r}"
+    found: list[Explanation] = []
+    if refusal(lambda: found.append(TRGBP(case.make().eval(), guided=False).explain(case.x()))) is None:
+        assert completeness_gap(found[0], case.x()) < EXACT, "refused with the guided rule, wrong with the ordinary one"
 
 
 def check(case: Case) -> None:

@@ -171,7 +171,7 @@ def whole(name: str, make: object, plain: object, **options: object) -> Case:
     return Case(name, make, (plain,), **options)  # type: ignore[arg-type]
 
 
-SIDES = {"12×10": x_of, "square": lambda: x_of(11, 11), "a side of six": lambda: x_of(6, 9), "batch of strange sides": lambda: x_of(7, 6)}
+SIDES = {"12x10": x_of, "square": lambda: x_of(11, 11), "a side of six": lambda: x_of(6, 9), "7x6": lambda: x_of(7, 6)}
 NETWORKS: list[Case] = [
     *(
         Case(f"Linear on NHWC maps, {sides}", lambda: seeded(Around(ChannelsLast)), (lambda: seeded(Around(ChannelsFirst)),), x=x)

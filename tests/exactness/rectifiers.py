@@ -219,7 +219,7 @@ NO_RECTIFIERS: list[Case] = [
     refused("y[other < 0] = 0", lambda z: assigned(z, z.flip(1) < 0, 0), "setitem|index_put|assign|mask|lt|<|compar", linear=True),
     refused("y[y < 0] = 1", lambda z: assigned(z, z < 0, 1.0) * 1.5, "setitem|index_put|assign|mask|lt|<|compar", linear=True),
     refused("where by another map", lambda z: torch.where(z.flip(1) > 0, z, 0.0), "where|gt|>|mask|compar", linear=True),
-    refused("the best k only", lambda z: z * (z >= z.topk(2, 1).values[:, -1:]), "mask|ge|>|mul|compar", linear=True),
+    refused("the best k only", lambda z: z * (z >= z.topk(2, 1).values[:, -1:]), "mask|ge|>|mul|compar|topk", linear=True),
     refused("one_hot of argmax", lambda z: z * F.one_hot(z.argmax(1), 6).movedim(-1, 1), "one_hot|argmax|mul|mask", linear=True),
     refused("sign(x)", lambda z: z.sign(), "sign"),
     refused("x * sign of another", lambda z: z * z.flip(1).sign(), "sign|mul", linear=True),
