@@ -1,0 +1,176 @@
+"""Exact, refused, unchanged: the three expectations, each as one function."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+from unittest import mock
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from trgbp_core import TRGBP, Explanation
+
+from ..comparison import completeness_gap
+from .cases import Case, Make
+
+EXACT = 1e-9
+WRAPPED = re.compile(r"cannot read an input|Traceback|object at 0x")  # what is no cause but a foreign error passed on
+
+
+class _Guided(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, z: Tensor, low: float, high: float) -> Tensor:
+        ctx.save_for_backward((z > low) & (z < high))
+        return z.clamp(low, high)
+
+    @staticmethod
+    def backward(ctx: Any, g: Tensor) -> tuple[Tensor, None, None]:
+        return g.clamp(min=0) * ctx.saved_tensors[0], None, None
+
+
+def guided_gradient(network: nn.Module, x: Tensor, k: int) -> Tensor:
+    """∂^g f_k/∂^g x (Eqs. 3, 4), the functions behind every rectifier replaced for a while; a saturated unit is a constant."""
+
+    def relu(z: Tensor, inplace: bool = False) -> Tensor:
+        return _Guided.apply(z, 0.0, float("inf"))
+
+    def hardtanh(z: Tensor, low: float = -1.0, high: float = 1.0, inplace: bool = False) -> Tensor:
+        return _Guided.apply(z, low, high)
+
+    leaf = x.clone().requires_grad_()
+    with mock.patch.object(F, "relu", relu), mock.patch.object(F, "hardtanh", hardtanh), mock.patch.object(F, "relu6", _no_relu6):
+        (gradient,) = torch.autograd.grad(network(leaf.clone())[:, k].sum(), leaf)
+    return gradient
+
+
+def _no_relu6(*_: Any) -> Tensor:
+    raise AssertionError("write F.hardtanh(z, 0.0, 6.0) in a twin")
+
+
+def apart(ours: Tensor, theirs: Tensor) -> float:
+    """The largest difference, relative to the largest number."""
+    return float((ours - theirs).abs().max() / theirs.abs().max().clamp(min=1e-12))
+
+
+def mass(e: Explanation, k: int) -> Tensor:
+    """What all biases say together, wherever they hang."""
+    return sum((e.layer_raw(i, k).sum() for i in range(1, len(e.layers) + 1)), torch.zeros((), dtype=torch.float64))
+
+
+def distance(e: Explanation, case: Case, twin: Make, x: Tensor) -> float:
+    """How far the guided explanation is from that of the function written plainly."""
+    gaps = [apart(e.gradient(k), guided_gradient(twin().eval(), x, k)) for k in e.classes]
+    if case.compared != "picture":
+        t = TRGBP(twin().eval()).explain(x, e.classes)
+        gaps += [apart(e.layer_raw(0, k), t.layer_raw(0, k)) for k in e.classes]
+        gaps += [apart(mass(e, k), mass(t, k)) for k in e.classes]
+        if case.compared == "maps":
+            gaps += [apart(e.raw(k, psi), t.raw(k, psi)) for k in e.classes for psi in ("paper", "conserving")]
+    return max(gaps)
+
+
+def check_exact(case: Case, prepare: Callable[[nn.Module], nn.Module] = nn.Module.eval) -> None:
+    """Complete with the ordinary gradient, the guided map that of the plain spelling, the logits the network's own."""
+    x = case.x()
+    expected = case.twins[0]().eval()(x.clone()).detach()
+    plain = TRGBP(prepare(case.make()), guided=False).explain(x)
+    gap = completeness_gap(plain, x)
+    print(f"completeness {gap:.1e}")
+    assert gap < EXACT
+    e = TRGBP(prepare(case.make())).explain(x)
+    assert apart(e.logits, expected) < EXACT, "logits"
+    assert apart(plain.logits, expected) < EXACT, "logits with the ordinary gradient"
+    found = [distance(e, case, twin, x) for twin in case.twins]
+    print("guided map against its plain spelling: " + ", ".join(f"{d:.1e}" for d in found))
+    assert min(found) < EXACT
+    assert e.let_through == ()
+
+
+def refusal(explain: Callable[[], Any]) -> str | None:
+    """The sentence, None where there is none. Any error but a ValueError of the project's own goes through."""
+    try:
+        explain()
+    except ValueError as error:
+        sentence = str(error)
+        print(sentence)
+        assert not WRAPPED.search(sentence), f"not a cause, but somebody else's error: {sentence}"
+        assert len(sentence) > 30, "a sentence, not a word"
+        return sentence
+    return None
+
+
+def check_refused(case: Case) -> None:
+    """Refused by name, guided or not (only guided where it is piecewise linear), in evaluation mode."""
+    for guided in (True,) if case.linear else (True, False):
+        sentence = refusal(lambda guided=guided: TRGBP(case.make().eval(), guided=guided).explain(case.x()))
+        if sentence is None:
+            pytest.fail(f"explained without a word, guided={guided}")
+        assert re.search(str(case.refusal), sentence, re.I | re.S), f"{sentence!r} does not say {case.refusal!r}"
+
+
+def check_either(case: Case) -> None:
+    """Exact, or refused; never anything between."""
+    sentence = refusal(lambda: TRGBP(case.make().eval()).explain(case.x()))
+    if sentence is None:
+        check_exact(case)
+        return
+    assert re.search(str(case.refusal), sentence, re.I | re.S), f"{sentence!r} does not say {case.refusal!r}"
+    found: list[Explanation] = []
+    if refusal(lambda: found.append(TRGBP(case.make().eval(), guided=False).explain(case.x()))) is None:
+        assert completeness_gap(found[0], case.x()) < EXACT, "refused with the guided rule, wrong with the ordinary one"
+
+
+def check(case: Case) -> None:
+    {"exact": check_exact, "refused": check_refused, "either": check_either}[case.kind](case)
+
+
+def state(network: nn.Module) -> dict[str, Any]:
+    """Everything of a network that a call could change, and the random numbers of the process."""
+    found: dict[str, Any] = {"random": torch.get_rng_state()}
+    for name, module in network.named_modules():
+        found[f"{name}:attributes"] = {k: _plain(v) for k, v in vars(module).items() if not k.startswith("_") or k.startswith("_my")}
+        found[f"{name}:hooks"] = [len(h) for k, h in vars(module).items() if k.endswith("_hooks") and isinstance(h, dict)]
+        for key, t in [*module.named_parameters(recurse=False), *module.named_buffers(recurse=False)]:
+            found[f"{name}:{key}"] = (id(t), t.detach().clone(), t.requires_grad, None if t.grad is None else t.grad.clone())
+    return found
+
+
+def _plain(value: Any) -> Any:
+    """A value to compare later: tensors are copied, what cannot be compared is its identity."""
+    if isinstance(value, Tensor):
+        return value.detach().clone()
+    if isinstance(value, dict):
+        return {key: _plain(v) for key, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(v) for v in value]
+    return value if isinstance(value, (bool, int, float, str, type(None))) else id(value)
+
+
+def same(a: Any, b: Any) -> bool:
+    if isinstance(a, Tensor):
+        return isinstance(b, Tensor) and a.shape == b.shape and bool(torch.equal(a, b))
+    if isinstance(a, dict):
+        return isinstance(b, dict) and a.keys() == b.keys() and all(same(a[k], b[k]) for k in a)
+    if isinstance(a, (tuple, list)):
+        return type(a) is type(b) and len(a) == len(b) and all(same(p, q) for p, q in zip(a, b, strict=True))
+    return bool(a == b)
+
+
+def check_unchanged(network: nn.Module, x: Tensor, expected: Tensor) -> Explanation:
+    """Explained twice: the evaluation mode's logits and one result, and everything is left as it was."""
+    before, pixels = state(network), x.clone()
+    first, second = (TRGBP(network).explain(x, [1]) for _ in range(2))
+    after = state(network)
+    changed = [key for key in before if not same(before[key], after.get(key))]
+    assert not changed, f"changed: {changed}"
+    assert torch.equal(x, pixels)
+    assert not x.requires_grad
+    assert apart(first.logits, expected) < EXACT, "logits of the evaluation mode"
+    for k in first.classes:
+        assert torch.equal(first.raw(k), second.raw(k)), "twice the same"
+    assert completeness_gap(TRGBP(network, guided=False).explain(x), x) < EXACT
+    return first
