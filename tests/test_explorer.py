@@ -114,4 +114,6 @@ def test_older_pictures_are_kept_packed_and_a_further_class_of_theirs_is_the_sam
     assert sizes[2] < 3 * sizes[0]
     assert sizes[1] == 2 * sizes[0]
     fresh = TRGBP(zoo.network).explain(questions[0].x, [7])
-    assert torch.equal(room.explanation(questions[0], 7).attribution(7), fresh.attribution(7))
+    again = room.explanation(questions[0], 7).attribution(7)
+    # float32; a matrix product of one class rounds otherwise than one of six
+    torch.testing.assert_close(again, fresh.attribution(7), rtol=0, atol=1e-5 * float(again.abs().max()))

@@ -121,7 +121,7 @@ def test_layers_carry_the_numbers_of_the_theory() -> None:
 @pytest.mark.parametrize(
     ("module", "name"),
     [(nn.SiLU(), "silu"), (nn.GELU(), "gelu"), (nn.Hardswish(), "hardswish"), (nn.Sigmoid(), "sigmoid"), (nn.Tanh(), "tanh"),
-     (nn.LeakyReLU(), "leaky_relu"), (nn.Hardtanh(), "hardtanh"), (nn.Softmax(1), "softmax"), (nn.ELU(), "elu"), (nn.PReLU(), "prelu")],
+     (nn.LeakyReLU(), "leaky_relu"), (nn.Softmax(1), "softmax"), (nn.ELU(), "elu"), (nn.PReLU(), "prelu")],
 )  # fmt: skip
 def test_what_is_no_rectifier_is_refused_by_name_unless_strict_is_false(module: nn.Module, name: str) -> None:
     network = randomise(nn.Sequential(nn.Conv2d(3, 4, 3), module, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 6)))

@@ -23,6 +23,8 @@ from .validation import UnsuitableNetwork
 TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-3}
 """Relative, by precision: what rounding leaves of a sum over some hundred layers, with a margin."""
 LOWER_PRECISION = 5e-2
+ROUNDINGS = 64
+"""How many roundings of every share are granted besides."""
 
 
 class AxiomFailed(UnsuitableNetwork):
@@ -80,18 +82,21 @@ def _key(x: Tensor) -> Hashable:
 def _check(network: nn.Module, recording: Recording) -> None:
     x, logits = recording.input.detach(), recording.logits
     tolerance = TOLERANCE.get(x.dtype, LOWER_PRECISION)
-    own = plain_logits(network, x)
-    off = _relative(own - logits, own.abs().amax(1, keepdim=True))
+    best = logits.argmax(1)[None]
+    gradient, maps = recording.backward(one_hot(best, logits), guided=False)
+    shares = [(x * gradient[0]).flatten(1).to(_wide(x)), *(m[0].flatten(1).to(_wide(x)) for m in maps)]
+    parts = torch.stack([share.sum(1) for share in shares])
+    scale = torch.maximum(logits.abs().amax(1).to(parts), parts.abs().sum(0))
+    # Where all of it cancels, what is left is rounding.
+    added = x.abs().flatten(1).amax(1) + sum(share.abs().sum(1) for share in shares)
+    scale += ROUNDINGS * torch.finfo(x.dtype).eps / tolerance * added
+    off = _relative((plain_logits(network, x) - logits).abs().amax(1), scale)
     if not off <= tolerance:
         raise AxiomFailed(
             f"Called twice on the same picture, the network returns other logits ({off:.1%} off). It keeps something from call to call, "
             "draws random numbers, or writes to its tensors in a way that cannot be followed; it cannot be explained like this."
         )
-    best = logits.argmax(1)[None]
-    gradient, maps = recording.backward(one_hot(best, logits), guided=False)
-    parts = torch.stack([(x * gradient[0]).flatten(1).sum(1, dtype=_wide(x)), *(m[0].flatten(1).sum(1, dtype=_wide(x)) for m in maps)])
-    logit = logits.gather(1, best.T)[:, 0].to(parts)
-    off = _relative(parts.sum(0) - logit, torch.maximum(logit.abs(), parts.abs().sum(0)))
+    off = _relative(parts.sum(0) - logits.gather(1, best.T)[:, 0], scale)
     if not off <= tolerance:
         raise AxiomFailed(
             f"With the ordinary gradient the shares of pixels and biases add up to the logit; here they miss it by {off:.1%}. The network "

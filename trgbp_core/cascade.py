@@ -6,7 +6,6 @@ neither is the global random state.
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,7 +14,9 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from .layer_order import executed_layers
+from . import axiom
+from .evaluation_mode import shared_copy
+from .layer_order import executed_layers, holder
 from .validation import unwrapped
 
 Mode = Literal["gaussian", "reset"]
@@ -52,6 +53,14 @@ def _defined_layers(network: nn.Module) -> list[tuple[str, ...]]:
     previous: nn.Module | None = None
     for name, module in network.named_modules():
         if not any(True for _ in module.parameters(recurse=False)):
+            continue
+        layer = holder(name)
+        if layer != name:  # the tensors of a parametrization belong to its layer
+            if groups and groups[-1][0] == layer:
+                groups[-1] += (name,)
+            else:
+                groups.append((layer, name))
+                previous = network.get_submodule(layer)
             continue
         width = getattr(previous, "out_channels", getattr(previous, "out_features", None))
         if isinstance(module, _NORMS) and groups and width == module.num_features:
@@ -155,8 +164,9 @@ def _reset(module: nn.Module, generator: torch.Generator) -> dict[str, Tensor]:
 
 def _with_tensors(network: nn.Module, drawn: dict[str, dict[str, Tensor]]) -> nn.Module:
     """A copy of the module tree that shares every tensor with ``network`` but for the ``drawn`` ones."""
-    shared: dict[int, object] = {id(t): t for t in [*network.parameters(), *network.buffers()]}
-    return _set_tensors(copy.deepcopy(network, shared), drawn)
+    copy = shared_copy(network)
+    axiom.inherit(copy, network)
+    return _set_tensors(copy, drawn)
 
 
 @torch.no_grad()

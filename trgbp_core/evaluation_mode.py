@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from types import MethodType
+from functools import partial
+from types import CellType, FunctionType, MethodType
 from typing import Any
 
 import torch
@@ -16,14 +17,21 @@ def evaluation_copy(network: nn.Module) -> nn.Module:
     """A copy of the module tree of ``network`` in which every module reads ``self.training`` as False.
 
     Parameters and buffers are the caller's own tensors; what a forward pass sets on a module stays with the copy. Modules in plain lists,
-    tuples and dictionaries are copied too, and so are methods bound to one of the modules, ``forward`` among them. What
-    ``torch.compile`` or ``nn.DataParallel`` has wrapped, whole or in part, is taken out of its wrapper; hooks of backward passes are left out.
+    tuples and dictionaries are copied too, and so are methods bound to one of the modules, ``forward`` among them, and functions that close
+    over one. What ``torch.compile`` or ``nn.DataParallel`` has wrapped, whole or in part, is taken out of its wrapper; hooks of backward
+    passes are left out.
     """
-    return _Copy().module(network)
+    return _Copy(evaluation=True).module(network)
+
+
+def shared_copy(network: nn.Module) -> nn.Module:
+    """The same, in the mode that ``network`` is in: for who puts other tensors into it."""
+    return _Copy(evaluation=False).module(network)
 
 
 class _Copy:
-    def __init__(self) -> None:
+    def __init__(self, *, evaluation: bool) -> None:
+        self._evaluation = evaluation
         self._copies: dict[int, nn.Module] = {}
 
     def module(self, original: nn.Module) -> nn.Module:
@@ -31,11 +39,11 @@ class _Copy:
         known = self._copies.get(id(original))
         if known is not None:
             return known
-        copy = original.__class__.__new__(original.__class__)
+        copy: nn.Module = object.__new__(original.__class__)  # torch.fx would make a class of its own for each
         self._copies[id(original)] = copy
         attributes = {key: self.value(value) for key, value in original.__dict__.items()}
         attributes |= {
-            "training": False,
+            "training": original.training and not self._evaluation,
             "_parameters": dict(original._parameters),
             "_buffers": dict(original._buffers),
             "_modules": {key: None if m is None else self.module(m) for key, m in original._modules.items()},
@@ -52,11 +60,40 @@ class _Copy:
         if isinstance(value, nn.Module):
             return value if isinstance(value, torch.jit.ScriptModule) else self.module(value)
         if type(value) in (list, tuple):
-            return type(value)(self.value(v) for v in value)
+            found = [self.value(v) for v in value]
+            return value if all(a is b for a, b in zip(found, value, strict=True)) and isinstance(value, tuple) else type(value)(found)
         if type(value) in (dict, OrderedDict):
             return type(value)((key, self.value(v)) for key, v in value.items())
         if isinstance(value, MethodType) and isinstance(value.__self__, nn.Module):
             return MethodType(value.__func__, self.module(value.__self__))
+        if isinstance(value, partial):
+            return partial(self.value(value.func), *map(self.value, value.args), **{k: self.value(v) for k, v in value.keywords.items()})
+        if isinstance(value, FunctionType) and value.__closure__:
+            return self.function(value)
         if isinstance(value, Tensor) and value.requires_grad and not isinstance(value, nn.Parameter):
             return value.detach()
         return value
+
+    def function(self, function: FunctionType) -> FunctionType:
+        """``function``, with copies in the place of modules that it closes over."""
+        cells = []
+        for cell in function.__closure__ or ():
+            try:
+                held = cell.cell_contents
+            except ValueError:  # not filled yet
+                held = None
+            found = self.value(held) if _holds_module(held) else held
+            cells.append(cell if found is held else CellType(found))
+        if all(new is old for new, old in zip(cells, function.__closure__ or (), strict=True)):
+            return function
+        copy = FunctionType(function.__code__, function.__globals__, function.__name__, function.__defaults__, tuple(cells))
+        copy.__kwdefaults__, copy.__dict__ = function.__kwdefaults__, dict(function.__dict__)
+        return copy
+
+
+def _holds_module(value: Any) -> bool:
+    if isinstance(value, (list, tuple)):
+        return any(map(_holds_module, value))
+    if isinstance(value, dict):
+        return any(map(_holds_module, value.values()))
+    return isinstance(value.__self__ if isinstance(value, MethodType) else value, nn.Module)

@@ -71,9 +71,11 @@ def executed_layers(network: nn.Module, x: Tensor) -> list[tuple[str, ...]]:
     record(network, x, tape=order)
     groups: dict[str, tuple[str, ...]] = {}
     for name in order.used:
-        layer = order.normed.get(name)
-        if layer is not None and layer in groups:
-            groups[layer] += (name,)
-        else:
-            groups[name] = (name,)
+        layer = holder(order.normed.get(name, name))
+        groups[layer] = (*groups.get(layer, (layer,) if layer != name else ()), name)
     return list(groups.values())
+
+
+def holder(name: str) -> str:
+    """The layer that the module ``name`` belongs to: where a weight is parametrised (weight norm, spectral norm), the layer that it is for."""
+    return name.partition(".parametrizations.")[0]

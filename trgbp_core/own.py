@@ -9,7 +9,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from . import catalogue
+from . import axiom, catalogue
 from .catalogue import Entry, ModelError
 from .models import Zoo, at_hand, load_model
 from .preprocessing import Preprocess
@@ -17,7 +17,7 @@ from .recording import record
 from .speed import on_terminal
 
 
-def own_model(network: nn.Module, labels: Sequence[str], *, preprocess: Preprocess | None = None, name: str = "mine") -> Zoo:
+def own_model(network: nn.Module, labels: Sequence[str] | int, *, preprocess: Preprocess | None = None, name: str = "mine") -> Zoo:
     """Any rectifier network with its labels and its preprocessing: what ``app.launch(models={"mine": …})`` takes.
 
     The network is tried once on a black picture, so that whatever is wrong with it is told here and not on the page. It is kept, not
@@ -25,7 +25,7 @@ def own_model(network: nn.Module, labels: Sequence[str], *, preprocess: Preproce
 
     Args:
         network: (N, C, size, size) → logits (N, classes); float32, on the processor.
-        labels: a name for every class.
+        labels: a name for every class, or their number.
         preprocess: from a picture to the network's input; by default ImageNet's, 224×224. One number in ``mean`` and ``std`` reads grey.
         name: what the picker shows.
 
@@ -36,14 +36,16 @@ def own_model(network: nn.Module, labels: Sequence[str], *, preprocess: Preproce
         >>> zoo = own_model(network, ["cat", "dog"], preprocess=Preprocess(size=32, resize=None, mean=(0.5,), std=(0.5,)))
     """
     preprocess = preprocess or Preprocess()
-    names = [str(label) for label in labels]
+    names = [f"class {k}" for k in range(labels)] if isinstance(labels, int) else [str(label) for label in labels]
     _check_numbers(network)
     try:
-        classes = record(network, _black(preprocess)).logits.shape[1]
+        recording = record(network, _black(preprocess))
+        axiom.hold(network, recording)
     except ValueError as error:
         raise ModelError(f"This network cannot be put on the page. {str(error).partition(' strict=')[0]}") from error
+    classes = recording.logits.shape[1]
     if isinstance(labels, str) or len(names) != classes:
-        raise ModelError(f"The network has {classes} classes; give a list of as many labels, not {len(names)}.")
+        raise ModelError(f"The network has {classes} classes; give a list of as many labels, or their number, not {len(names)}.")
     entry = Entry(
         name=name,
         title=name,

@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import BackwardCFunction
 from torch.overrides import TorchFunctionMode
 from torch.utils.weak import WeakTensorKeyDictionary
 
@@ -29,16 +30,19 @@ from .torch_ops import (
     IN_PLACE_ON_PARTS,
     LAST,
     LEAKY,
+    LIKE_ANOTHER,
     MIXING,
     PADS,
     PERMUTING,
     RANDOM,
     READING,
+    RESHAPING,
     STEPS,
     VALUE_FREE,
     adds_constant,
     depends,
     in_place,
+    is_part,
     kind,
     map_size,
     nonlinear,
@@ -128,14 +132,16 @@ class Passthrough(TorchFunctionMode):
 
     def _ordinary(self, func: Any, args: Any, kwargs: Any) -> Any:
         name = getattr(func, "__name__", str(func))
-        inputs = [a for a in tensors(args, kwargs) if depends(a)]
-        hidden = [a for a in tensors(args, kwargs) if a in self._hidden] if len(self._hidden) else []
+        operands = list(tensors(args[:1] if name in LIKE_ANOTHER else args, kwargs))
+        inputs = [a for a in operands if depends(a)]
+        hidden = [a for a in operands if a in self._hidden] if len(self._hidden) else []
         writes = in_place(name) or bool(kwargs.get("inplace"))
-        if name in RANDOM:
+        if name in RANDOM and kwargs.get("generator") is None:
             raise self._stop(name, "random: in evaluation mode too, no two calls agree")
+        if writes and args and not depends(args[0]) and self.names.owns_memory(args[0]):
+            return args[0]  # what belongs to the network is not written to: counters, running means
         if not inputs and not hidden:
-            # A batch norm in training mode counts its batches: what belongs to the network is not written to.
-            return args[0] if writes and args and self.names.owns_memory(args[0]) else func(*args, **kwargs)
+            return func(*args, **kwargs)
         if name in READING:
             return self._read(name, func, args, kwargs)
         if name in DROPOUTS:
@@ -147,11 +153,12 @@ class Passthrough(TorchFunctionMode):
         if name == "view" and not isinstance(args[1], torch.dtype):
             # The tape computes in a layout of its own, where a view that the network may take for granted need not exist.
             func, name = Tensor.reshape, "reshape"
+        self._note_unseen(inputs)
         written = args[0] if writes else None
         if writes and hidden:  # a mask decides what is written: the tensor as it was may be a rectifier's input
             args = (args[0].clone(), *args[1:])
         result = func(*args, **kwargs)
-        outcome = args[0] if writes else result
+        outcome = args[0] if writes and result is None else result
         sources = (*inputs, *hidden)
         parts = self._parts(name, outcome, sources)
         if not parts:
@@ -161,8 +168,22 @@ class Passthrough(TorchFunctionMode):
             return self._hide(outcome.detach(), name, sources)
         checked = self._checked(func, name, args, kwargs, sources, outcome, new)
         if written is not None and checked is not written:
-            self._successors[written] = checked
+            if is_part(written):
+                checked = self.written_back(written, checked)
+            else:
+                self._successors[written] = checked
         return None if result is None else checked
+
+    def written_back(self, part: Tensor, value: Tensor) -> Tensor:
+        """``value`` belongs in the place of ``part``: whoever uses the whole tensor means it too."""
+        return self._ordinary(Tensor.copy_, (part, value), {})  # type: ignore[no-any-return]
+
+    def _note_unseen(self, inputs: list[Tensor]) -> None:
+        """What autograd knows of ``inputs`` and the tape does not was computed by something that hides its operations."""
+        for node in self._new_nodes([t for t in inputs if t.grad_fn not in self._seen]):
+            if reason := nonlinear(node):
+                where = "of a scripted function or an operator of one's own, " if not isinstance(node, BackwardCFunction) else ""
+                self._seen[node] = Doubt(self.names.running(), kind(node), where + reason)
 
     def _parts(self, name: str, outcome: Any, sources: tuple[Tensor, ...]) -> list[Tensor]:
         """The tensors of a result that carry a gradient; the others are noted as hidden."""
@@ -267,11 +288,11 @@ class Passthrough(TorchFunctionMode):
 
     def _as_rectifier(self, outcome: Any, sources: tuple[Tensor, ...]) -> Tensor | None:
         """The rectifier that computes ``outcome`` from one of ``sources``, or from what those were computed from, if there is one."""
-        if not isinstance(outcome, Tensor):
+        if not isinstance(outcome, Tensor) or outcome.is_complex():
             return None
         value = outcome.detach()
         for z in self._all_sources(sources):
-            if z.shape == value.shape and depends(z):
+            if z.shape == value.shape and z.dtype == value.dtype and depends(z) and z not in self._doubtful:
                 plain = z.detach()
                 if torch.equal(value, plain.clamp(min=0)):
                     return self.rectify(z, math.inf, False)
@@ -328,7 +349,7 @@ class Passthrough(TorchFunctionMode):
 
     def _with_constant(self, func: Any, args: Any, kwargs: Any, sources: tuple[Tensor, ...], outcome: Tensor) -> Tensor:
         """A constant joins: what the operation makes of zeros is a bias that no layer holds."""
-        if not self.layer_maps or outcome.dim() < 2:
+        if not self.layer_maps or not outcome.dim():
             return outcome
         with torch.no_grad():
             zero = {id(t): torch.zeros_like(t) for t in sources}
@@ -336,18 +357,16 @@ class Passthrough(TorchFunctionMode):
                 zero.setdefault(id(outcome), outcome.clone())
             result = func(*replaced(args, zero), **{k: replaced(v, zero) for k, v in kwargs.items()})
             value = zero[id(outcome)] if outcome is args[0] else result
-            value = torch.where(value.isfinite(), value, 0.0)  # -∞ around a maximum is never chosen
-            return self._constant(outcome, value.expand_as(outcome).clone()) if bool(value.any()) else outcome
+        return self._constant(outcome, value.expand_as(outcome).clone()) if bool(value.any()) else outcome
 
     def _constant(self, x: Tensor, value: Tensor) -> Tensor:
         axes = self._spatial(x)
-        size = map_size(x, axes)
+        size, filters = map_size(x, axes), x.shape[1] if x.dim() > 1 else 1
         affine = Affine(None, None, x.shape, spatial=axes)
         name = self.names.unique(self.names.running() + ".constant")
-        record = LayerRecord(name, "constant", affine, Window.pointwise(size), self._tap(x, size), True, x.shape[1], x.shape[1])
+        record = LayerRecord(name, "constant", affine, Window.pointwise(size), self._tap(x, size), True, filters, filters)
         self.layers.append(record)
-        with torch.enable_grad():
-            out = AddConstant.apply(x, record.tap, value, axes, self.guided)
+        out = AddConstant.apply(x, record.tap, value, axes, self.guided)
         self._new_nodes([out])
         self._origins[out] = Origin(layers=(len(self.layers) - 1,))
         for of in (self._mixed, self._axes):
@@ -358,7 +377,10 @@ class Passthrough(TorchFunctionMode):
     def _tap(self, x: Tensor, size: Pair) -> Tensor | None:
         if not self.layer_maps:
             return None
-        return torch.zeros(len(x), 1, *size, dtype=x.dtype, device=x.device, requires_grad=True)
+        pictures = self.pictures
+        if len(x) != pictures > 1:
+            raise self._stop("a bias", f"added to {tuple(x.shape)} numbers of {pictures} pictures together: explain them one by one")
+        return torch.zeros(pictures, 1, *size, dtype=x.dtype, device=x.device, requires_grad=True)
 
     # -- where a tensor comes from, and where its map lies in it -------------------------------------------------------------------
 
@@ -378,8 +400,15 @@ class Passthrough(TorchFunctionMode):
 
     def _spatial(self, x: Tensor) -> Pair | None:
         """The axes of ``x`` that are rows and columns of a map; None where there is no map, or nobody knows."""
+        if len(x) != self.pictures:
+            return None
         known = self._axes.get(x)
         return (MAP_AXES if x.dim() == 4 else None) if known is None else known[0]
+
+    @property
+    def pictures(self) -> int:
+        """How many pictures the network is called with."""
+        return 1 if self.picture is None else len(self.picture)
 
     def _note_axes(self, result: Tensor, x: Tensor, func: Any, name: str, args: Any, kwargs: Any) -> None:
         known = len(self._axes) and x in self._axes
@@ -411,7 +440,7 @@ class Passthrough(TorchFunctionMode):
         )
         doubts = [(node, doubt) for node in reversed(nodes) if (doubt := self._seen.get(node)) is not None]
         last = output.grad_fn
-        while last is not None and kind(last) in ("View", "Squeeze", "Clone", "Alias", "ToCopy", "UnsafeView", "ReshapeAlias"):
+        while last is not None and kind(last) in RESHAPING:
             last = last.next_functions[0][0]
         for node, doubt in doubts:
             ending = LAST.get(doubt.name) if node is last else None
@@ -441,8 +470,8 @@ def _same_memory(a: Tensor, b: Tensor) -> bool:
 
 
 def _pads_with_zeros(name: str, args: Any, kwargs: Any) -> bool:
-    """A padding of rows and columns by zeros adds no constant, and nothing that a maximum would compare with."""
-    return name in PADS and not pad_value(*args, **kwargs) and len(kwargs.get("pad", args[1:2] and args[1])) <= 4
+    """A padding of rows and columns by zeros, or by −∞ before a maximum, adds no constant, and nothing that a maximum would choose."""
+    return name in PADS and pad_value(*args, **kwargs) in (0.0, -math.inf) and len(kwargs.get("pad", args[1:2] and args[1])) <= 4
 
 
 def _same_sizes(x: Tensor, result: Tensor, axes: Pair) -> Pair | None:

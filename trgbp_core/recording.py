@@ -87,11 +87,9 @@ def record(network: nn.Module, x: Tensor, *, tape: Tape | None = None, **options
     tape = tape or Tape(network, **options)
     with torch.inference_mode(False), torch.enable_grad():
         leaf = x.detach().clone(memory_format=memory_format(x.device)).requires_grad_()
-        # The network may write to its input; view_as would give a batch of one a stride that later operations take for another layout.
-        view = torch.ops.aten.alias(leaf)
-        tape.picture = view
+        tape.picture = leaf.clone()  # the network may write to its input
         with tape, as_written(x.device):
-            output = logits_of(forward(tape.network, view))
+            output = logits_of(forward(tape.network, tape.picture))
         tape.unfold_checkpoint(output)
         output = tape.current(output)
     if not bool(output.isfinite().all()):

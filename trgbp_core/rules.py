@@ -72,10 +72,10 @@ def per_channel(vector: Tensor, like: Tensor) -> Tensor:
 def map_of(values: Tensor, spatial: Pair | None) -> Tensor:
     """``values`` (M, ...) added up over every axis but the first and the ``spatial`` ones: (M, 1, h, w), or (M, 1, 1, 1)."""
     if spatial is None:
-        return values.flatten(1).sum(1).view(-1, 1, 1, 1)
+        return values.reshape(len(values), -1).sum(1).view(-1, 1, 1, 1)
     rows, columns = spatial
     other = [axis for axis in range(1, values.dim()) if axis not in spatial]
-    summed = values.sum(other)
+    summed = values.sum(other) if other else values
     return (summed if rows < columns else summed.mT).unsqueeze(1)
 
 
@@ -111,17 +111,22 @@ class ApplyLayer(ForAllClasses):
     def forward(
         ctx: Any, x: Tensor, tap: Tensor | None, value: Callable[[], Tensor], affine: Affine, gate: Gate | None, guided: bool
     ) -> Tensor:
-        ctx.guided, ctx.for_all_classes = guided, partial(_backward, affine, gate, tap is not None)
+        ctx.guided, ctx.for_all_classes = guided, partial(_backward, affine, gate, None if tap is None else len(tap))
         return value()
 
 
-def _backward(affine: Affine, gate: Gate | None, tapped: bool, g: Tensor, guided: bool) -> tuple[Tensor, Tensor | None]:
+def _backward(affine: Affine, gate: Gate | None, pictures: int | None, g: Tensor, guided: bool) -> tuple[Tensor, Tensor | None]:
     at_layer = (g if gate is None else gate.backward(g, guided)).flatten(0, 1)
-    maps = affine.bias_map(at_layer).unflatten(0, g.shape[:2]) if tapped and affine.bias is not None else None
-    if tapped and gate is not None and gate.held is not None:
+    maps = affine.bias_map(at_layer).unflatten(0, g.shape[:2]) if pictures and affine.bias is not None else None
+    if pictures and gate is not None and gate.held is not None:
         constants = constant_map(g, gate.held, affine.spatial)
         maps = constants if maps is None else maps + constants
-    return affine.input_gradient(at_layer).unflatten(0, g.shape[:2]), maps
+    return affine.input_gradient(at_layer).unflatten(0, g.shape[:2]), _of_pictures(maps, pictures)
+
+
+def _of_pictures(maps: Tensor | None, pictures: int | None) -> Tensor | None:
+    """What a picture's several rows gave, (K, rows, 1, 1, 1), as the one picture's, (K, 1, 1, 1, 1)."""
+    return maps if maps is None or maps.shape[1] == pictures else maps.sum(1, keepdim=True)
 
 
 class AddConstant(ForAllClasses):
@@ -129,5 +134,10 @@ class AddConstant(ForAllClasses):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, tap: Tensor | None, constant: Tensor, spatial: Pair | None, guided: bool) -> Tensor:
-        ctx.guided, ctx.for_all_classes = guided, lambda g, guided: (g, None if tap is None else constant_map(g, constant, spatial))
+        pictures = None if tap is None else len(tap)
+
+        def backward(g: Tensor, guided: bool) -> tuple[Tensor, Tensor | None]:
+            return g, _of_pictures(constant_map(g, constant, spatial) if pictures else None, pictures)
+
+        ctx.guided, ctx.for_all_classes = guided, backward
         return x.clone()

@@ -95,7 +95,7 @@ class Skeleton(Tape):
         else:
             index, tap = len(self.layers), None
             if not math.isinf(ceiling):
-                tap = self._note_rectifier(z)
+                tap = self._note_rectifier(z, self._spatial(z))
             out = Rectifier.apply(z, tap, ceiling, taken)
         if not math.isinf(ceiling):
             self.saturating.add(index)

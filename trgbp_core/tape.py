@@ -29,7 +29,7 @@ from .geometry import Pair, Window
 from .layers import LayerRecord, Origin
 from .passthrough import Passthrough
 from .rules import MAP_AXES, Affine, ApplyLayer
-from .torch_ops import convolution_padding, depends, detached, map_size, output_size, pair, rectifier_calls, tensors
+from .torch_ops import convolution_padding, depends, detached, is_part, map_size, output_size, pair, rectifier_calls, tensors
 
 
 @dataclass
@@ -152,7 +152,7 @@ class Tape(Passthrough):
     ) -> Tensor:
         """Evaluation mode, whatever mode the network is in: that is where the theory lives, and nothing is updated."""
         if running_mean is None or running_var is None or not all(map(self.is_constant, (running_mean, running_var, weight, bias))):
-            return self._ordinary(F.batch_norm, (input, None, None, weight, bias, True, momentum, eps), {})  # type: ignore[no-any-return]
+            return self._ordinary(_batch_statistics, (input, None, None, weight, bias, True, momentum, eps), {})  # type: ignore[no-any-return]
         mean, var = running_mean.detach(), running_var.detach()
         gamma = torch.ones_like(mean) if weight is None else weight.detach()
         beta = torch.zeros_like(mean) if bias is None else bias.detach()
@@ -183,6 +183,8 @@ class Tape(Passthrough):
 
     def rectify(self, z: Tensor, ceiling: float, inplace: bool) -> Tensor:
         """One rectifier, ``min(max(z, 0), ceiling)``. Override to change its backward rule."""
+        if inplace and is_part(z):
+            return self.written_back(z, self.rectify(z, ceiling, False))
         with torch.no_grad():
             out = z.detach().clamp_(0, ceiling) if inplace else z.clamp(0, ceiling)
             return self._behind(z, out, Gate.between(out, 0.0, ceiling, layer_maps=self.layer_maps), inplace)
@@ -204,9 +206,9 @@ class Tape(Passthrough):
         with torch.no_grad():
             out, passing = z, torch.ones_like(z, dtype=torch.bool)
             if low is not None:
-                out, passing = torch.maximum(out, torch.as_tensor(low).to(z)), passing & (z > low)
+                out, passing = torch.maximum(out, torch.as_tensor(low, dtype=z.dtype, device=z.device)), passing & (z > low)
             if high is not None:
-                out, passing = torch.minimum(out, torch.as_tensor(high).to(z)), passing & (z < high)
+                out, passing = torch.minimum(out, torch.as_tensor(high, dtype=z.dtype, device=z.device)), passing & (z < high)
         return self._closing(z, out, passing, inplace)
 
     def threshold(self, z: Tensor, threshold: float, value: float, inplace: bool) -> Tensor:
@@ -222,6 +224,8 @@ class Tape(Passthrough):
 
     def _closing(self, z: Tensor, out: Tensor, passing: Tensor, inplace: bool) -> Tensor:
         """A rectifier whose units are open where ``passing``."""
+        if inplace and is_part(z):
+            return self.written_back(z, self._closing(z, out, passing, False))
         with torch.no_grad():
             if inplace:
                 out = z.detach().copy_(out)
@@ -259,6 +263,13 @@ class Tape(Passthrough):
         record = LayerRecord(name, "rectifier", affine, Window.pointwise(size), self._tap(z, size), False, channels, channels)
         self.layers.append(record)
         return record.tap
+
+
+def _batch_statistics(*args: Any) -> Tensor:
+    return F.batch_norm(*args)
+
+
+_batch_statistics.__name__ = "batch_norm (without running statistics)"
 
 
 def _raw_batch_norm(

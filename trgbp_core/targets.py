@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 Target = int | Sequence[int] | np.ndarray | Tensor | None
+
+
+def as_list(target: Any) -> list[Any]:
+    """One class, or several in any kind of sequence, as a list."""
+    given = target.tolist() if isinstance(target, (Tensor, np.ndarray, np.generic)) else target
+    return list(given) if isinstance(given, Iterable) and not isinstance(given, str) else [given]
 
 
 def one_for_each(target: Target, count: int) -> list[int] | None:
@@ -19,8 +26,7 @@ def one_for_each(target: Target, count: int) -> list[int] | None:
     """
     if target is None:
         return None
-    given = target.tolist() if isinstance(target, (Tensor, np.ndarray)) else target
-    values = list(given) if isinstance(given, (list, tuple, range)) else [given]
+    values = as_list(target)
     if len(values) not in (1, count):
         raise ValueError(f"{len(values)} targets for {count} pictures: give one for all, or one for each.")
     return values * count if len(values) == 1 else values

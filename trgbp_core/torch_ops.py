@@ -56,6 +56,9 @@ CHOICES = frozenset(
 STEPS = frozenset("Sign Sgn Floor Ceil Round Trunc FloorDivide".split())
 """Constant wherever they do not jump: their gradient is zero, and their value is no constant."""
 
+RESHAPING = frozenset("View UnsafeView ReshapeAlias Squeeze Unsqueeze Clone Alias ToCopy Permute Transpose T Select Slice Expand".split())
+"""Leave every number as it is."""
+
 WITH_CONSTANTS = frozenset(
     """Add Sub Rsub Cat Stack Where MaskedScatter IndexPut IndexCopy IndexAdd ScatterAdd Lerp Addmm Addmv Addbmm Baddbmm Addr Addcmul
     Addcdiv Convolution Linear Copy SelectScatter SliceScatter""".split()
@@ -80,8 +83,11 @@ def nonlinear(node: Any) -> str:
         own = getattr(node, "_forward_cls", type(node)).__module__.partition(".")[0] == __name__.partition(".")[0]
         return "" if own else "a torch.autograd.Function, whose backward pass need not be its gradient"
     name = kind(node)
-    if name not in LINEAR and name not in CHOICES and name not in STEPS:
+    if name != "Pow" and name not in LINEAR and name not in CHOICES and name not in STEPS:
         return "neither a rectifier (ReLU, ReLU6) nor linear"
+    if name == "Pow":
+        exponent = getattr(node, "_saved_exponent", None)
+        return "" if isinstance(exponent, (int, float)) and exponent == 1 else "not linear"
     present = [parent is not None for parent, _ in node.next_functions]
     for together in PRODUCTS.get(name, ()):
         if all(i < len(present) and present[i] for i in together):
@@ -91,8 +97,12 @@ def nonlinear(node: Any) -> str:
 
 def adds_constant(node: Any) -> bool:
     """May its output hold a constant, something that its inputs do not?"""
+    if isinstance(node, BackwardCFunction):
+        return True  # an operation with another backward rule in its place
     name = kind(node)
-    return name in WITH_NUMBERS or (name in WITH_CONSTANTS and any(parent is None for parent, _ in node.next_functions))
+    inputs = node.next_functions
+    by_number = name in ("Add", "Sub", "Rsub") and len(inputs) < 2
+    return name in WITH_NUMBERS or (name in WITH_CONSTANTS and (by_number or any(parent is None for parent, _ in inputs)))
 
 
 # -- functions -------------------------------------------------------------------------------------------------------------------------
@@ -124,8 +134,8 @@ RANDOM = frozenset(
 )
 
 READING = frozenset(
-    """item tolist numpy __array__ __float__ __int__ __bool__ __index__ __complex__ __contains__ is_nonzero equal allclose data_ptr
-    storage untyped_storage __dlpack__""".split()
+    """item tolist numpy __array__ __float__ __int__ __bool__ __index__ __complex__ __contains__ is_nonzero equal allclose
+    __dlpack__""".split()
 )
 """Bring a value out of a tensor, to where nobody sees what becomes of it."""
 
@@ -134,6 +144,9 @@ VALUE_FREE = frozenset(
     result_type""".split()
 )
 """Tell a tensor's shape, or whether it holds numbers at all: constants, as far as the network's function goes."""
+
+LIKE_ANOTHER = frozenset("to type_as expand_as view_as reshape_as".split())
+"""Take nothing but type and shape from their second operand."""
 
 IN_PLACE_ON_PARTS = frozenset(
     """__setitem__ copy_ fill_ zero_ add_ sub_ mul_ div_ neg_ __iadd__ __isub__ __imul__ __idiv__ __itruediv__ masked_fill_ masked_scatter_
@@ -205,6 +218,11 @@ def rectifier_calls() -> dict[Any, Callable[..., Any]]:
 def in_place(name: str) -> bool:
     """Does the operation of this name write to its first argument?"""
     return name in _WRITING or (name.endswith("_") and not name.endswith("__"))
+
+
+def is_part(z: Tensor) -> bool:
+    """Is it a part of another tensor that depends on the picture?"""
+    return z._base is not None and z._base.numel() != z.numel() and kind(z.grad_fn) in ("Slice", "Select", "AsStrided", "Diagonal")
 
 
 def tensors(args: Any, kwargs: Any) -> Iterator[Tensor]:

@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from . import axiom
 from .geometry import Pair, Psi, spread, upsample
 from .recording import Recording, as_written, record
-from .targets import Target, class_index, one_for_each, one_hot, per_picture
-from .validation import check
+from .targets import Target, as_list, class_index, one_for_each, one_hot, per_picture
+from .validation import NotApplicable, check
 
 TOP = 5
 
@@ -77,17 +77,25 @@ class Explanation:
         """The guided gradient ∂^g f_k/∂^g x at the picture itself, (1, C, H, W): Eq. 4, guided backpropagation."""
         return self._gradients[self._known(k)]
 
-    def layer_raw(self, l: int, k: int) -> Tensor:  # noqa: E741 - the paper's symbol
-        """R̃^l_k (Eq. 8), (1, 1, h, w); ``l = 0`` is the guided gradient at the picture, summed over the colours.
+    def layer_raw(self, l: int | str, k: int) -> Tensor:  # noqa: E741 - the paper's symbol
+        """R̃^l_k (Eq. 8), (1, 1, h, w); ``l``, a number or a layer's name, 0 for the guided gradient at the picture, summed over the colours.
 
         Raises:
             ValueError: no such layer, or ``k`` is not among :attr:`classes`.
         """
+        return self._maps[self._known(k)][self._index(l)]
+
+    def _index(self, l: int | str) -> int:  # noqa: E741
+        if isinstance(l, str):
+            found = next((layer.index for layer in self.layers if layer.name == l), None)
+            if found is None:
+                raise ValueError(f"There is no layer {l!r}; the layers are {', '.join(layer.name for layer in self.layers)}.")
+            return found
         if not 0 <= l <= len(self.layers):
             raise ValueError(f"Layers run from 0 (the picture) to {len(self.layers)}; there is no layer {l}.")
-        return self._maps[self._known(k)][l]
+        return l
 
-    def layer_attribution(self, l: int, k: int) -> Tensor:  # noqa: E741
+    def layer_attribution(self, l: int | str, k: int) -> Tensor:  # noqa: E741
         """R^l_k = R̃^l_k − the mean over the top 5 of R̃^l_i, (1, 1, h, w)."""
         return self.layer_raw(l, k) - self._shared(lambda i: self.layer_raw(l, i))
 
@@ -107,6 +115,7 @@ class Explanation:
         return _aggregate((self.layer_attribution(index, k) for index in range(len(self.layers) + 1)), self.size, psi)
 
     def _shared(self, of: Callable[[int], Tensor]) -> Tensor:
+        _check_classes(self.logits)
         return torch.stack([of(i) for i in self.top5]).mean(0)
 
     def _known(self, k: int) -> int:
@@ -135,9 +144,9 @@ class RecordedPicture:
         """Keep it in far less memory; see :meth:`Recording.pack`."""
         self._recording.pack()
 
-    def explain(self, targets: Iterable[int] | None = None) -> Explanation:
+    def explain(self, targets: Target = None) -> Explanation:
         """Explain the classes ``targets`` (default: the best class), in one backward pass for all that were not asked for before."""
-        picked = [self.top5[0]] if targets is None else [class_index(k, self.logits.shape[1]) for k in targets]
+        picked = [self.top5[0]] if targets is None else [class_index(k, self.logits.shape[1]) for k in as_list(targets)]
         classes = tuple(dict.fromkeys([*picked, *self.top5]))
         missing = [k for k in classes if k not in self._maps]
         if missing:
@@ -194,8 +203,8 @@ class TRGBP:
     def _record(self, x: Tensor) -> Recording:
         return record(self.network, x, guided=self.guided, strict=self.strict)
 
-    def explain(self, x: Tensor, targets: Iterable[int] | None = None) -> Explanation:
-        """Explain one picture, (1, C, H, W): one forward and one backward pass for ``targets`` and the top 5 together."""
+    def explain(self, x: Tensor, targets: Target = None) -> Explanation:
+        """Explain one picture, (1, C, H, W): one forward and one backward pass for ``targets``, one class or several, and the top 5."""
         return self.record(x).explain(targets)
 
     def attribute(self, x: Tensor, target: Target = None, *, psi: Psi = "paper") -> Tensor:
@@ -297,6 +306,7 @@ class BatchExplanation:
 
     def attribution(self, psi: Psi = "paper") -> Tensor:
         """R_k (Eq. 10); see :meth:`Explanation.attribution`."""
+        _check_classes(self.logits)
         raw = _aggregate(self._maps, self.size, psi)
         return self._pick(raw) - raw[-self._top :].mean(0)
 
@@ -313,6 +323,15 @@ def memory_budget(device: torch.device) -> int:
     if device.type == "cuda":
         return min(6 << 30, torch.cuda.mem_get_info(device)[0] // 2)
     return 2 << 30
+
+
+def _check_classes(logits: Tensor) -> None:
+    """Raises NotApplicable where there is no other class to compare with."""
+    if logits.shape[1] == 1:
+        raise NotApplicable(
+            "The network has one logit. R subtracts what the top classes share, so that of a single one nothing is left by definition: "
+            "look at R̃ instead, Explanation.raw(0)."
+        )
 
 
 def _class_maps(recording: Recording, classes: Tensor, *, guided: bool) -> tuple[Tensor, list[Tensor]]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Protocol
 
 from torch import Tensor, nn
@@ -56,7 +58,18 @@ class Method:
     of_activation: OfActivation | None = None
 
 
-METHODS: dict[str, Method] = {}
+class Methods(dict[str, Method]):
+    """All attribution methods by key. An unknown key's error names the nearest."""
+
+    def __missing__(self, key: object) -> Method:
+        wanted = re.sub(r"\W+", "_", str(key).lower())
+        by_letters = {known.replace("_", ""): known for known in self}
+        near = get_close_matches(wanted.replace("_", ""), by_letters, n=1, cutoff=0.5)
+        hint = f"; did you mean {by_letters[near[0]]!r}?" if near else f"; the methods are {', '.join(self)}."
+        raise KeyError(f"There is no method {key!r}{hint}")
+
+
+METHODS = Methods()
 
 
 def register(
