@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -85,14 +86,16 @@ def ahead(units: Sequence[Sequence[Sample]], preprocess: Preprocess, workers: in
     """
     if not units:
         return
-    loader = DataLoader(
-        _Units(units, preprocess.on(None)),
-        batch_size=None,
-        num_workers=workers,
-        prefetch_factor=AHEAD if workers else None,
-        collate_fn=_as_it_is,
-        generator=torch.Generator(),  # the caller's random numbers stay as they are
-    )
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*worker processes in total")  # more than cores: the caller has asked for them
+        loader = DataLoader(
+            _Units(units, preprocess.on(None)),
+            batch_size=None,
+            num_workers=workers,
+            prefetch_factor=AHEAD if workers else None,
+            collate_fn=_as_it_is,
+            generator=torch.Generator(),  # the caller's random numbers stay as they are
+        )
     try:
         yield from loader
     except RuntimeError as error:
