@@ -122,12 +122,15 @@ class _Batch:
         return numbers
 
     def _localise(self, maps: Tensor, numbers: dict[str, list[float | str]]) -> None:
-        good = usable(maps)
+        good = usable(maps).tolist()
         for i in self.boxed:
-            box = self.seen[i].box
-            assert box is not None
+            numbers["ebpg"][i] = numbers["pointing_game"][i] = float("nan")
+        measured = [i for i in self.boxed if good[i]]
+        if measured:
+            boxes = torch.tensor([self.seen[i].box for i in measured], dtype=torch.float64)
             for name, of in (("ebpg", ebpg), ("pointing_game", pointing_game)):
-                numbers[name][i] = float(of(maps[i : i + 1], box, "fractions")) if good[i] else float("nan")
+                for i, value in zip(measured, of(maps[measured], boxes, "fractions").tolist(), strict=True):
+                    numbers[name][i] = value
 
     def _perturb(self, key: str, maps: Tensor, good: Tensor, numbers: dict[str, list[float | str]]) -> None:
         with self.attributions.timed(f"perturbation of {key}"):

@@ -96,8 +96,9 @@ def ahead(units: Sequence[Sequence[Sample]], preprocess: Preprocess, workers: in
             collate_fn=_as_it_is,
             generator=torch.Generator(),  # the caller's random numbers stay as they are
         )
+        units_read = iter(loader)
     try:
-        yield from loader
+        yield from units_read
     except RuntimeError as error:
         if not any(words in str(error) for words in ("exited unexpectedly", "killed by signal")):
             raise
