@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -79,6 +80,28 @@ def test_a_second_card_that_is_not_there_gets_a_sentence(monkeypatch: pytest.Mon
     assert devices.pick("cuda:0") == torch.device("cuda", 0)
     with pytest.raises(devices.DeviceError, match=r"no cuda:1 here; the last one is cuda:0"):
         devices.pick("cuda:1")
+
+
+def test_where_there_is_no_float64_what_needs_it_gets_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    assert devices.prepare("mps", float64=False) == torch.device("mps")
+    for command in ("compare", "evaluate"):
+        assert main([command, *ARGUMENTS[command], "--device", "mps"]) == 2
+    with pytest.raises(devices.DeviceError, match="computes no float64, which this needs: give --device cpu"):
+        devices.prepare("mps")
+
+
+def test_a_card_takes_more_at_a_time_and_has_pictures_read_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()
+    there = torch.device("cuda")
+    assert devices.explained_together(devices.CPU) == 4 < devices.explained_together(there)
+    assert devices.perturbed_together(devices.CPU) == 10 < devices.perturbed_together(there)
+    assert devices.reading_processes(devices.CPU) == 0
+    assert devices.layout(devices.CPU) != devices.layout(there)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: range(16), raising=False)
+    assert devices.reading_processes(there) == 8
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "8")
+    assert devices.reading_processes(there) == 1
 
 
 def test_on_a_card_our_programs_compute_in_full_float32_and_the_library_leaves_that_to_its_caller(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -200,6 +223,14 @@ def test_the_card_refuses_what_a_card_refuses() -> None:
         assert far.device == there == torch.tensor([1], device=there).device
 
 
+@pytest.fixture(autouse=True)
+def _one_processor(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The stand-in for a card is this processor: asked for the same layout and batches it gives the same bits."""
+    for name in ("explained_together", "perturbed_together", "layout"):
+        value = getattr(devices, name)(devices.CPU)
+        monkeypatch.setattr(devices, name, lambda device, value=value: value)
+
+
 @pytest.mark.parametrize("key", METHODS)
 def test_a_method_computes_on_the_device_of_the_picture_and_as_on_the_processor(key: str) -> None:
     network, x = branched(), pictures()
@@ -274,15 +305,7 @@ def test_a_whole_evaluation_on_a_card_writes_the_numbers_of_the_processor(tmp_pa
 
     expected = results(devices.CPU)
     with card() as there:
-        monkey = pytest.MonkeyPatch()
-        # Sums over other batches round otherwise; here it is the same processor, asked for the same batches.
-        for name in ("explained_together", "perturbed_together", "layout"):
-            value = getattr(devices, name)(devices.CPU)
-            monkey.setattr(devices, name, lambda device, value=value: value)
-        try:
-            assert results(there) == expected
-        finally:
-            monkey.undo()
+        assert results(there) == expected
 
 
 def test_predictability_and_calibration_measure_on_a_card(tmp_path: Path) -> None:

@@ -94,7 +94,7 @@ def _network(command: argparse.ArgumentParser) -> None:
     command.add_argument("--weights", type=Path, metavar="FILE", help="its weights: safetensors, or a checkpoint of plain tensors")
 
 
-def _question(arguments: argparse.Namespace) -> Any:
+def _question(arguments: argparse.Namespace, *, float64: bool = True) -> Any:
     from . import devices, images
     from .explorer import Explorer
     from .memory import keep_freed_memory
@@ -103,7 +103,7 @@ def _question(arguments: argparse.Namespace) -> Any:
     from .speed import on_terminal
 
     keep_freed_memory()
-    device = devices.prepare(arguments.device)
+    device = devices.prepare(arguments.device, float64=float64)
     picture = images.read(arguments.picture)
     explorer = Explorer(ModelCache(own=with_weights(arguments.model, arguments.weights, device), device=device))
     with on_terminal(arguments.model) as progress:
@@ -112,7 +112,7 @@ def _question(arguments: argparse.Namespace) -> Any:
 
 
 def _explain(arguments: argparse.Namespace) -> None:
-    explorer, question, k = _question(arguments)
+    explorer, question, k = _question(arguments, float64=False)
     e = explorer.explanation(question, k)
     maps = {"raw": e.raw(k), "tr_gbp": e.attribution(k), "tr_gbp_conserving": e.attribution(k, "conserving")}
     if arguments.layer is not None:

@@ -56,13 +56,21 @@ def _check_card(device: torch.device) -> None:
         raise DeviceError(f"There is no {device} here; the last one is cuda:{count - 1}.")
 
 
-def prepare(name: str | torch.device | None) -> torch.device:
+def prepare(name: str | torch.device | None, *, float64: bool = True) -> torch.device:
     """:func:`pick` for a program of our own, which computes in full float32 on a card too.
 
     By torch's default convolutions on a card round their inputs to 10 bits (TF32); units near zero would open or close, and guided maps
     jump.
+
+    Args:
+        float64: whether measures or statistics are computed, which need it.
+
+    Raises:
+        DeviceError: there is no such device here, or it lacks float64.
     """
     device = pick(name)
+    if float64 and device.type == "mps":
+        raise DeviceError("An MPS device computes no float64, which this needs: give --device cpu.")
     if device.type == "cuda":
         torch.backends.cuda.matmul.allow_tf32 = False
         torch.backends.cudnn.allow_tf32 = False

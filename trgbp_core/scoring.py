@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from .devices import layout
+from . import devices
 from .operations import DROPOUTS
 from .recording import _forward, _logits, as_written
 from .suitability import check, unwrapped
@@ -62,7 +62,7 @@ def scores(network: nn.Module, pictures: Callable[[int, int], Tensor], count: in
     results = []
     for start in range(0, count, batch):
         chunk = pictures(start, min(start + batch, count))
-        chunk = chunk.contiguous(memory_format=layout(chunk.device))
+        chunk = chunk.contiguous(memory_format=devices.layout(chunk.device))
         with _AsExplained():
             results.append(_logits(twin(chunk)))
     return torch.cat(results)
@@ -84,7 +84,7 @@ def score_gradient(network: nn.Module, x: Tensor, classes: Callable[[Tensor], Te
     check(network, x)
     twin = evaluation_twin(network)
     with torch.inference_mode(False), torch.enable_grad(), as_written(x.device):
-        leaf = x.detach().clone(memory_format=layout(x.device)).requires_grad_()
+        leaf = x.detach().clone(memory_format=devices.layout(x.device)).requires_grad_()
         with _AsExplained():
             logits = _logits(_forward(twin, leaf.clone()))  # the network may write to its input
         score = logits.gather(1, classes(logits.detach())[:, None]).sum()
