@@ -18,9 +18,9 @@ with contextlib.suppress(ImportError):
 
 import gradio as gr
 
-from trgbp_core import endpoints, examples, page
+from trgbp_core import devices, endpoints, examples, page
 from trgbp_core.explorer import DEFAULT_MODEL, NETWORK_BYTES, Explorer
-from trgbp_core.hosting import Page, leave, serve
+from trgbp_core.hosting import Page, leave, page_device, serve
 from trgbp_core.links import Link
 from trgbp_core.memory import keep_freed_memory
 from trgbp_core.models import ModelCache, Zoo
@@ -74,7 +74,11 @@ def launch(argv: Sequence[str] = (), *, models: Mapping[str, Zoo] | None = None,
     Raises:
         trgbp_core.ModelError: a name or a network that cannot be put on the page.
     """
-    parser = argparse.ArgumentParser(prog="app.py", description="TR-GBP Explorer: why an image classifier said so, in the browser.")
+    parser = argparse.ArgumentParser(
+        prog="app.py",
+        description="TR-GBP Explorer: why an image classifier said so, in the browser.",
+        parents=[devices.option()],
+    )
     parser.add_argument("--host", help="address to listen on (default 127.0.0.1; 0.0.0.0 for everybody on the network)")
     parser.add_argument("--port", type=int, help="port (default: the first free one from 7860)")
     parser.add_argument("--share", action="store_true", help="also serve the page through a public link of Gradio's")
@@ -86,10 +90,14 @@ def launch(argv: Sequence[str] = (), *, models: Mapping[str, Zoo] | None = None,
         parser.error("--mcp needs one more package: pip install 'gradio[mcp]'")
     own = named(models)
     try:
-        own |= WORKERS.run(lambda: first_choice(arguments.model, arguments.weights, own))
+        device = page_device(arguments.device)
+    except devices.DeviceError as error:
+        parser.error(str(error))
+    try:
+        own |= WORKERS.run(lambda: first_choice(arguments.model, arguments.weights, own, device))
     except ValueError as error:
         parser.error(f"{error} `python -m trgbp_core models` lists the networks.")
-    explorer = Explorer(ModelCache(NETWORK_BYTES, own=own))
+    explorer = Explorer(ModelCache(NETWORK_BYTES, own=own, device=device))
     keep_freed_memory()
     return serve(
         build(explorer, arguments.model),

@@ -16,7 +16,7 @@ from PIL import Image
 
 from trgbp_core import METHODS, TRGBP, cascade, datasets
 from trgbp_core.datasets import Dataset, DatasetError
-from trgbp_core.evaluation import mosaics, pictures, settings
+from trgbp_core.evaluation import mosaics, reading, settings
 from trgbp_core.evaluation.mosaics import Candidate, choose
 from trgbp_core.evaluation.parallel import Team
 from trgbp_core.evaluation.report import write_report
@@ -233,8 +233,8 @@ def test_limit_draws_pictures_with_the_seed(tmp_path: Path) -> None:
 def test_memory_does_not_grow_with_the_number_of_pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     images, annotations = csv_set(tmp_path, 20)
     dataset = datasets.load(images, annotations, labels=LABELS)
-    alive: list[weakref.ref[pictures.Seen]] = []
-    most, see = 0, pictures.see
+    alive: list[weakref.ref[reading.Seen]] = []
+    most, see = 0, reading.see
 
     def watching(*arguments: object) -> object:
         nonlocal most
@@ -244,7 +244,7 @@ def test_memory_does_not_grow_with_the_number_of_pictures(tmp_path: Path, monkey
         most = max(most, sum(ref() is not None for ref in alive))
         return seen
 
-    monkeypatch.setattr(pictures, "see", watching)
+    monkeypatch.setattr(reading, "see", watching)
     work(tmp_path / "out", dataset, Settings(methods=("saliency",), batch=4, mosaics=0, sanity=0))
     assert len(alive) == 20
     assert most == 4

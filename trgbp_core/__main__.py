@@ -58,9 +58,9 @@ def _parser() -> argparse.ArgumentParser:
     predictability.options(_command(commands, "predictability", predictability.run, predictability.HELP))
     figure.options(_command(commands, "figure", figure.run, figure.HELP))
     handouts.options(_command(commands, "handouts", handouts.run, "a printable page for every lesson of the tab Learn"))
-    listing = _command(commands, "models", _models, "the networks, and which need a download")
+    listing = _command(commands, "models", _models, "the networks, and which need a download", device=None)
     listing.add_argument("--fetch", nargs="+", metavar="MODEL", help="download the weights of these now, for working offline later")
-    bench = _command(commands, "bench", _bench, "speed, as ratios within one run")
+    bench = _command(commands, "bench", _bench, "speed, as ratios within one run", device="cpu")
     bench.add_argument("--models", nargs="+", metavar="MODEL", help="networks (random:NAME needs no weights)")
     bench.add_argument("--repeats", type=int, help="rounds (default 10; 5 with --compare, 3 with --methods and --scale)")
     bench.add_argument("--threads", type=int, default=2)
@@ -72,8 +72,12 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _command(commands: Any, name: str, run: Any, help: str) -> argparse.ArgumentParser:
-    command: argparse.ArgumentParser = commands.add_parser(name, help=help, description=help)
+def _command(commands: Any, name: str, run: Any, help: str, *, device: str | None = "auto") -> argparse.ArgumentParser:
+    """A command; ``device`` is the default of its ``--device``, None for one that computes nothing."""
+    from . import devices
+
+    parents = [] if device is None else [devices.option(device)]
+    command: argparse.ArgumentParser = commands.add_parser(name, help=help, description=help, parents=parents)
     command.set_defaults(run=run)
     return command
 
@@ -90,8 +94,8 @@ def _network(command: argparse.ArgumentParser) -> None:
     command.add_argument("--weights", type=Path, metavar="FILE", help="its weights: safetensors, or a checkpoint of plain tensors")
 
 
-def _question(arguments: argparse.Namespace) -> Any:
-    from . import images
+def _question(arguments: argparse.Namespace, *, float64: bool = True) -> Any:
+    from . import devices, images
     from .explorer import Explorer
     from .memory import keep_freed_memory
     from .models import ModelCache
@@ -99,15 +103,16 @@ def _question(arguments: argparse.Namespace) -> Any:
     from .speed import on_terminal
 
     keep_freed_memory()
+    device = devices.prepare(arguments.device, float64=float64)
     picture = images.read(arguments.picture)
-    explorer = Explorer(ModelCache(own=with_weights(arguments.model, arguments.weights)))
+    explorer = Explorer(ModelCache(own=with_weights(arguments.model, arguments.weights, device), device=device))
     with on_terminal(arguments.model) as progress:
         question = explorer.ask(picture, arguments.model, progress=progress)
     return explorer, question, explorer.find_class(question, arguments.wanted)
 
 
 def _explain(arguments: argparse.Namespace) -> None:
-    explorer, question, k = _question(arguments)
+    explorer, question, k = _question(arguments, float64=False)
     e = explorer.explanation(question, k)
     maps = {"raw": e.raw(k), "tr_gbp": e.attribution(k), "tr_gbp_conserving": e.attribution(k, "conserving")}
     if arguments.layer is not None:
@@ -166,14 +171,15 @@ def _methods(wanted: str) -> list[str]:
 def _patterns(arguments: argparse.Namespace) -> None:
     import torch
 
-    from . import images
+    from . import devices, images
     from .baselines.signals import fit_patterns
     from .models import load_model
     from .speed import on_terminal
 
+    device = devices.prepare(arguments.device)
     files = sorted(file for file in arguments.images.iterdir() if file.is_file())
     with on_terminal(arguments.model) as progress:
-        zoo, batch = load_model(arguments.model, weights=arguments.weights, progress=progress), 16
+        zoo, batch = load_model(arguments.model, weights=arguments.weights, device=device, progress=progress), 16
 
     def pictures() -> Iterator[torch.Tensor]:
         waiting = []
@@ -222,7 +228,7 @@ def _models(arguments: argparse.Namespace) -> None:
 
 
 def _bench(arguments: argparse.Namespace) -> None:
-    from . import bench
+    from . import bench, devices
     from .memory import keep_freed_memory
 
     keep_freed_memory()
@@ -230,10 +236,13 @@ def _bench(arguments: argparse.Namespace) -> None:
     repeats = usual if arguments.repeats is None else arguments.repeats
     if repeats < 1 or arguments.threads < 1:
         raise ValueError("--repeats and --threads must be at least 1.")
+    device = devices.prepare(arguments.device)
+    if device.type != "cpu" and (arguments.compare or arguments.scale):
+        raise ValueError("--compare and --scale measure the processor; `python -m benchmarks gpu` measures a graphics card.")
     names = arguments.models or bench.NETWORKS
     if arguments.methods:
         for name in arguments.models or [bench.NETWORKS[-1]]:
-            for line in bench.bench_methods(name, repeats=repeats, threads=arguments.threads):
+            for line in bench.bench_methods(name, repeats=repeats, threads=arguments.threads, device=device):
                 print(line, flush=True)
         return
     if arguments.compare:
@@ -246,7 +255,7 @@ def _bench(arguments: argparse.Namespace) -> None:
 
         print(scale.report(arguments.out, repeats=repeats, threads=arguments.threads))
         return
-    print(bench.bench(names, repeats=repeats, threads=arguments.threads))
+    print(bench.bench(names, repeats=repeats, threads=arguments.threads, device=device))
 
 
 if __name__ == "__main__":

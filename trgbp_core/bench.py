@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from . import models
+from . import devices, models
 from .baselines import METHODS, NotApplicable
 from .baselines.gradients import input_gradient, prepared
 from .baselines.guided_ig import STEPS
@@ -27,11 +27,11 @@ CLASSES = 5
 EXAMPLE = Path(__file__).parent.parent / "assets" / "examples" / "cheetah_and_lion.jpg"
 
 
-def bench_network(name: str, repeats: int) -> dict[str, float]:
+def bench_network(name: str, repeats: int, device: torch.device = devices.CPU) -> dict[str, float]:
     """Seconds of one network's forward pass, of an explanation of 5 classes with all layers, of their guided gradients alone, of a further
     class of the same picture, and of autograd's own backward pass to the picture."""
     with on_terminal(name) as progress:
-        zoo = models.load_model(name, progress=progress)
+        zoo = models.load_model(name, device=device, progress=progress)
     x = example(zoo)
     explainer, classes = TRGBP(zoo.network), torch.arange(CLASSES)[:, None]
     recorded = explainer.record(x)
@@ -52,7 +52,7 @@ def bench_network(name: str, repeats: int) -> dict[str, float]:
         "further": lambda: recorded.explain([next(further)]),
         "backward": lambda: torch.autograd.grad(logits[0, top[0]], leaf, retain_graph=True),
     }
-    seconds = medians(work, repeats)
+    seconds = medians(work, repeats, device=device)
     with FlopCounterMode(display=False) as counter:
         forward_pass(zoo.network, x)
     moved = traffic(lambda: explainer.explain(x, top))
@@ -63,7 +63,7 @@ def example(zoo: models.Zoo) -> Tensor:
     """The page's first example; noise where the pictures were not installed (more units saturate in noise than in a photograph)."""
     if EXAMPLE.exists():
         return zoo.preprocess(EXAMPLE)
-    return torch.randn(1, 3, zoo.input_size, zoo.input_size, generator=torch.Generator().manual_seed(0))
+    return torch.randn(1, 3, zoo.input_size, zoo.input_size, generator=torch.Generator().manual_seed(0)).to(zoo.device)
 
 
 def forward_pass(network: nn.Module, x: Tensor) -> None:
@@ -71,17 +71,17 @@ def forward_pass(network: nn.Module, x: Tensor) -> None:
         network(x)
 
 
-def bench(networks: Iterable[str] = NETWORKS, *, repeats: int = 10, threads: int = 2) -> str:
+def bench(networks: Iterable[str] = NETWORKS, *, repeats: int = 10, threads: int = 2, device: torch.device = devices.CPU) -> str:
     """The table that ``python -m trgbp_core bench`` prints."""
     with threads_of(threads):
-        return _bench(networks, repeats, threads)
+        return _bench(networks, repeats, threads, device)
 
 
-def _bench(networks: Iterable[str], repeats: int, threads: int) -> str:
-    rate, memory = gemm_rate(), bandwidth()
+def _bench(networks: Iterable[str], repeats: int, threads: int, device: torch.device) -> str:
+    rate, memory = gemm_rate(device=device), bandwidth(device=device)
     lines = [
-        f"{platform.machine()}, {os.cpu_count()} cores, {threads} threads, torch {torch.__version__}; GEMM {rate:.0f} GFLOP/s; copying "
-        f"{memory / 1e9:.1f} GB/s; medians of {repeats}; {CLASSES} classes",
+        f"{platform.machine()}, {os.cpu_count()} cores, {threads} threads, {device}, torch {torch.__version__}; GEMM {rate:.0f} GFLOP/s; "
+        f"copying {memory / 1e9:.1f} GB/s; medians of {repeats}; {CLASSES} classes",
         "",
         "| network | forward, ms | explain ÷ forward | guided alone ÷ forward | layer maps cost | a further class ÷ one backward "
         "| explain, GFLOP/s (floor: 1+5 forwards) "
@@ -89,7 +89,7 @@ def _bench(networks: Iterable[str], repeats: int, threads: int) -> str:
         "|---|---:|---:|---:|---:|---:|---:|---:|",
     ]
     for name in networks:
-        s = bench_network(name, repeats)
+        s = bench_network(name, repeats, device)
         achieved = (1 + CLASSES) * s["flops"] / s["explain"] / 1e9
         lines.append(
             f"| {name} | {1e3 * s['forward']:.1f} | {s['explain'] / s['forward']:.2f} | {s['guided'] / s['forward']:.2f} "
@@ -100,23 +100,26 @@ def _bench(networks: Iterable[str], repeats: int, threads: int) -> str:
     return "\n".join(lines)
 
 
-def bench_methods(name: str = "efficientnet_lite0", *, repeats: int = 3, threads: int = 2) -> Iterator[str]:
+def bench_methods(
+    name: str = "efficientnet_lite0", *, repeats: int = 3, threads: int = 2, device: torch.device = devices.CPU
+) -> Iterator[str]:
     """The table of ``bench --methods``, line by line: a method's time for one map, in forward passes of the same network and run."""
     with threads_of(threads):
-        yield from _bench_methods(name, repeats, threads)
+        yield from _bench_methods(name, repeats, threads, device)
 
 
-def _bench_methods(name: str, repeats: int, threads: int) -> Iterator[str]:
+def _bench_methods(name: str, repeats: int, threads: int, device: torch.device) -> Iterator[str]:
     with on_terminal(name) as progress:
-        zoo = models.load_model(name, progress=progress)
+        zoo = models.load_model(name, device=device, progress=progress)
     x = example(zoo)
-    yield from (f"{name}, {threads} threads, medians of {repeats}", "", "| method | ÷ one forward pass |", "|---|---:|")
+    yield from (f"{name}, {threads} threads, {device}, medians of {repeats}", "", "| method | ÷ one forward pass |", "|---|---:|")
     for key, method in METHODS.items():
         try:
             s = medians(
                 {"forward": lambda: forward_pass(zoo.network, x), "method": lambda m=method: m.attribute(zoo.network, x, 0)},  # type: ignore[misc]
                 repeats,
                 warm_up=1,
+                device=device,
             )
             yield f"| `{key}` | {s['method'] / s['forward']:.1f} |"
         except NotApplicable as error:
@@ -134,5 +137,5 @@ def guided_ig_overhead(zoo: models.Zoo, x: Tensor, repeats: int) -> float:
             input_gradient(network, x, 0)
 
     work: dict[str, Callable[[], Any]] = {"method": lambda: METHODS["guided_ig"].attribute(zoo.network, x, 0), "gradients": gradients}
-    s = medians(work, repeats, warm_up=1)
+    s = medians(work, repeats, warm_up=1, device=x.device)
     return s["method"] / s["gradients"]

@@ -27,7 +27,7 @@ def options(command: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Print the tables; every network is drawn ``--seeds`` times."""
-    from . import images
+    from . import devices, images
     from .labels import find_class
     from .models import load_model
     from .recording import record
@@ -35,10 +35,11 @@ def run(arguments: argparse.Namespace) -> None:
 
     if arguments.seeds < 2:
         raise ValueError("--seeds is at least 2: one draw has no spread.")
+    device = devices.prepare(arguments.device)
     picture, summaries, details = images.read(arguments.picture), [], []
     for name in arguments.models:
         with on_terminal(name) as progress:
-            zoo = load_model(name, progress=progress)
+            zoo = load_model(name, device=device, progress=progress)
         x = zoo.preprocess(picture)
         k = int(record(zoo.network, x).logits.argmax()) if arguments.wanted is None else find_class(arguments.wanted, zoo.labels)
         summary, layers = tables(zoo.network, x, k, zoo.name, seeds=arguments.seeds)

@@ -18,14 +18,6 @@ Psi = Literal["paper", "conserving"]
 Pair = tuple[int, int]
 
 
-def memory_format(device: torch.device) -> torch.memory_format:
-    """The layout that maps (N, C, h, w) are computed in: channels last on a processor, as torch stores them elsewhere.
-
-    cuDNN's convolutions of float32 want channels first, and copy every map that comes in another layout.
-    """
-    return torch.channels_last if device.type == "cpu" else torch.contiguous_format
-
-
 @dataclass(frozen=True)
 class Window:
     """The geometry of one bias-carrying layer: which input pixels an output position looks at.

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .geometry import memory_format
+from . import devices
 
 Node = Any  # torch.autograd.graph.Node, or the context of a torch.autograd.Function
 Gradients = list["Tensor | None"]
@@ -213,7 +213,7 @@ def _average(node: Node, g: Tensor) -> tuple[Gradients, bool] | None:
     x = node._saved_self
     if x.dim() != 4:
         return None
-    like = torch.empty(len(g) * len(x), *x.shape[1:], dtype=g.dtype, device=g.device, memory_format=memory_format(g.device))
+    like = torch.empty(len(g) * len(x), *x.shape[1:], dtype=g.dtype, device=g.device, memory_format=devices.layout(g.device))
     geometry = node._saved_kernel_size, node._saved_stride, node._saved_padding, node._saved_ceil_mode
     division = node._saved_count_include_pad, node._saved_divisor_override
     result = torch.ops.aten.avg_pool2d_backward(g.flatten(0, 1), like, *geometry, *division)
@@ -225,7 +225,7 @@ def _maximum(node: Node, g: Tensor) -> tuple[Gradients, bool] | None:
     x, winners = node._saved_self, node._saved_result1
     if x.dim() != 4:
         return None
-    like = torch.empty(len(g) * len(x), *x.shape[1:], dtype=g.dtype, device=g.device, memory_format=memory_format(g.device))
+    like = torch.empty(len(g) * len(x), *x.shape[1:], dtype=g.dtype, device=g.device, memory_format=devices.layout(g.device))
     geometry = node._saved_kernel_size, node._saved_stride, node._saved_padding, node._saved_dilation, node._saved_ceil_mode
     batch = g.flatten(0, 1), like, *geometry, winners.expand(len(g), *winners.shape).flatten(0, 1)
     return [torch.ops.aten.max_pool2d_with_indices_backward(*batch).unflatten(0, (len(g), -1))], True

@@ -9,11 +9,12 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from . import equations, examples, lessons, teaching
+from . import devices, equations, examples, lessons, teaching
 from .claims import MapSpec
 from .explorer import Explorer
 from .laboratory import Laboratory
 from .lessons import Lesson
+from .models import ModelCache
 from .render import data_uri, overlay
 
 STYLE = Path(__file__).parent.parent / "assets" / "page" / "handout.css"
@@ -101,7 +102,7 @@ def options(command: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Write ``lesson-N.html`` for every lesson, and ``lesson-N-answers.html`` if asked for; broken lessons are told on stderr."""
-    explorer, pictures = Explorer(), examples.pictures()
+    explorer, pictures = Explorer(ModelCache(device=devices.prepare(arguments.device))), examples.pictures()
     shelf = lessons.load(pictures=pictures, models=[entry.name for entry in explorer.entries()])
     for sentence in shelf.broken:
         print(sentence, file=sys.stderr)

@@ -12,11 +12,13 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import gradio as gr
+import torch
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from gradio.utils import cancel_tasks
 from starlette.middleware import Middleware
 
+from . import devices
 from .gate import MAX_FILE_BYTES, Gate, client
 from .turns import MOST_WAITING, asker, request
 from .uploads import Uploads, private_folder, remove_private_folders
@@ -144,6 +146,18 @@ def _paths(value: Any) -> Iterator[str]:
     elif isinstance(value, (list, tuple)):
         for part in value:
             yield from _paths(part)
+
+
+def page_device(name: str | None) -> torch.device:
+    """The device of that name for the page; ``"auto"`` on a ZeroGPU Space is the processor.
+
+    There a card is lent for single calls, and networks that stay between calls cannot lie on it.
+
+    Raises:
+        devices.DeviceError: there is no such device here.
+    """
+    lent = "spaces" in sys.modules and os.environ.get("SPACES_ZERO_GPU", "").lower() in ("1", "t", "true")
+    return devices.prepare("cpu" if lent and name in (None, "auto") else name)
 
 
 def on_gpu(work: Callable[..., Any]) -> Callable[..., Any]:

@@ -77,5 +77,5 @@ def executed_layers(network: nn.Module, x: Tensor) -> list[tuple[str, ...]]:
 
 
 def holder(name: str) -> str:
-    """The layer that the module ``name`` belongs to: where a weight is parametrised (weight norm, spectral norm), the layer that it is for."""
+    """The layer that the module ``name`` belongs to: of a parametrised weight (weight norm, spectral norm), the layer that it is for."""
     return name.partition(".parametrizations.")[0]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import itertools
 import os
 import threading
 from collections import OrderedDict
@@ -15,7 +17,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from . import catalogue, downloads, images, random_weights
+from . import catalogue, devices, downloads, images, random_weights
 from .catalogue import Entry, ModelError
 from .flights import Cancel, Cancelled, Flight, Flights, Progress
 from .passthrough import UnsupportedOperation
@@ -63,9 +65,22 @@ class Zoo:
         return self.entry.input_size
 
     @property
+    def device(self) -> torch.device:
+        """Where the network lies."""
+        return next((t.device for t in itertools.chain(self.network.parameters(), self.network.buffers())), devices.CPU)
+
+    @property
     def preprocess(self) -> Preprocess:
-        """Callable: a picture → (1, 3, H, W), normalised."""
-        return self.entry.preprocess
+        """Callable: a picture → (1, 3, H, W), normalised, on the network's device."""
+        device = self.device
+        return self.entry.preprocess if device.type == "cpu" else self.entry.preprocess.on(device)
+
+    def to(self, device: torch.device | str) -> Zoo:
+        """The same on ``device``: itself if it lies there already, else a copy."""
+        here, there = self.device, torch.device(device)
+        if here.type == there.type and there.index in (None, here.index):
+            return self
+        return replace(self, network=copy.deepcopy(self.network).to(there))
 
     @property
     def mean(self) -> Channels:
@@ -100,41 +115,55 @@ def available_models() -> tuple[Entry, ...]:
 
 
 def load_model(
-    name: str, *, weights: str | os.PathLike[str] | None = None, progress: Progress | None = None, cancel: Cancel | None = None
+    name: str,
+    *,
+    weights: str | os.PathLike[str] | None = None,
+    device: torch.device | str = devices.CPU,
+    progress: Progress | None = None,
+    cancel: Cancel | None = None,
 ) -> Zoo:
     """A network by name, ready to be explained; every call builds a new one.
 
     Args:
         name: as in :func:`available_models`; ``timm/NAME`` where timm is installed; ``random:NAME``, seeded noise instead of weights.
         weights: a file to take the weights from (safetensors, or a checkpoint of plain tensors); ``"random"`` as above.
+        device: where it is put; :attr:`Zoo.preprocess` puts its pictures there too. ``"auto"``: cuda if there is one.
         progress: ``(bytes done, bytes in all)`` of a download. cancel: asked about ten times a second, ``True`` stops it.
 
     Raises:
         ModelError: no such network, or one that the theory does not cover.
         WeightsError: the weights cannot be had, or cannot be trusted.
+        DeviceError: there is no such device here.
         flights.Cancelled: ``cancel`` said so.
 
     Example:
         >>> zoo = load_model("efficientnet_lite0")
         >>> x = zoo.preprocess("dog.jpg")       # (1, 3, 224, 224)
     """
+    there = devices.pick(device)
     # Parameters made under the caller's inference mode could never be explained.
     with torch.inference_mode(False):
-        plain = name.removeprefix(RANDOM + ":") if isinstance(name, str) else name
-        chosen = catalogue.entry(plain)
-        if plain != name and weights not in (None, RANDOM):
-            raise ModelError(f"{name} has seeded noise for weights; with a weights file the network is called {plain}.")
-        if weights == RANDOM or plain != name:
-            return _random(chosen)
-        if weights is None and chosen.load is not None:
-            return _load_foreign(chosen, progress, cancel)
-        path = fetch(name, progress=progress, cancel=cancel) if weights is None else Path(weights)
-        network = random_weights.uninitialised(chosen.build)
-        adopt(network, read(path), path.name)
-        if weights is not None:
-            title = f"{chosen.title}, {path.name}"
-            chosen = at_hand(chosen, title=title, source=f"file {path.name}", licence="its owner's", accuracy=None)
-        return _zoo(chosen, network)
+        zoo = _load(name, weights, progress, cancel)
+        zoo.network.to(there)
+        return zoo
+
+
+def _load(name: str, weights: str | os.PathLike[str] | None, progress: Progress | None, cancel: Cancel | None) -> Zoo:
+    plain = name.removeprefix(RANDOM + ":") if isinstance(name, str) else name
+    chosen = catalogue.entry(plain)
+    if plain != name and weights not in (None, RANDOM):
+        raise ModelError(f"{name} has seeded noise for weights; with a weights file the network is called {plain}.")
+    if weights == RANDOM or plain != name:
+        return _random(chosen)
+    if weights is None and chosen.load is not None:
+        return _load_foreign(chosen, progress, cancel)
+    path = fetch(name, progress=progress, cancel=cancel) if weights is None else Path(weights)
+    network = random_weights.uninitialised(chosen.build)
+    adopt(network, read(path), path.name)
+    if weights is not None:
+        title = f"{chosen.title}, {path.name}"
+        chosen = at_hand(chosen, title=title, source=f"file {path.name}", licence="its owner's", accuracy=None)
+    return _zoo(chosen, network)
 
 
 def at_hand(entry: Entry, **changes: Any) -> Entry:
@@ -229,10 +258,19 @@ class ModelCache:
 
     Args:
         limit: bytes of parameters and buffers. load: what loads a network, with :func:`load_model`'s arguments.
-        own: networks that are not loaded but given, by name; they stay, and do not count.
+        own: networks that are not loaded but given, by name; they stay where they are, and do not count.
+        device: where networks are loaded to.
     """
 
-    def __init__(self, limit: int = 2 * 2**30, *, load: Callable[..., Zoo] = load_model, own: Mapping[str, Zoo] | None = None) -> None:
+    def __init__(
+        self,
+        limit: int = 2 * 2**30,
+        *,
+        load: Callable[..., Zoo] = load_model,
+        own: Mapping[str, Zoo] | None = None,
+        device: torch.device = devices.CPU,
+    ) -> None:
+        self.device = device
         self.limit = limit
         self._own = dict(own or {})
         self._load = load
@@ -254,7 +292,7 @@ class ModelCache:
         with self._lock:
             if name in self._loaded:  # it landed while this one was asking
                 return self._loaded[name]
-        zoo = self._load(name, progress=flight.report, cancel=flight.abandoned.is_set)
+        zoo = self._load(name, progress=flight.report, cancel=flight.abandoned.is_set).to(self.device)
         with self._lock:
             self._loaded[name] = zoo
             while len(self._loaded) > 1 and self._bytes() > self.limit:

@@ -24,7 +24,7 @@ def own_model(network: nn.Module, labels: Sequence[str] | int, *, preprocess: Pr
     copied, and not changed.
 
     Args:
-        network: (N, C, size, size) → logits (N, classes); float32, on the processor.
+        network: (N, C, size, size) → logits (N, classes); float32, all of it on one device, where it is explained.
         labels: a name for every class, or their number.
         preprocess: from a picture to the network's input; by default ImageNet's, 224×224. One number in ``mean`` and ``std`` reads grey.
         name: what the picker shows.
@@ -39,7 +39,7 @@ def own_model(network: nn.Module, labels: Sequence[str] | int, *, preprocess: Pr
     names = [f"class {k}" for k in range(labels)] if isinstance(labels, int) else [str(label) for label in labels]
     _check_numbers(network)
     try:
-        recording = record(network, _black(preprocess))
+        recording = record(network, _black(preprocess).to(_device(network)))
         axiom.hold(network, recording)
     except ValueError as error:
         raise ModelError(f"This network cannot be put on the page. {str(error).partition(' strict=')[0]}") from error
@@ -60,29 +60,37 @@ def own_model(network: nn.Module, labels: Sequence[str] | int, *, preprocess: Pr
 
 
 def _check_numbers(network: nn.Module) -> None:
-    """The page turns pictures into float32 on the processor; from Python, :class:`TRGBP` takes any type and device."""
+    """The page turns pictures into float32, on one device; from Python, :class:`TRGBP` takes any type."""
     for parameter in network.parameters() if isinstance(network, nn.Module) else ():
-        if parameter.is_floating_point() and (parameter.dtype != torch.float32 or parameter.device.type != "cpu"):
+        elsewhere = parameter.is_meta or parameter.device != _device(network)
+        if parameter.is_floating_point() and (parameter.dtype != torch.float32 or elsewhere):
             raise ModelError(
-                f"This network is {parameter.dtype} on {parameter.device}; the page computes in float32 on the processor: "
+                f"This network is {parameter.dtype} on {parameter.device}; the page computes in float32 on one device: "
                 "give network.float().cpu()."
             )
+
+
+def _device(network: nn.Module) -> torch.device:
+    tensors = [*network.parameters(), *network.buffers()] if isinstance(network, nn.Module) else []
+    return tensors[0].device if tensors else torch.device("cpu")
 
 
 def _black(preprocess: Preprocess) -> Tensor:
     return preprocess.black.expand(-1, -1, preprocess.size, preprocess.size)
 
 
-def with_weights(name: str, weights: str | os.PathLike[str] | None) -> dict[str, Zoo]:
+def with_weights(name: str, weights: str | os.PathLike[str] | None, device: torch.device | str = "cpu") -> dict[str, Zoo]:
     """A network of the zoo with the weights of a file, as :class:`models.ModelCache` takes it; nothing where there is no file.
 
     Raises:
         ModelError, WeightsError: as :func:`models.load_model`.
     """
-    return {} if weights is None else {name: load_model(name, weights=weights)}
+    return {} if weights is None else {name: load_model(name, weights=weights, device=device)}
 
 
-def first_choice(name: str, weights: str | os.PathLike[str] | None, own: Mapping[str, Zoo]) -> dict[str, Zoo]:
+def first_choice(
+    name: str, weights: str | os.PathLike[str] | None, own: Mapping[str, Zoo], device: torch.device | str = "cpu"
+) -> dict[str, Zoo]:
     """What the page's picker does not hold by itself but is asked to begin with: a weights file's network, one of timm, a random one.
 
     Raises:
@@ -93,9 +101,9 @@ def first_choice(name: str, weights: str | os.PathLike[str] | None, own: Mapping
             raise ModelError(f"{name} has its weights already: a file of weights goes with a network of the zoo.")
         return {}
     if weights is not None or name in catalogue.entries():
-        return with_weights(name, weights)
+        return with_weights(name, weights, device)
     with on_terminal(name) as progress:
-        return {name: load_model(name, progress=progress)}
+        return {name: load_model(name, device=device, progress=progress)}
 
 
 def named(models: Mapping[str, Zoo] | None) -> dict[str, Zoo]:

@@ -255,7 +255,7 @@ class Passthrough(TorchFunctionMode):
         raise NotImplementedError
 
     def rectify_between(self, z: Tensor, low: Any, high: Any, inplace: bool = False) -> Tensor:
-        """``min(max(z, low), high)`` for constants, tensors or None, by rectifiers from 0: for tapes whose rectifiers know no other bounds."""
+        """``min(max(z, low), high)``, for constants, tensors or None, by rectifiers from 0: for tapes that know no others."""
         if low is None:
             out = self._ordinary(torch.rsub, (self.rectify(self._ordinary(torch.rsub, (z, high), {}), math.inf, False), high), {})
         elif high is None or isinstance(low, Tensor) or isinstance(high, Tensor):

@@ -106,13 +106,14 @@ def perturbation_curve(
 
 def _perturbed(x: Tensor, sequence: Tensor, instead: Tensor, fractions: Sequence[float]) -> Callable[[int, int], Tensor]:
     """``(start, stop)`` → these perturbed pictures; all fractions of a picture follow each other."""
+    pixels = sequence.shape[1]
+    turn = torch.empty_like(sequence).scatter_(1, sequence, torch.arange(pixels, device=x.device).expand_as(sequence))
+    counts = torch.tensor([max(1, round(fraction * pixels)) for fraction in fractions], device=x.device)
 
     def pictures(start: int, stop: int) -> Tensor:
-        gone = torch.zeros(stop - start, sequence.shape[1], dtype=torch.bool, device=x.device)
-        places = [divmod(index, len(fractions)) for index in range(start, stop)]
-        for taken, (picture, step) in zip(gone, places, strict=True):
-            taken[sequence[picture, : max(1, round(fractions[step] * len(taken)))]] = True
-        own = [picture for picture, _ in places]
+        index = torch.arange(start, stop, device=x.device)
+        own, step = index // len(fractions), index % len(fractions)
+        gone = turn[own] < counts[step][:, None]
         return torch.where(gone.view(-1, 1, *x.shape[2:]), instead[own], x[own].detach())
 
     return pictures

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -26,6 +26,7 @@ class Preprocess:
         resize: length of the shorter side before the crop; ``None`` squeezes the whole picture into the square instead.
         bicubic: the interpolation, bilinear otherwise; both with antialiasing.
         mean, std: one number a channel, on the scale 0..1; three (RGB), or one for a network that sees grey.
+        device: where the numbers are put; None leaves them on the processor. It makes no other preprocessing.
     """
 
     size: int = 224
@@ -33,12 +34,17 @@ class Preprocess:
     bicubic: bool = False
     mean: Channels = (0.485, 0.456, 0.406)
     std: Channels = (0.229, 0.224, 0.225)
+    device: torch.device | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if len(self.mean) not in (1, 3) or len(self.std) != len(self.mean):
             raise ValueError(f"mean and std hold three numbers each (RGB), or one (grey); got {len(self.mean)} and {len(self.std)}.")
         if self.size < 1 or (self.resize is not None and self.resize < 1) or not all(s > 0 for s in self.std):
             raise ValueError("size, resize and std are above zero.")
+
+    def on(self, device: torch.device | None) -> Preprocess:
+        """The same, with its numbers on ``device``."""
+        return self if device == self.device else replace(self, device=device)
 
     def picture(self, image: images.Source) -> Image.Image:
         """The square RGB picture that the network sees, for laying maps over it.
@@ -93,7 +99,7 @@ class Preprocess:
         x /= np.float32(255)
         x -= _column(self.mean).numpy()
         x /= _column(self.std).numpy()
-        return torch.from_numpy(x)
+        return torch.from_numpy(x) if self.device is None else torch.from_numpy(x).to(self.device)
 
     def denormalise(self, x: Tensor) -> Tensor:
         """The inverse of :meth:`normalise` on the scale 0..1, for (…, C, H, W)."""

@@ -16,6 +16,8 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from . import devices
+
 MOVES_NOTHING = (
     "view",
     "as_strided",
@@ -62,28 +64,34 @@ def threads_of(count: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def bandwidth(repeats: int = 5) -> float:
+def bandwidth(repeats: int = 5, device: torch.device = devices.CPU) -> float:
     """Bytes a second of a copy far larger than any cache, read and written."""
-    source, target = torch.zeros(2, 1 << 26)
-    return 2 * source.numel() * source.element_size() / medians({"copy": lambda: target.copy_(source)}, repeats)["copy"]
+    source, target = torch.zeros(2, 1 << 26, device=device)
+    seconds = medians({"copy": lambda: target.copy_(source)}, repeats, device=device)["copy"]
+    return 2 * source.numel() * source.element_size() / seconds
 
 
-def medians(work: dict[str, Callable[[], Any]], repeats: int, *, warm_up: int = 3) -> dict[str, float]:
-    """Seconds of each piece of work, the median of ``repeats`` rounds that take turns, so that a drift of the machine hits all alike."""
+def medians(work: dict[str, Callable[[], Any]], repeats: int, *, warm_up: int = 3, device: torch.device = devices.CPU) -> dict[str, float]:
+    """Seconds of each piece of work, the median of ``repeats`` rounds that take turns, so that a drift of the machine hits all alike.
+
+    Args:
+        device: what computes; the clock is read when it has finished.
+    """
     seconds: dict[str, list[float]] = {name: [] for name in work}
     for round_ in range(repeats + warm_up):
         for name, run in work.items():
             start = time.perf_counter()
             run()
+            devices.synchronise(device)
             if round_ >= warm_up:
                 seconds[name].append(time.perf_counter() - start)
     return {name: statistics.median(values) for name, values in seconds.items()}
 
 
-def gemm_rate(repeats: int = 5) -> float:
+def gemm_rate(repeats: int = 5, device: torch.device = devices.CPU) -> float:
     """Arithmetic rate of a 2048³ float32 matrix product, GFLOP/s."""
-    a, b = torch.randn(2048, 2048), torch.randn(2048, 2048)
-    return 2 * 2048**3 / medians({"gemm": lambda: a @ b}, repeats)["gemm"] / 1e9
+    a, b = (torch.randn(2048, 2048).to(device) for _ in range(2))
+    return 2 * 2048**3 / medians({"gemm": lambda: a @ b}, repeats, device=device)["gemm"] / 1e9
 
 
 def traffic(run: Callable[[], Any]) -> int:

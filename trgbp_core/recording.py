@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from . import devices
 from .gates import Gate
-from .geometry import memory_format
 from .graph_walk import Graph
 from .layers import LayerRecord
 from .tape import Tape
@@ -86,7 +86,7 @@ def record(network: nn.Module, x: Tensor, *, tape: Tape | None = None, **options
     check(network, x)
     tape = tape or Tape(network, **options)
     with torch.inference_mode(False), torch.enable_grad():
-        leaf = x.detach().clone(memory_format=memory_format(x.device)).requires_grad_()
+        leaf = x.detach().clone(memory_format=devices.layout(x.device)).requires_grad_()
         tape.picture = leaf.clone()  # the network may write to its input
         with tape, as_written(x.device):
             output = logits_of(forward(tape.network, tape.picture))
@@ -135,7 +135,8 @@ def logits_of(output: Any) -> Tensor:
         output = getattr(output, "logits", output[0] if isinstance(output, (tuple, list)) and output else output)
     if isinstance(output, Tensor) and output.dim() == 1:
         raise ValueError(
-            f"The network must return logits of shape (N, classes); it returned {tuple(output.shape)}: return (N, 1), as by logits[:, None]."
+            f"The network must return logits of shape (N, classes); it returned {tuple(output.shape)}: return (N, 1), "
+            "as logits[:, None] does."
         )
     if not isinstance(output, Tensor) or output.dim() != 2 or not output.shape[1]:
         shape = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
@@ -154,7 +155,7 @@ def _no_numbers(network: nn.Module, dtype: torch.dtype) -> str:
 def _independent(by: str) -> str:
     if by:
         return (
-            f"The network's output is computed from the picture, but without its gradient, by {by!r}: nothing can be carried back. A frozen "
-            "part needs neither torch.no_grad() nor detach(): requires_grad_(False) on its parameters does the same for training."
+            f"The network's output is computed from the picture, but without its gradient, by {by!r}: nothing can be carried back. "
+            "A frozen part needs neither torch.no_grad() nor detach(): requires_grad_(False) on its parameters does the same for training."
         )
     return "The network's output does not depend on the picture: there is nothing to explain."

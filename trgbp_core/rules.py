@@ -15,8 +15,9 @@ import torch
 from torch import Tensor
 from torch.autograd import Function
 
+from . import devices
 from .gates import Gate
-from .geometry import Pair, memory_format
+from .geometry import Pair
 
 MAP_AXES = (2, 3)
 """Where a map's rows and columns are in (N, C, h, w)."""
@@ -50,7 +51,7 @@ class Affine:
             weight = weight * self.scale.view(-1, *[1] * (weight.dim() - 1))
         if weight.dim() == 2:
             return g @ weight
-        like = torch.empty((len(g), *self.input_shape[1:]), dtype=g.dtype, device=g.device, memory_format=memory_format(g.device))
+        like = torch.empty((len(g), *self.input_shape[1:]), dtype=g.dtype, device=g.device, memory_format=devices.layout(g.device))
         geometry = self.stride, self.padding, self.dilation, False, [0, 0], self.groups
         return torch.ops.aten.convolution_backward(g, like, weight, None, *geometry, [True, False, False])[0]
 

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from . import devices
 from .evaluation_mode import evaluation_copy
-from .geometry import memory_format
 from .recording import as_written, forward, logits_of
 from .torch_ops import DROPOUTS
 from .validation import check
@@ -47,7 +47,7 @@ def scores(network: nn.Module, pictures: Callable[[int, int], Tensor], count: in
     results = []
     for start in range(0, count, batch):
         chunk = pictures(start, min(start + batch, count))
-        chunk = chunk.contiguous(memory_format=memory_format(chunk.device))
+        chunk = chunk.contiguous(memory_format=devices.layout(chunk.device))
         with _AsExplained():
             results.append(logits_of(twin(chunk)))
     return torch.cat(results)
@@ -78,7 +78,7 @@ def score_gradient(network: nn.Module, x: Tensor, classes: Callable[[Tensor], Te
     check(network, x)
     twin = evaluation_copy(network)
     with torch.inference_mode(False), torch.enable_grad(), as_written(x.device):
-        leaf = x.detach().clone(memory_format=memory_format(x.device)).requires_grad_()
+        leaf = x.detach().clone(memory_format=devices.layout(x.device)).requires_grad_()
         with _AsExplained():
             logits = logits_of(forward(twin, leaf.clone()))  # the network may write to its input
         score = logits.gather(1, classes(logits.detach())[:, None]).sum()

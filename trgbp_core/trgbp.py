@@ -78,7 +78,7 @@ class Explanation:
         return self._gradients[self._known(k)]
 
     def layer_raw(self, l: int | str, k: int) -> Tensor:  # noqa: E741 - the paper's symbol
-        """R̃^l_k (Eq. 8), (1, 1, h, w); ``l``, a number or a layer's name, 0 for the guided gradient at the picture, summed over the colours.
+        """R̃^l_k (Eq. 8), (1, 1, h, w), by the layer's number or name; 0 is the guided gradient at the picture, summed over the colours.
 
         Raises:
             ValueError: no such layer, or ``k`` is not among :attr:`classes`.
@@ -225,7 +225,7 @@ class TRGBP:
         Args:
             targets: each one class for all, or one for each picture, or None for each picture's best class; one class alone is one target.
         """
-        asked = list(targets) if isinstance(targets, (list, tuple, range)) else [targets]
+        asked: list[Target] = list(targets) if isinstance(targets, (list, tuple, range)) else [targets]  # type: ignore[list-item]
         if not asked:
             raise ValueError("No targets: give at least one class, or None for each picture's best.")
         return BatchExplanation.joined(list(self._parts(x, asked)))

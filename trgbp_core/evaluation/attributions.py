@@ -9,6 +9,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
+from .. import devices
 from ..baselines import METHODS, NotApplicable
 from ..passthrough import UnsupportedOperation
 from ..trgbp import TRGBP, BatchExplanation
@@ -51,6 +52,7 @@ class Attributions:
         """Add the time that is spent inside to what ``key`` has cost."""
         start = time.perf_counter()
         yield
+        devices.synchronise(self.x.device)
         self.piece.seconds[key] = self.piece.seconds.get(key, 0.0) + time.perf_counter() - start
 
     def _from_recording(self, key: str) -> dict[str, Tensor]:

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from .. import datasets, images
+from .. import datasets, devices, images
 from ..boundary import Calibration, counted, fingerprint, rate
 from ..estimates import Estimate
 from ..measures import ibd
@@ -44,10 +44,11 @@ def run(arguments: argparse.Namespace) -> None:
     from ..speed import on_terminal
 
     keep_freed_memory()
+    device = devices.prepare(arguments.device)
     if arguments.out.is_dir():
         raise ValueError(f"{arguments.out} is a folder; --out names a file.")
     with on_terminal(arguments.model) as progress:
-        zoo = load_model(arguments.model, weights=arguments.weights, progress=progress)
+        zoo = load_model(arguments.model, weights=arguments.weights, device=device, progress=progress)
     dataset = datasets.load(arguments.images, arguments.annotations, labels=zoo.labels)
 
     def told(done: int, total: int) -> None:

@@ -8,6 +8,8 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+from ..devices import EXPLAINED, EXPLAINED_ON_A_CARD
+
 HELP = "a folder of pictures → the paper's tables and curves, by one process or (torchrun) many; continues where it was stopped"
 
 
@@ -38,7 +40,13 @@ def options(command: argparse.ArgumentParser) -> None:
     add("--mosaics", type=int, default=25, help="mosaics of the grid pointing game (default 25; 0 leaves it out)")
     add("--sanity", type=int, default=8, metavar="N", help="pictures whose sanity is checked (default 8; 0 leaves it out)")
     add("--stages", type=int, default=12, help="stages of the cascade that are looked at (default 12)")
-    add("--batch", type=int, default=4, help="pictures that are explained together (default 4)")
+    add("--batch", type=int, help=f"pictures that are explained together (default {EXPLAINED}; {EXPLAINED_ON_A_CARD} on a graphics card)")
+    add(
+        "--workers",
+        type=int,
+        metavar="N",
+        help="processes that read pictures ahead (default 0; up to 8 with a graphics card)",
+    )
     add("--threads", type=int, help="threads of each process (default: torch's)")
 
 
@@ -46,7 +54,7 @@ def evaluate(arguments: argparse.Namespace) -> None:
     """Run the command. Every process of a run comes through here; the first one writes and prints."""
     import torch
 
-    from .. import datasets
+    from .. import datasets, devices
     from ..memory import keep_freed_memory
     from ..models import load_model
     from ..speed import on_terminal
@@ -58,7 +66,12 @@ def evaluate(arguments: argparse.Namespace) -> None:
 
     keep_freed_memory()
     values: dict[str, Any] = {f.name: getattr(arguments, f.name) for f in fields(Settings)}
-    settings = Settings(**values | {"methods": chosen_methods(arguments.methods)})
+    device = devices.prepare(arguments.device)
+    batch = devices.explained_together(device) if arguments.batch is None else arguments.batch
+    settings = Settings(**values | {"methods": chosen_methods(arguments.methods), "batch": batch})
+    workers = devices.reading_processes(device) if arguments.workers is None else arguments.workers
+    if workers < 0:
+        raise ValueError(f"--workers is at least 0, not {workers}.")
     if arguments.threads is not None:
         if arguments.threads < 1:
             raise ValueError(f"--threads is at least 1, not {arguments.threads}.")
@@ -66,12 +79,12 @@ def evaluate(arguments: argparse.Namespace) -> None:
     with on_terminal(settings.model) as progress:
         zoo = load_model(settings.model, progress=progress)
     dataset = datasets.load(arguments.images, arguments.annotations, boxes=arguments.boxes, labels=zoo.labels)
-    with team() as here:
+    with team(device) as here:
         store = Store(arguments.out)
         if here.leads:
             print(f"{dataset.layout}: {len(dataset.samples)} pictures. {datasets.tally(dataset.problems)}", file=sys.stderr, flush=True)
-        store.open(settings.fingerprint(dataset))
-        finished = run(dataset, zoo, settings, store, here)
+        store.open(settings.fingerprint(dataset, device.type))
+        finished = run(dataset, zoo, settings, store, here, workers=workers)
         if here.leads:
             write_tables(store, finished, dataset)
             print(write_report(store, finished, dataset, zoo, settings, here))

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 
-from ..datasets import Problem, Sample
+from ..datasets import Problem
 from ..measures import grid_pointing_game, mosaic
 from ..models import Zoo
 from .attributions import SHARED, Attributions, usable
-from .pictures import see
+from .reading import Seen, stacked
 from .store import Piece
 
 COLUMNS = ("mosaic", "cell", "image", "class_index", "method", "grid_pointing_game")
@@ -46,17 +46,17 @@ def choose(candidates: Iterable[Candidate], count: int, seed: int) -> list[tuple
     return mosaics
 
 
-def measure(index: int, samples: Sequence[Sample], zoo: Zoo, methods: Sequence[str], device: torch.device) -> Piece:
+def measure(index: int, read: Sequence[Seen | Problem], zoo: Zoo, methods: Sequence[str]) -> Piece:
     """One mosaic, halved so that it has the size that the network is made for; the share in each class's own cell."""
     piece = Piece()
-    seen = [see(sample, zoo, device) for sample in samples]
-    problems = [s for s in seen if isinstance(s, Problem)]
+    problems = [s for s in read if isinstance(s, Problem)]
     if problems:
         piece.problems += problems
         return piece
-    pictures = torch.cat([s.x for s in seen if not isinstance(s, Problem)])
+    seen = [s for s in read if not isinstance(s, Problem)]
+    samples, pictures = [s.sample for s in seen], stacked(seen, zoo.device)
     halved = F.interpolate(mosaic(pictures), size=pictures.shape[2:], mode="bilinear", antialias=True, align_corners=False)
-    labels = torch.tensor([sample.label for sample in samples], device=device)
+    labels = torch.tensor([sample.label for sample in samples], device=zoo.device)
     # One recording serves four classes; other methods take a class a picture.
     together = Attributions(zoo.network, halved, {str(cell): labels[cell : cell + 1] for cell in range(CELLS)}, piece)
     apart = Attributions(zoo.network, halved.expand(CELLS, -1, -1, -1), {"own": labels}, piece)

@@ -12,9 +12,9 @@ from typing import Any
 import torch
 import torch.distributed as dist
 
+from .. import devices
 from .store import Store, write
 
-CPU = torch.device("cpu")
 PATIENCE = timedelta(days=7)
 """The processes meet only between phases, where the fastest wait for the slowest."""
 
@@ -25,7 +25,7 @@ class Team:
 
     rank: int = 0
     size: int = 1
-    device: torch.device = CPU
+    device: torch.device = devices.CPU
 
     @property
     def leads(self) -> bool:
@@ -58,11 +58,16 @@ class Team:
 
 
 @contextmanager
-def team() -> Iterator[Team]:
-    """The processes that torchrun started together (gloo between processors, nccl between graphics cards), or this one alone."""
-    cuda = torch.cuda.is_available()
-    local = int(os.environ.get("LOCAL_RANK", 0))
-    device = torch.device("cuda", local % torch.cuda.device_count()) if cuda else torch.device("cpu")
+def team(device: torch.device | None = None) -> Iterator[Team]:
+    """The processes that torchrun started together (gloo between processors, nccl between graphics cards), or this one alone.
+
+    Args:
+        device: what they compute on, by default cuda if there is one; processes share out the cards unless it names one of them.
+    """
+    device = devices.pick() if device is None else device
+    cuda = device.type == "cuda"
+    if cuda and device.index is None:
+        device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)) % torch.cuda.device_count())
     if int(os.environ.get("WORLD_SIZE", 1)) < 2:
         yield Team(device=device)
         return

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from .. import images
-from ..datasets import Problem, Sample
+from .. import devices
+from ..datasets import Problem
 from ..imagenet import Box
 from ..measures import FRACTIONS, PerturbationCurve, ebpg, ibd, perturbation_curve, pointing_game
 from ..models import Zoo
 from ..perturbation import ABSOLUTE_LERF, Order
 from ..scoring import scores
 from .attributions import Attributions, usable
+from .reading import Seen, stacked
 from .settings import Settings
 from .store import Piece, Row
 
@@ -24,9 +24,6 @@ HALF = 0.5
 
 AREAS = (0.1, 0.9)
 """Perturbation areas go from the first fraction to 10 %, FullGrad's range, and to 90 %."""
-
-AT_A_TIME = {"cpu": 10, "cuda": 256}
-"""Perturbed pictures that go through the network together: on a processor, few enough for their maps to stay in its cache."""
 
 FACTS = ("image", "class_index", "predicted", "confidence", "boxes", "box_share", "method")
 NUMBERS = (
@@ -40,33 +37,6 @@ COLUMNS = (*FACTS, *NUMBERS)
 """Of the results file: a row a picture and method. Empty where a measure does not apply to the picture."""
 
 
-@dataclass(frozen=True)
-class Seen:
-    """A picture as the network sees it: ``x`` (1, C, H, W), and its one box in fractions of that, if the EBPG protocol takes it."""
-
-    sample: Sample
-    x: Tensor
-    box: Box | None
-
-
-def see(sample: Sample, zoo: Zoo, device: torch.device) -> Seen | Problem:
-    """Read one picture, and carry its box through the same resize and crop."""
-    try:
-        picture = images.read(sample.path)
-    except images.ImageError as error:
-        missing = not sample.path.exists()
-        return Problem(sample.name, "missing" if missing else "corrupt", str(error))
-    box = None
-    if len(sample.boxes) == 1 and not _other_shape(sample.size, picture.size):
-        box = zoo.preprocess.box(sample.boxes[0], picture.size)
-    return Seen(sample, zoo.preprocess(picture).to(device), box)
-
-
-def _other_shape(annotated: tuple[int, int] | None, size: tuple[int, int]) -> bool:
-    """The box was drawn on a picture of another shape (turned round by its EXIF data, for instance): it lies elsewhere in this one."""
-    return annotated is not None and abs(annotated[0] * size[1] / (annotated[1] * size[0]) - 1) > 0.02
-
-
 def box_share(box: Box) -> float:
     """The share of the picture that a box covers."""
     return (box[2] - box[0]) * (box[3] - box[1])
@@ -77,22 +47,22 @@ def protocol_takes(share: str) -> bool:
     return share != "" and float(share) < HALF
 
 
-def measure(samples: Sequence[Sample], zoo: Zoo, watched: torch.nn.Module, settings: Settings, device: torch.device) -> Piece:
-    """One unit of work.
+def measure(read: Sequence[Seen | Problem], zoo: Zoo, watched: torch.nn.Module, settings: Settings) -> Piece:
+    """One unit of work, on the network's device.
 
     Args:
+        read: its pictures, as :func:`~trgbp_core.evaluation.reading.ahead` brings them.
         watched: the network once more, for plain forward passes: see :func:`~trgbp_core.folding.folded`.
     """
     piece = Piece()
     seen = []
-    for sample in samples:
-        result = see(sample, zoo, device)
+    for result in read:
         if isinstance(result, Problem):
             piece.problems.append(result)
         else:
             seen.append(result)
-            if sample.boxes and len(sample.boxes) == 1 and result.box is None:
-                piece.problems.append(Problem(sample.name, "bad box", "nothing of its box is in what the network sees"))
+            if len(result.sample.boxes) == 1 and result.box is None:
+                piece.problems.append(Problem(result.sample.name, "bad box", "nothing of its box is in what the network sees"))
     if seen:
         _Batch(seen, zoo, watched, settings, piece).rows()
     return piece
@@ -103,8 +73,9 @@ class _Batch:
 
     def __init__(self, seen: list[Seen], zoo: Zoo, watched: torch.nn.Module, settings: Settings, piece: Piece) -> None:
         self.seen, self.zoo, self.watched, self.settings, self.piece = seen, zoo, watched, settings, piece
-        self.x = torch.cat([s.x for s in seen]).contiguous(memory_format=torch.channels_last)
-        self.logits = scores(watched, lambda start, stop: self.x[start:stop].clone(), len(seen))
+        self.x = stacked(seen, zoo.device, devices.layout(zoo.device))
+        batch = devices.explained_together(zoo.device)
+        self.logits = scores(watched, lambda start, stop: self.x[start:stop].clone(), len(seen), batch=batch)
         self.predicted = self.logits.argmax(1)
         self.boxed = [i for i, s in enumerate(seen) if s.box is not None and box_share(s.box) < HALF]
         self.targets = self._targets()
@@ -121,14 +92,14 @@ class _Batch:
         return {"prediction": self.predicted, "box": at_box}
 
     def rows(self) -> None:
-        confidence = self.logits.double().softmax(1).amax(1)
+        confidence, predicted = self.logits.double().softmax(1).amax(1).tolist(), self.predicted.tolist()
         measured = {key: self._numbers(key) for key in self.settings.methods}
         for i, seen in enumerate(self.seen):
             facts: Row = {
                 "image": seen.sample.name,
                 "class_index": seen.sample.label,
-                "predicted": int(self.predicted[i]),
-                "confidence": float(confidence[i]),
+                "predicted": predicted[i],
+                "confidence": confidence[i],
                 "boxes": len(seen.sample.boxes),
                 "box_share": "" if seen.box is None else box_share(seen.box),
             }
@@ -151,12 +122,15 @@ class _Batch:
         return numbers
 
     def _localise(self, maps: Tensor, numbers: dict[str, list[float | str]]) -> None:
-        good = usable(maps)
+        good = usable(maps).tolist()
         for i in self.boxed:
-            box = self.seen[i].box
-            assert box is not None
+            numbers["ebpg"][i] = numbers["pointing_game"][i] = float("nan")
+        measured = [i for i in self.boxed if good[i]]
+        if measured:
+            boxes = torch.tensor([self.seen[i].box for i in measured], dtype=torch.float64)
             for name, of in (("ebpg", ebpg), ("pointing_game", pointing_game)):
-                numbers[name][i] = float(of(maps[i : i + 1], box, "fractions")) if good[i] else float("nan")
+                for i, value in zip(measured, of(maps[measured], boxes, "fractions").tolist(), strict=True):
+                    numbers[name][i] = value
 
     def _perturb(self, key: str, maps: Tensor, good: Tensor, numbers: dict[str, list[float | str]]) -> None:
         with self.attributions.timed(f"perturbation of {key}"):
@@ -170,7 +144,7 @@ class _Batch:
                     fill=self.zoo.preprocess.black,
                     order=order,
                     unperturbed=self.logits,
-                    batch=AT_A_TIME[self.x.device.type],
+                    batch=devices.perturbed_together(self.x.device),
                 )
                 self._write_curve(order, curve, good, numbers)
 

@@ -27,7 +27,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from .. import datasets
+from .. import datasets, devices
 from ..baselines import METHODS, NotApplicable
 from ..cascade import randomised
 from ..geometry import Psi
@@ -71,6 +71,7 @@ def run(arguments: argparse.Namespace) -> None:
     from ..speed import on_terminal
 
     keep_freed_memory()
+    device = devices.prepare(arguments.device)
     if min(arguments.limit, arguments.slow, 2 if arguments.frames is None else arguments.frames) < 2 or arguments.seed < 0:
         raise ValueError("--limit, --slow and --frames are at least 2, --seed at least 0.")
     keys = chosen_methods(arguments.methods)
@@ -78,7 +79,7 @@ def run(arguments: argparse.Namespace) -> None:
     if unknown or not keys:
         raise ValueError(f"There is no method {(unknown or [''])[0]!r}; there are {', '.join(METHODS)}.")
     with on_terminal(arguments.model) as progress:
-        zoo = load_model(arguments.model, progress=progress)
+        zoo = load_model(arguments.model, device=device, progress=progress)
     dataset = datasets.load(arguments.images, arguments.annotations, labels=zoo.labels)
     frames = {} if arguments.results is None else boundaries.read(arguments.results)
     if arguments.frames is not None:
@@ -127,7 +128,7 @@ def line(key: str, asked: Asked, foretold: Sequence[Coverage], frames: Frames | 
     count = len(found.wrong)
     cells = [
         cell(means(found.change[:, None]), count, asked.seed),
-        cell(agreement(found.random, predicted.flatten().double().numpy()), count, asked.seed),
+        cell(agreement(found.random, predicted.cpu().flatten().double().numpy()), count, asked.seed),
         cell(means(found.steady[:, None]), count, asked.seed),
     ]
     curve, gap = boundaries.cells(*(frames or (found.ibd, found.wrong)), asked.seed)
@@ -141,7 +142,7 @@ def measure(method: Attribute, asked: Asked) -> Statements:
     for index, (x, k, other, wrong) in enumerate(asked.pictures()):
         generator = torch.Generator().manual_seed(asked.seed * 65_537 + index)
         scale = NOISE / torch.tensor(asked.zoo.std).view(1, -1, 1, 1)
-        noisy = x + scale * torch.randn(x.shape, generator=generator)
+        noisy = x + (scale * torch.randn(x.shape, generator=generator)).to(x.device)
         network = asked.zoo.network
         own, second, beside = (method(network, *given).detach() for given in ((x, k), (x, other), (noisy, k)))
         noise = method(randomised(network, seed=asked.seed + index, x=x), x, k).detach().abs().double()
@@ -149,7 +150,7 @@ def measure(method: Attribute, asked: Asked) -> Statements:
         found.append(
             (
                 1 - float(spearman(own.relu(), second.relu())),
-                (mean / mean.sum().clamp_min(1e-30)).numpy(),
+                (mean / mean.sum().clamp_min(1e-30)).cpu().numpy(),
                 float(spearman(own.relu(), beside.relu())),
                 float(ibd(own)),
                 wrong,

@@ -10,12 +10,13 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from ..datasets import Dataset, DatasetError, Sample, tally
+from ..datasets import Dataset, DatasetError, Problem, Sample, tally
 from ..folding import folded
 from ..models import Zoo
 from . import mosaics, pictures, sanity
 from .parallel import Team
 from .progress import Bar
+from .reading import Seen, ahead
 from .settings import Settings, chunks, drawn
 from .store import Piece, Row, Store
 
@@ -24,13 +25,19 @@ RESULTS, MOSAICS, SANITY, SKIPPED = "results.csv", "mosaics.csv", "sanity.csv", 
 
 @dataclass(frozen=True)
 class Phase:
-    """One kind of work, in units that do not depend on each other. ``sizes`` are the pictures of each unit, for the progress bar."""
+    """One kind of work, in units that do not depend on each other.
+
+    Attributes:
+        samples: the pictures of each unit. sizes: how many of ``unit`` that is, for the progress bar.
+        work: a unit's number and its pictures → what it found.
+    """
 
     name: str
     title: str
     unit: str
+    samples: list[list[Sample]]
     sizes: list[int]
-    work: Callable[[int], Piece]
+    work: Callable[[int, list[Seen | Problem]], Piece]
 
 
 @dataclass(frozen=True)
@@ -41,8 +48,11 @@ class Finished:
     samples: tuple[Sample, ...]
 
 
-def run(dataset: Dataset, zoo: Zoo, settings: Settings, store: Store, team: Team, *, shown: bool = True) -> Finished:
+def run(dataset: Dataset, zoo: Zoo, settings: Settings, store: Store, team: Team, *, workers: int = 0, shown: bool = True) -> Finished:
     """Do what is not done yet of every phase; afterwards the first process's folder holds all of it.
+
+    Args:
+        workers: processes that read pictures ahead; the results do not depend on them.
 
     Raises:
         DatasetError: no picture of the data set can be measured.
@@ -50,51 +60,53 @@ def run(dataset: Dataset, zoo: Zoo, settings: Settings, store: Store, team: Team
     samples = dataset.samples
     if settings.limit is not None:
         samples = tuple(samples[i] for i in drawn(len(samples), settings.limit, settings.seed))
-    zoo.network.to(team.device)
+    zoo = zoo.to(team.device)
     batches = chunks(samples, settings.batch)
-    watched = _watched(zoo, team)
-    work = [_pictures(batches, zoo, watched, settings, team)]
-    _do(work[0], store, team, shown)
+    work = [_pictures(batches, zoo, settings)]
+    _do(work[0], zoo, store, team, workers, shown)
     right, measured = team.told(_outcome(store, len(batches), settings) if team.leads else None)
     if not measured:
         problems = [p for piece in store.pieces("pictures", len(batches)) for p in piece.problems] if team.leads else []
         raise DatasetError(f"None of the {len(samples)} pictures could be measured. {tally([*dataset.problems, *problems])}")
     named = {sample.name: sample for sample in samples}
-    for phase in (_mosaics(right, named, zoo, settings, team), _sanity(measured, named, zoo, settings, team)):
+    for phase in (_mosaics(right, named, zoo, settings), _sanity(measured, named, zoo, settings)):
         work.append(phase)
-        _do(phase, store, team, shown)
+        _do(phase, zoo, store, team, workers, shown)
     return Finished({phase.name: len(phase.sizes) for phase in work}, samples)
 
 
-def _watched(zoo: Zoo, team: Team) -> nn.Module:
+def _watched(zoo: Zoo) -> nn.Module:
     noise = torch.randn(2, 3, zoo.input_size, zoo.input_size, generator=torch.Generator().manual_seed(0))
-    return folded(zoo.network, noise[:, : len(zoo.mean)].to(team.device))
+    return folded(zoo.network, noise[:, : len(zoo.mean)].to(zoo.device))
 
 
-def _pictures(batches: list[list[Sample]], zoo: Zoo, watched: nn.Module, settings: Settings, team: Team) -> Phase:
-    def work(index: int) -> Piece:
-        return pictures.measure(batches[index], zoo, watched, settings, team.device)
+def _pictures(batches: list[list[Sample]], zoo: Zoo, settings: Settings) -> Phase:
+    watched = _watched(zoo)
 
-    return Phase("pictures", "Pictures", "pictures", [len(batch) for batch in batches], work)
+    def work(index: int, read: list[Seen | Problem]) -> Piece:
+        return pictures.measure(read, zoo, watched, settings)
+
+    return Phase("pictures", "Pictures", "pictures", batches, [len(batch) for batch in batches], work)
 
 
-def _mosaics(right: list[mosaics.Candidate], named: dict[str, Sample], zoo: Zoo, settings: Settings, team: Team) -> Phase:
+def _mosaics(right: list[mosaics.Candidate], named: dict[str, Sample], zoo: Zoo, settings: Settings) -> Phase:
     chosen = mosaics.choose(right, settings.mosaics, settings.seed)
 
-    def work(index: int) -> Piece:
-        return mosaics.measure(index, [named[name] for name in chosen[index]], zoo, settings.methods, team.device)
+    def work(index: int, read: list[Seen | Problem]) -> Piece:
+        return mosaics.measure(index, read, zoo, settings.methods)
 
-    return Phase("mosaics", "Grid pointing game", "mosaics", [1] * len(chosen), work)
+    samples = [[named[name] for name in names] for names in chosen]
+    return Phase("mosaics", "Grid pointing game", "mosaics", samples, [1] * len(chosen), work)
 
 
-def _sanity(measured: list[mosaics.Candidate], named: dict[str, Sample], zoo: Zoo, settings: Settings, team: Team) -> Phase:
+def _sanity(measured: list[mosaics.Candidate], named: dict[str, Sample], zoo: Zoo, settings: Settings) -> Phase:
     chosen = chunks([measured[i] for i in drawn(len(measured), settings.sanity, settings.seed)], settings.batch)
 
-    def work(index: int) -> Piece:
-        samples = [named[candidate.name] for candidate in chosen[index]]
-        return sanity.measure(samples, [candidate.label for candidate in chosen[index]], zoo, settings, team.device)
+    def work(index: int, read: list[Seen | Problem]) -> Piece:
+        return sanity.measure(read, [candidate.label for candidate in chosen[index]], zoo, settings)
 
-    return Phase("sanity", "Sanity checks", "pictures", [len(batch) for batch in chosen], work)
+    samples = [[named[candidate.name] for candidate in batch] for batch in chosen]
+    return Phase("sanity", "Sanity checks", "pictures", samples, [len(batch) for batch in chosen], work)
 
 
 def _outcome(store: Store, count: int, settings: Settings) -> tuple[list[mosaics.Candidate], list[mosaics.Candidate]]:
@@ -108,7 +120,7 @@ def _outcome(store: Store, count: int, settings: Settings) -> tuple[list[mosaics
     return right, measured
 
 
-def _do(phase: Phase, store: Store, team: Team, shown: bool) -> None:
+def _do(phase: Phase, zoo: Zoo, store: Store, team: Team, workers: int, shown: bool) -> None:
     mine = team.mine(len(phase.sizes))
     done = {index for index in mine if store.finished(phase.name, index)}
     bar = Bar(
@@ -119,10 +131,12 @@ def _do(phase: Phase, store: Store, team: Team, shown: bool) -> None:
         shown=shown and team.leads,
     )
     bar.advance(0)
-    for index in mine:
-        if index not in done:
-            store.save(phase.name, index, phase.work(index))
-            bar.advance(phase.sizes[index])
+    left = [index for index in mine if index not in done]
+    reading = ahead([phase.samples[index] for index in left], zoo.preprocess, workers)
+    for index in left:
+        # Nothing else holds what was read: while the next unit is read this one's memory is free.
+        store.save(phase.name, index, phase.work(index, next(reading)))
+        bar.advance(phase.sizes[index])
     team.collect(store, phase.name, len(phase.sizes))
 
 

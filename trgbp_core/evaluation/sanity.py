@@ -8,11 +8,11 @@ import torch
 from torch import Tensor, nn
 
 from ..cascade import cascade, layer_groups
-from ..datasets import Problem, Sample
+from ..datasets import Problem
 from ..models import Zoo
 from ..similarity import Sign, similarity
 from .attributions import Attributions, usable
-from .pictures import Seen, see
+from .reading import Seen, stacked
 from .settings import Settings
 from .store import Piece, Row
 
@@ -30,11 +30,10 @@ def watched_stages(total: int, count: int) -> list[int]:
     return stages
 
 
-def measure(samples: Sequence[Sample], labels: Sequence[int], zoo: Zoo, settings: Settings, device: torch.device) -> Piece:
+def measure(read: Sequence[Seen | Problem], labels: Sequence[int], zoo: Zoo, settings: Settings) -> Piece:
     """Some pictures through the cascade; their classes stay ``labels``, which the trained network was asked about."""
     piece, kept = Piece(), list[tuple[Seen, int]]()
-    for sample, label in zip(samples, labels, strict=True):
-        seen = see(sample, zoo, device)
+    for seen, label in zip(read, labels, strict=True):
         if isinstance(seen, Problem):
             piece.problems.append(seen)
         else:
@@ -45,7 +44,7 @@ def measure(samples: Sequence[Sample], labels: Sequence[int], zoo: Zoo, settings
 
 
 def _follow(kept: list[tuple[Seen, int]], zoo: Zoo, settings: Settings, piece: Piece) -> Iterator[Row]:
-    x = torch.cat([seen.x for seen, _ in kept])
+    x = stacked([seen for seen, _ in kept], zoo.device)
     target = torch.tensor([label for _, label in kept], device=x.device)
     trained = dict(_maps(zoo.network, x, target, settings.methods, piece))
     total = len(layer_groups(zoo.network, x[:1]))

@@ -14,6 +14,7 @@ import torch
 
 from ..baselines import METHODS
 from ..datasets import Dataset
+from ..devices import EXPLAINED
 from ..version import VERSION
 
 PAPER = ("saliency", "guided_backprop", "guided_ig", "full_grad", "grad_cam", "cameras", "tr_gbp")
@@ -47,7 +48,7 @@ class Settings:
     mosaics: int = 25
     sanity: int = 8
     stages: int = 12
-    batch: int = 4
+    batch: int = EXPLAINED
 
     def __post_init__(self) -> None:
         unknown = [key for key in self.methods if key not in METHODS]
@@ -63,15 +64,15 @@ class Settings:
             if value is not None and value < bound:
                 raise ValueError(f"--{name} is at least {bound}, not {value}.")
 
-    def fingerprint(self, dataset: Dataset) -> dict[str, Any]:
-        """What two runs must share to be the same run."""
+    def fingerprint(self, dataset: Dataset, device: str = "cpu") -> dict[str, Any]:
+        """What two runs must share to be the same run. ``device`` is the kind of device: a card rounds otherwise than a processor."""
         pictures = [(s.name, s.label, s.boxes, s.path.stat().st_size) for s in dataset.samples]
         digest = hashlib.sha256(json.dumps([pictures, [asdict(p) for p in dataset.problems]]).encode()).hexdigest()
         values: dict[str, Any] = json.loads(json.dumps(asdict(self)))
         # They choose among results that are there; they change none.
         for name in ("sample", "repeats"):
             del values[name]
-        return values | {"pictures": digest, "torch": torch.__version__, "code": code()}
+        return values | {"device": device, "pictures": digest, "torch": torch.__version__, "code": code()}
 
 
 @cache

@@ -13,7 +13,7 @@ from typing import Any
 from ..datasets import Problem
 
 Row = dict[str, Any]
-NAMES = {"pictures": "the pictures or their annotations", "code": "this program's version or sources"}
+NAMES = {"pictures": "the pictures or their annotations", "code": "this program's version or sources", "device": "the device, cpu or cuda"}
 """Of what two runs may differ in, where a setting's own name does not tell."""
 
 

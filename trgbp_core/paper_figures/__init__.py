@@ -7,8 +7,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 from PIL import Image
 
+from ..devices import CPU
 from ..models import load_model
 from ..speed import on_terminal
 from . import classes, methods, sanity
@@ -68,6 +70,7 @@ def draw(
     options: Options,
     folder: Path,
     *,
+    device: torch.device = CPU,
     dpi: int = 150,
     tell: Callable[[str], None] = lambda sentence: None,
 ) -> Iterator[Path]:
@@ -86,7 +89,7 @@ def draw(
         made, titles = [], dict[str, None]()
         for letter, (model, name, image) in zip(string.ascii_lowercase, part, strict=False):
             with on_terminal(model) as progress:
-                zoo = load_model(model, progress=progress)
+                zoo = load_model(model, device=device, progress=progress)
             tell(f"{zoo.title}: {name}")
             titles[zoo.title] = None
             made.append(figure.rows(Subject.of(image, zoo, options, f"({letter})\n" if len(part) > 1 else "")))

@@ -40,6 +40,7 @@ def run(arguments: argparse.Namespace) -> None:
     Raises:
         ValueError: an option that makes no sense, in a sentence.
     """
+    from .. import devices
     from ..memory import keep_freed_memory
     from . import FIGURES, Options, draw
     from .subject import read_all
@@ -60,8 +61,9 @@ def run(arguments: argparse.Namespace) -> None:
         arguments.opacity,
     )
     keep_freed_memory()
+    device = devices.prepare(arguments.device)
     pictures = read_all(arguments.images or figure.example_files)
-    for file in draw(arguments.number, pictures, arguments.model, chosen, arguments.out, dpi=arguments.dpi, tell=_tell):
+    for file in draw(arguments.number, pictures, arguments.model, chosen, arguments.out, device=device, dpi=arguments.dpi, tell=_tell):
         print(file, flush=True)
 
 
