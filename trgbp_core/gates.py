@@ -24,11 +24,10 @@ class Gate:
         self._held: Tensor | Packed | None = held
 
     @classmethod
-    def between(cls, out: Tensor, low: float, high: float, *, layer_maps: bool) -> Gate:
-        """That of the rectifier whose output is ``out`` = min(max(z, low), high), (N, C, ...)."""
-        passing = torch.ops.aten.hardtanh_backward(_number(math.inf, out).expand_as(out), out, low, high)
-        saturates = layer_maps and not (low == 0 and math.isinf(high))
-        return cls(passing, out.masked_fill(passing > 0, 0.0) if saturates else None)
+    def below(cls, ceiling: float, out: Tensor, *, layer_maps: bool) -> Gate:
+        """That of the rectifier whose output is ``out`` = min(max(z, 0), ceiling), (N, C, ...)."""
+        passing = torch.ops.aten.hardtanh_backward(_number(math.inf, out), out, 0.0, ceiling)
+        return cls(passing, torch.threshold(out, _below(ceiling, out.dtype), 0.0) if layer_maps and math.isfinite(ceiling) else None)
 
     @classmethod
     def where(cls, out: Tensor, passing: Tensor, *, layer_maps: bool) -> Gate:
@@ -98,6 +97,12 @@ class Packed:
     @property
     def nbytes(self) -> int:
         return self.bits.nbytes
+
+
+@lru_cache
+def _below(ceiling: float, dtype: torch.dtype) -> float:
+    """The largest number of ``dtype`` below ``ceiling``."""
+    return float(torch.nextafter(torch.tensor(ceiling, dtype=dtype), torch.tensor(0, dtype=dtype)))
 
 
 def _number(value: float, like: Tensor) -> Tensor:

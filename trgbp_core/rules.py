@@ -12,10 +12,10 @@ from functools import partial
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd import Function
 
-from . import devices
 from .gates import Gate
 from .geometry import Pair
 
@@ -51,9 +51,11 @@ class Affine:
             weight = weight * self.scale.view(-1, *[1] * (weight.dim() - 1))
         if weight.dim() == 2:
             return g @ weight
-        like = torch.empty((len(g), *self.input_shape[1:]), dtype=g.dtype, device=g.device, memory_format=devices.layout(g.device))
-        geometry = self.stride, self.padding, self.dilation, False, [0, 0], self.groups
-        return torch.ops.aten.convolution_backward(g, like, weight, None, *geometry, [True, False, False])[0]
+        reached = [
+            (g.shape[2 + i] - 1) * self.stride[i] - 2 * self.padding[i] + self.dilation[i] * (weight.shape[2 + i] - 1) + 1 for i in (0, 1)
+        ]
+        rest = [self.input_shape[2 + i] - reached[i] for i in (0, 1)]  # behind the last position
+        return F.conv_transpose2d(g, weight, None, self.stride, self.padding, rest, self.groups, self.dilation)
 
     def bias_map(self, g: Tensor) -> Tensor:
         """Σ_o b'_o g_o (Eq. 8), (M, 1, h, w); (M, 1, 1, 1) where there is no map."""
@@ -83,7 +85,7 @@ def map_of(values: Tensor, spatial: Pair | None) -> Tensor:
 def constant_map(g: Tensor, constant: Tensor, spatial: Pair | None) -> Tensor:
     """Σ_c constant_c g_c from g (K, N, C, ...) and ``constant`` (N, C, ...): (K, N, 1, h, w), or (K, N, 1, 1, 1) where there is no map."""
     if spatial == MAP_AXES and constant.dim() == 4:
-        return torch.einsum("kncp,ncp->knp", g.flatten(3), constant.flatten(2)).reshape(*g.shape[:2], 1, *g.shape[3:])
+        return (g * constant).sum(2, keepdim=True)
     return map_of((g * constant).flatten(0, 1), spatial).unflatten(0, g.shape[:2])
 
 

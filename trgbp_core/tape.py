@@ -153,14 +153,14 @@ class Tape(Passthrough):
         """Evaluation mode, whatever mode the network is in: that is where the theory lives, and nothing is updated."""
         if running_mean is None or running_var is None or not all(map(self.is_constant, (running_mean, running_var, weight, bias))):
             return self._ordinary(_batch_statistics, (input, None, None, weight, bias, True, momentum, eps), {})  # type: ignore[no-any-return]
-        mean, var = running_mean.detach(), running_var.detach()
-        gamma = torch.ones_like(mean) if weight is None else weight.detach()
-        beta = torch.zeros_like(mean) if bias is None else bias.detach()
-        scale = gamma * torch.rsqrt(var + eps)
-        shift = torch.addcmul(beta, mean, scale, value=-1)
+        with torch.no_grad():
+            gamma = torch.ones_like(running_mean) if weight is None else weight
+            beta = torch.zeros_like(running_mean) if bias is None else bias
+            scale = gamma * torch.rsqrt(running_var + eps)
+            shift = torch.addcmul(beta, running_mean, scale, value=-1)
 
         def forward() -> Tensor:
-            return F.batch_norm(input, mean, var, gamma, beta, False, 0.0, eps)
+            return F.batch_norm(input, running_mean, running_var, gamma, beta, False, 0.0, eps)
 
         origin = self._origins.get(input)
         if origin is not None and origin.source is not None and origin.padding is None:
@@ -176,7 +176,7 @@ class Tape(Passthrough):
 
     def _folded(self, record: LayerRecord, z: Tensor, scale: Tensor, shift: Tensor) -> LayerRecord:
         bias = record.affine.bias
-        affine = replace(record.affine, scale=scale, bias=shift if bias is None else shift + bias * scale)
+        affine = replace(record.affine, scale=scale, bias=shift if bias is None else torch.addcmul(shift, bias, scale))
         return replace(record, affine=affine, tap=self._tap(z, record.window.output_size), has_bias=True)
 
     # -- rectifiers ----------------------------------------------------------------------------------------------------------------
@@ -187,7 +187,7 @@ class Tape(Passthrough):
             return self.written_back(z, self.rectify(z, ceiling, False))
         with torch.no_grad():
             out = z.detach().clamp_(0, ceiling) if inplace else z.clamp(0, ceiling)
-            return self._behind(z, out, Gate.between(out, 0.0, ceiling, layer_maps=self.layer_maps), inplace)
+            return self._behind(z, out, Gate.below(ceiling, out, layer_maps=self.layer_maps), inplace)
 
     def rectify_between(self, z: Tensor, low: Any, high: Any, inplace: bool = False) -> Tensor:
         """``min(max(z, low), high)`` for constants or tensors of constants, None for no bound: open between the two, else constant.
