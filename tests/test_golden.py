@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from . import golden
+from .comparison import JUMP
 
 
 def worst(name: str, dtype: torch.dtype) -> float:
@@ -28,5 +29,5 @@ def test_results_in_float64_are_the_pinned_ones(name: str) -> None:
 
 @pytest.mark.parametrize("name", golden.NAMES)
 def test_results_in_float32_are_the_pinned_ones_to_its_rounding(name: str) -> None:
-    # 1.4e-5 was read on vgg11_bn, the differences of its top classes being small; a machine that sums in another order may read more.
-    assert worst(name, torch.float32) < 1e-4
+    # Against float64, where units near a threshold may lie on its other side.
+    assert worst(name, torch.float32) < JUMP

@@ -23,13 +23,11 @@ from trgbp_core.takeaway import take
 from trgbp_core.version import VERSION
 from trgbp_core.workers import Workers
 
+from .comparison import SAME_FORWARD
 from .strangers import ROOT
 
 LION = ROOT / "assets" / "examples" / "lion.jpg"
 MODEL = "efficientnet_lite0"
-SAME_FORWARD = 1e-6
-"""Of a map's maximum. The texts repeat the forward pass bit for bit, so that the same rectifiers are open; a backward pass for other
-classes beside it sums in another order, and is continuous in that: float32 rounds each sum by 1e-7."""
 OPTIONS: dict[str, dict[str, Any]] = {
     "explain": {},
     "classes": {},
