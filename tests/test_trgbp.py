@@ -63,14 +63,25 @@ def test_linear_exchange(name: str, psi: str) -> None:
         assert float((e.attribution(k, psi) - classes).abs().max()) < 1e-12 * scale
 
 
-def test_the_conserving_psi_keeps_a_layers_mass_and_the_papers_does_not() -> None:
-    for size in ((16, 16), (8, 8), (1, 1)):
-        flat = torch.full((1, 1, *size), 3.0, dtype=torch.float64)
-        assert float(upsample(flat, (32, 32), "conserving").sum()) == pytest.approx(float(flat.sum()), rel=1e-12)
-        assert float(upsample(flat, (32, 32), "paper").sum()) == pytest.approx(3 * 32 * 32, rel=1e-12)
-    inner = torch.zeros(1, 1, 8, 8, dtype=torch.float64)
-    inner[..., 3, 4] = 1  # away from the border, bilinear weights of one pixel add up to the pixels it covers
-    assert float(upsample(inner, (32, 32), "conserving").sum()) == pytest.approx(1, rel=1e-12)
+@pytest.mark.parametrize(
+    ("small", "large"),
+    # Where the sizes divide; of AlexNet, SqueezeNet and Inception, where they do not; and of a map that is larger than the picture.
+    [(s, 224) for s in (112, 56, 7, 1, 55, 27, 13)] + [(s, 299) for s in (147, 73, 71, 35, 8)] + [(7, 5), (64, 7), (100, 99), (13, 13)],
+)
+def test_the_conserving_psi_brings_every_units_mass_whole(small: int, large: int) -> None:
+    """Along each axis alone, which is all there is to it: the two are independent."""
+    units = torch.eye(small, dtype=torch.float64)
+    for arrived in (upsample(units[:, None, :, None], (large, 1), "conserving"), upsample(units[:, None, None], (1, large), "conserving")):
+        assert float((arrived.sum((1, 2, 3)) - 1).abs().max()) < 1e-12  # float64
+        assert float(arrived.min()) >= 0
+
+
+@pytest.mark.parametrize("size", [(16, 8), (8, 8), (1, 1), (2, 32)])
+def test_where_sizes_divide_the_conserving_psi_is_the_papers_by_the_pixels_of_a_unit(size: tuple[int, int]) -> None:
+    m = picture(2, 1, *size)
+    expected = upsample(m, (32, 64)) * (size[0] * size[1] / (32 * 64))
+    assert float((upsample(m, (32, 64), "conserving") - expected).abs().max()) < 1e-14  # float64, values of order one
+    assert torch.equal(upsample(m, (32, 64)), F.interpolate(m, (32, 64), mode="bilinear", align_corners=False))
 
 
 @pytest.mark.parametrize("name", NETS)

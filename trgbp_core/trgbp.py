@@ -260,9 +260,9 @@ def _aggregate(maps: Iterable[Tensor], size: Pair, psi: Psi) -> Tensor:
     for m in maps:
         key = (m.shape[-2], m.shape[-1])
         by_size[key] = by_size[key] + m if key in by_size else m
-    return sum(
-        (upsample(m.flatten(0, -4), size, psi).unflatten(0, m.shape[:-3]) for m in by_size.values()), start=torch.zeros((), dtype=m.dtype)
-    )
+    with as_written(m.device):
+        whole = [upsample(m.flatten(0, -4), size, psi).unflatten(0, m.shape[:-3]) for m in by_size.values()]
+    return sum(whole, start=torch.zeros((), dtype=m.dtype))
 
 
 def _layers(recording: Recording) -> tuple[Layer, ...]:
