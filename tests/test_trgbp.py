@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from trgbp_core import TRGBP
 from trgbp_core.geometry import Window, spread, tap_counts, upsample
+from trgbp_core.trgbp import PIXEL
 
 from .nets import NETS, Plain, picture, randomise
 
@@ -56,7 +57,7 @@ def test_linear_exchange(name: str, psi: str) -> None:
     """R_k = R^0_k + Σ_l ψ(R^l_k), and R_k = R̃_k − mean of the top 5."""
     e = TRGBP(randomise(NETS[name]())).explain(picture(), [6, 2])
     for k in e.classes:
-        layers = sum(upsample(e.layer_attribution(i, k), e.size, psi) for i in range(len(e.layers) + 1))
+        layers = sum(upsample(e.layer_attribution(i, k, PIXEL[psi]), e.size, psi) for i in range(len(e.layers) + 1))
         classes = e.raw(k, psi) - torch.stack([e.raw(i, psi) for i in e.top5]).mean(0)
         scale = float(e.raw(k, psi).abs().max())
         assert float((e.attribution(k, psi) - layers).abs().max()) < 1e-12 * scale

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 Psi = Literal["paper", "conserving"]
+Pixel = Literal["contribution", "gradient", "none"]
 Pair = tuple[int, int]
 
 

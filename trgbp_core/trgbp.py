@@ -7,17 +7,22 @@ Eq. 8). All else is arithmetic: ``R̃ = R̃^0 + Σ_l ψ(R̃^l)`` (Eq. 9) and ``R
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import get_args
 
 import torch
 from torch import Tensor, nn
 
-from .geometry import Pair, Psi, spread, upsample
+from .geometry import Pair, Pixel, Psi, spread, upsample
 from .recording import Recording, as_written, record
 from .targets import Target, class_index, one_hot, per_picture
 
 TOP = 5
+PIXEL: dict[Psi, Pixel] = {"paper": "gradient", "conserving": "contribution"}
+"""The pixel term that goes with each ψ. R̃^0 is a gradient, per unit of a pixel, and so depends on how pictures are normalised; every R̃^l
+is a contribution to the logit. The paper adds the two (Eq. 9). ``x ⊙ R̃^0``, the pixels' contribution, has the unit of the others: with the
+ordinary gradient and a ψ that keeps masses, the whole picture's sum is the logit."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +71,7 @@ class Explanation:
     let_through: tuple[str, ...]
     _gradients: dict[int, Tensor] = field(repr=False)
     _maps: dict[int, tuple[Tensor, ...]] = field(repr=False)
+    _input: Tensor = field(repr=False)
 
     @property
     def probabilities(self) -> Tensor:
@@ -85,27 +91,43 @@ class Explanation:
             raise ValueError(f"Layers run from 0 (the picture) to {len(self.layers)}; there is no layer {l}.")
         return self._maps[self._known(k)][l]
 
-    def layer_attribution(self, l: int, k: int) -> Tensor:  # noqa: E741
-        """R^l_k = R̃^l_k − the mean over the top 5 of R̃^l_i, (1, 1, h, w)."""
-        return self.layer_raw(l, k) - self._shared(lambda i: self.layer_raw(l, i))
+    def layer_contribution(self, l: int, k: int) -> Tensor:  # noqa: E741
+        """What layer l gives to the logit, (1, 1, h, w): R̃^l_k; of the picture, ``l = 0``, x ⊙ R̃^0_k, summed over the colours.
 
-    def raw(self, k: int, psi: Psi = "paper") -> Tensor:
-        """R̃_k = R̃^0_k + Σ_l ψ(R̃^l_k) (Eq. 9), (1, 1, H, W)."""
-        self._known(k)
-        return _aggregate((self.layer_raw(index, k) for index in range(len(self.layers) + 1)), self.size, psi)
+        Raises:
+            ValueError: as :meth:`layer_raw` does.
+        """
+        return self.layer_raw(l, k) if l else _contribution(self._input, self.gradient(k))
 
-    def attribution(self, k: int, psi: Psi = "paper") -> Tensor:
+    def layer_attribution(self, l: int, k: int, pixel: Pixel = "gradient") -> Tensor:  # noqa: E741
+        """R^l_k = R̃^l_k − the mean over the top 5 of R̃^l_i, (1, 1, h, w). ``pixel``: what ``l = 0`` is, see :meth:`attribution`."""
+        return self._term(l, k, pixel) - torch.stack([self._term(l, i, pixel) for i in self.top5]).mean(0)
+
+    def raw(self, k: int, psi: Psi = "paper", pixel: Pixel | None = None) -> Tensor:
+        """R̃_k = R̃^0_k + Σ_l ψ(R̃^l_k) (Eq. 9), (1, 1, H, W); ``psi`` and ``pixel`` as in :meth:`attribution`."""
+        terms = pixel or PIXEL.get(psi, "gradient")
+        return _aggregate((self._term(index, k, terms) for index in range(len(self.layers) + 1)), self.size, psi)
+
+    def attribution(self, k: int, psi: Psi = "paper", pixel: Pixel | None = None) -> Tensor:
         """R_k = R̃_k − the mean over the top 5 of R̃_i (Eq. 10), (1, 1, H, W). Shown maps are ``relu(R_k)`` over their maximum.
 
-        ``psi="paper"`` upsamples plainly, as the paper does; ``psi="conserving"`` keeps the mass of every layer's map, so that all
-        layers speak at their true weight.
+        Args:
+            psi: ``"paper"`` upsamples plainly, as the paper does; ``"conserving"`` keeps the mass of every layer's map, so that every layer
+                counts by what it contributes to the logit.
+            pixel: the picture's own term: the guided ``"gradient"`` R̃^0, as in the paper; the pixels' ``"contribution"`` x ⊙ R̃^0, in the
+                unit of the layers' maps, whatever the picture is measured in; or ``"none"``. By default what :data:`PIXEL` says.
+
+        Raises:
+            ValueError: an option that does not exist, or ``k`` is not among :attr:`classes`.
         """
         # ψ is linear: summing the class-specific maps of the layers is the same, and one sum for all classes less.
-        self._known(k)
-        return _aggregate((self.layer_attribution(index, k) for index in range(len(self.layers) + 1)), self.size, psi)
+        terms = pixel or PIXEL.get(psi, "gradient")
+        return _aggregate((self.layer_attribution(index, k, terms) for index in range(len(self.layers) + 1)), self.size, psi)
 
-    def _shared(self, of: Callable[[int], Tensor]) -> Tensor:
-        return torch.stack([of(i) for i in self.top5]).mean(0)
+    def _term(self, l: int, k: int, pixel: Pixel) -> Tensor:  # noqa: E741
+        if l or _known_pixel(pixel) == "gradient":
+            return self.layer_raw(l, k)
+        return self.layer_contribution(0, k) if pixel == "contribution" else torch.zeros_like(self.layer_raw(0, k))
 
     def _known(self, k: int) -> int:
         if k not in self._maps:
@@ -152,6 +174,7 @@ class RecordedPicture:
             let_through=recording.let_through,
             _gradients={k: self._gradients[k] for k in classes},
             _maps={k: self._maps[k] for k in classes},
+            _input=recording.input.detach(),
         )
 
 
@@ -191,15 +214,15 @@ class TRGBP:
         """Explain one picture, (1, C, H, W): one forward and one backward pass for ``targets`` and the top 5 together."""
         return self.record(x).explain(targets)
 
-    def attribute(self, x: Tensor, target: Target = None, *, psi: Psi = "paper") -> Tensor:
+    def attribute(self, x: Tensor, target: Target = None, *, psi: Psi = "paper", pixel: Pixel | None = None) -> Tensor:
         """R_k (Eq. 10) in captum's convention, (N, 1, H, W), signed.
 
         Args:
             x: (N, C, H, W).
             target: one class for all, or one for each picture; by default each picture's best class.
-            psi: see :meth:`Explanation.attribution`.
+            psi, pixel: see :meth:`Explanation.attribution`.
         """
-        return self.explain_batch(x, [target]).attribution(psi)[0]
+        return self.explain_batch(x, [target]).attribution(psi, pixel)[0]
 
     def explain_batch(self, x: Tensor, targets: Sequence[Target]) -> BatchExplanation:
         """Several classes of every picture of a batch, (N, C, H, W), from one forward and one backward pass.
@@ -212,9 +235,10 @@ class TRGBP:
         picked = torch.stack([per_picture(target, recording.logits) for target in targets])
         extra = [classes for classes in picked.unique(dim=0) if not bool((top == classes).any(0).all())]
         slots = torch.cat([torch.stack(extra), top]) if extra else top
-        _, maps = _class_maps(recording, slots)
+        gradients, maps = _class_maps(recording, slots)
         own = (slots[None] == picked[:, None]).int().argmax(1)
-        return BatchExplanation(recording.logits, picked, (x.shape[2], x.shape[3]), tuple(maps), own, len(top))
+        contribution = _contribution(recording.input.detach(), gradients)
+        return BatchExplanation(recording.logits, picked, (x.shape[2], x.shape[3]), tuple(maps), own, len(top), contribution)
 
 
 @dataclass(frozen=True)
@@ -231,15 +255,18 @@ class BatchExplanation:
     _maps: tuple[Tensor, ...] = field(repr=False)
     _own: Tensor = field(repr=False)
     _top: int = field(repr=False)
+    _contribution: Tensor = field(repr=False)
 
     @property
     def guided(self) -> Tensor:
         """R̃^0: guided backpropagation (Eq. 4), summed over the colours."""
         return self._pick(self._maps[0])
 
-    def attribution(self, psi: Psi = "paper") -> Tensor:
+    def attribution(self, psi: Psi = "paper", pixel: Pixel | None = None) -> Tensor:
         """R_k (Eq. 10); see :meth:`Explanation.attribution`."""
-        raw = _aggregate(self._maps, self.size, psi)
+        gradient, *layers = self._maps
+        terms = {"gradient": gradient, "contribution": self._contribution, "none": torch.zeros_like(gradient)}
+        raw = _aggregate([terms[_known_pixel(pixel or PIXEL.get(psi, "gradient"))], *layers], self.size, psi)
         return self._pick(raw) - raw[-self._top :].mean(0)
 
     def _pick(self, maps: Tensor) -> Tensor:
@@ -252,6 +279,17 @@ def _class_maps(recording: Recording, classes: Tensor) -> tuple[Tensor, list[Ten
     with as_written(recording.input.device):
         maps = [spread(m, layer.window) for m, layer in zip(bias_maps, recording.layers, strict=True)]
     return gradients, [gradients.sum(2, keepdim=True), *maps]
+
+
+def _contribution(x: Tensor, gradients: Tensor) -> Tensor:
+    """x ⊙ R̃^0 (..., N, 1, H, W), summed over the colours, of pictures (N, C, H, W) and gradients (..., N, C, H, W)."""
+    return (x * gradients).sum(-3, keepdim=True)
+
+
+def _known_pixel(pixel: Pixel) -> Pixel:
+    if pixel not in get_args(Pixel):
+        raise ValueError(f"pixel is {', '.join(map(repr, get_args(Pixel)))} or None, not {pixel!r}.")
+    return pixel
 
 
 def _aggregate(maps: Iterable[Tensor], size: Pair, psi: Psi) -> Tensor:
