@@ -19,6 +19,7 @@ from PIL import Image
 
 from trgbp_core import images, recipes, takeaway
 from trgbp_core.explorer import Explorer
+from trgbp_core.geometry import upsample
 from trgbp_core.takeaway import take
 from trgbp_core.version import VERSION
 from trgbp_core.workers import Workers
@@ -69,6 +70,16 @@ def test_the_text_computes_the_maps_that_are_on_the_screen(
     for name, (_, map) in given.maps.items():
         again = names["maps"][name].numpy().reshape(map.shape)
         np.testing.assert_allclose(again, map, rtol=0, atol=SAME_FORWARD * np.abs(map).max())
+
+
+@pytest.mark.parametrize(("whole", "pixels"), [("tr_gbp", "layer_000"), ("tr_gbp_conserving", "layer_000_contribution")])
+def test_the_layers_that_are_taken_along_add_up_to_the_map(whole: str, pixels: str, explorer: Explorer) -> None:
+    maps = {name: torch.from_numpy(map) for name, (_, map) in taken(explorer, "explain").maps.items()}
+    names = [name for name in maps if name.startswith("layer_") and name[6:].isdigit() and name != "layer_000"]
+    assert len(names) == 50
+    psi = "conserving" if whole.endswith("conserving") else "paper"
+    total = maps[pixels] + sum(upsample(maps[name][None, None], (224, 224), psi)[0, 0] for name in names)
+    assert float((total - maps[whole]).abs().max()) < 1e-5 * float(maps[whole].abs().max())  # float32, added in another order
 
 
 @pytest.mark.parametrize("tab", ["explain", "compare"])

@@ -60,7 +60,9 @@ def _explain(k: int, options: Mapping[str, Any]) -> str:
     return f"""e = TRGBP(zoo.network).explain(x, targets=[{k}])
 maps = {{"raw": e.raw({k}), "tr_gbp": e.attribution({k}), "tr_gbp_conserving": e.attribution({k}, psi="conserving")}}
 for i in range(len(e.layers) + 1):
-    maps[f"layer_{{i:03d}}_raw"], maps[f"layer_{{i:03d}}"] = e.layer_raw(i, {k}), e.layer_attribution(i, {k})"""
+    maps[f"layer_{{i:03d}}_raw"], maps[f"layer_{{i:03d}}"] = e.layer_raw(i, {k}), e.layer_attribution(i, {k})
+maps["layer_000_contribution_raw"] = e.layer_contribution(0, {k})  # x ⊙ R̃^0, the pixels' part of the conserving sum
+maps["layer_000_contribution"] = e.layer_attribution(0, {k}, pixel="contribution")"""
 
 
 def _classes(k: int, options: Mapping[str, Any]) -> str:
