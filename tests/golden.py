@@ -1,11 +1,12 @@
 """Reference maps that pin the engine's results, whatever is done to make it faster.
 
 Made with ``python -m tests.golden`` from seeded random weights and seeded noise in float64; :mod:`tests.test_golden` compares. Make them
-anew only when the method itself is meant to change.
+anew only when the method itself is meant to change, and with ``--only WORD`` no more of it than is.
 """
 
 from __future__ import annotations
 
+import argparse
 from functools import cache
 from pathlib import Path
 
@@ -82,10 +83,21 @@ def reference(name: str, like: dict[str, Tensor]) -> dict[str, Tensor]:
     return {what: part.view(tensor.shape) for (what, tensor), part in zip(like.items(), values.split(sizes), strict=True)}
 
 
-def main() -> None:
-    np.savez_compressed(FILE, **{name: flat(maps(network(name), picture(name, 2))) for name in NAMES})
+def anew(name: str, only: str) -> np.ndarray:
+    """What the file is to hold for ``name``: entries with ``only`` in their names computed anew, the others as they are, bit for bit."""
+    found = maps(network(name), picture(name, 2))
+    if not only:
+        return flat(found)
+    kept = reference(name, found)
+    return flat({what: found[what] if only in what else kept[what] for what in found})
+
+
+def main(only: str = "") -> None:
+    np.savez_compressed(FILE, **{name: anew(name, only) for name in NAMES})
     print(f"{FILE.name}: {len(NAMES)} networks, {FILE.stat().st_size / 1000:.0f} kB")
 
 
 if __name__ == "__main__":
-    main()
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--only", default="", metavar="WORD", help="make anew only what has WORD in its name, such as conserving")
+    main(parser.parse_args().only)

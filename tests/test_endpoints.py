@@ -15,6 +15,8 @@ from PIL import Image
 from trgbp_core import METHODS, TRGBP, images
 from trgbp_core.models import load_model
 
+from .comparison import JUMP
+
 EXAMPLES = Path(__file__).parent.parent / "assets" / "examples"
 LION = EXAMPLES / "lion.jpg"
 MODEL = "efficientnet_lite0"
@@ -51,7 +53,7 @@ def test_layers_gives_the_maps_themselves(client: Client) -> None:
     e = TRGBP(zoo.network).explain(zoo.preprocess(images.read(LION)), [291])
     assert data["name"] == "_conv_head"
     raw = torch.tensor(data["raw"])
-    assert float((raw - e.layer_raw(49, 291)[0, 0]).abs().max()) < 1e-4 * float(raw.abs().max())  # float32 on other threads
+    assert float((raw - e.layer_raw(49, 291)[0, 0]).abs().max()) < JUMP * float(raw.abs().max())  # another process
     assert len(gallery) == 2
 
 

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from . import golden
+from .comparison import JUMP
 
 
 def worst(name: str, dtype: torch.dtype) -> float:
@@ -28,5 +29,6 @@ def test_results_in_float64_are_the_pinned_ones(name: str) -> None:
 
 @pytest.mark.parametrize("name", golden.NAMES)
 def test_results_in_float32_are_the_pinned_ones_to_its_rounding(name: str) -> None:
-    # 1.4e-5 was read on vgg11_bn, the differences of its top classes being small; a machine that sums in another order may read more.
-    assert worst(name, torch.float32) < 1e-4
+    # Against float64, where units near a threshold may lie on its other side. With random weights single units carry more: 6e-2 was
+    # measured by `python -m tests.rounding --network random:resnet18`. What must not change is pinned in float64.
+    assert worst(name, torch.float32) < 10 * JUMP

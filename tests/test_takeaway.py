@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import shlex
 import shutil
 import subprocess
@@ -18,9 +19,12 @@ from PIL import Image
 
 from trgbp_core import images, recipes, takeaway
 from trgbp_core.explorer import Explorer
+from trgbp_core.geometry import upsample
 from trgbp_core.takeaway import take
 from trgbp_core.version import VERSION
+from trgbp_core.workers import Workers
 
+from .comparison import SAME_FORWARD
 from .strangers import ROOT
 
 LION = ROOT / "assets" / "examples" / "lion.jpg"
@@ -44,6 +48,15 @@ def taken(explorer: Explorer, tab: str) -> takeaway.Taken:
     return take(explorer, explorer.ask(images.read(LION), MODEL), 291, tab, OPTIONS[tab])
 
 
+def run(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """An exported command line, in a shell that has no settings of its own."""
+    words = shlex.split(command, comments=True)
+    place = words.index("python")
+    chosen = dict(word.split("=", 1) for word in words[:place])
+    line = [sys.executable, *words[place + 1 :]]
+    return subprocess.run(line, cwd=folder, env={"PYTHONPATH": str(ROOT)} | chosen, capture_output=True, text=True, timeout=600)
+
+
 @pytest.mark.parametrize("tab", OPTIONS)
 def test_the_text_computes_the_maps_that_are_on_the_screen(
     tab: str, explorer: Explorer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -56,23 +69,67 @@ def test_the_text_computes_the_maps_that_are_on_the_screen(
     assert set(given.maps) <= set(names["maps"])
     for name, (_, map) in given.maps.items():
         again = names["maps"][name].numpy().reshape(map.shape)
-        np.testing.assert_allclose(again, map, rtol=0, atol=1e-6 * np.abs(map).max())  # batched backward passes sum in another order
+        np.testing.assert_allclose(again, map, rtol=0, atol=SAME_FORWARD * np.abs(map).max())
+
+
+@pytest.mark.parametrize(("whole", "pixels"), [("tr_gbp", "layer_000"), ("tr_gbp_conserving", "layer_000_contribution")])
+def test_the_layers_that_are_taken_along_add_up_to_the_map(whole: str, pixels: str, explorer: Explorer) -> None:
+    maps = {name: torch.from_numpy(map) for name, (_, map) in taken(explorer, "explain").maps.items()}
+    names = [name for name in maps if name.startswith("layer_") and name[6:].isdigit() and name != "layer_000"]
+    assert len(names) == 50
+    psi = "conserving" if whole.endswith("conserving") else "paper"
+    total = maps[pixels] + sum(upsample(maps[name][None, None], (224, 224), psi)[0, 0] for name in names)
+    assert float((total - maps[whole]).abs().max()) < 1e-5 * float(maps[whole].abs().max())  # float32, added in another order
 
 
 @pytest.mark.parametrize("tab", ["explain", "compare"])
 def test_the_command_line_runs_and_its_maps_are_those(tab: str, explorer: Explorer, tmp_path: Path) -> None:
     given = taken(explorer, tab)
     shutil.copy(LION, tmp_path / recipes.PICTURE)
-    command = [sys.executable, *shlex.split(given.command, comments=True)[1:]]
-    done = subprocess.run(command, cwd=tmp_path, env={"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=600)
+    done = run(given.command, tmp_path)
     assert done.returncode == 0, done.stderr
     if tab == "explain":
         for name in ("raw", "tr_gbp", "tr_gbp_conserving"):
             map = given.maps[name][1]
             again = np.load(tmp_path / "out" / f"{name}.npy").reshape(map.shape)
-            np.testing.assert_allclose(again, map, rtol=0, atol=1e-4 * np.abs(map).max())  # another thread count
+            np.testing.assert_allclose(again, map, rtol=0, atol=SAME_FORWARD * np.abs(map).max())
     else:
         assert (tmp_path / "out" / "compare.png").exists()
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_the_texts_compute_the_same_map_in_a_process_of_other_threads(
+    threads: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The page's maps, computed with 1 and with 2 threads, by processes that would compute with all cores by themselves."""
+    monkeypatch.setattr("trgbp_core.turns.WORKERS", Workers(lambda count: threads))
+    given = taken(Explorer(), "explain")
+    assert f"set_num_threads({threads})" in given.python
+    assert f"--threads {threads}" in given.command
+    shutil.copy(LION, tmp_path / recipes.PICTURE)
+    python = given.python + '\nimport numpy\nnumpy.savez("again.npz", **{name: m.numpy() for name, m in maps.items()})'
+    environment = {name: value for name, value in os.environ.items() if name not in (*recipes.INSTRUCTION_SETS, "OMP_NUM_THREADS")}
+    command = [sys.executable, "-c", python]
+    subprocess.run(command, cwd=tmp_path, env=environment | {"PYTHONPATH": str(ROOT)}, check=True, timeout=600)
+    done = run(given.command, tmp_path)
+    assert done.returncode == 0, done.stderr
+    with np.load(tmp_path / "again.npz") as by_python:
+        for name in ("raw", "tr_gbp", "tr_gbp_conserving"):
+            map = given.maps[name][1]
+            for again in (by_python[name], np.load(tmp_path / "out" / f"{name}.npy")):
+                np.testing.assert_allclose(again.reshape(map.shape), map, rtol=0, atol=SAME_FORWARD * np.abs(map).max())
+
+
+def test_the_texts_set_the_instructions_that_the_page_was_started_with(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in recipes.INSTRUCTION_SETS:
+        monkeypatch.delenv(name, raising=False)
+    plain = recipes.write(MODEL, 291, "explain", {}, True, 2)
+    assert "environ" not in plain[0]
+    assert plain[1].startswith("python -m trgbp_core")
+    monkeypatch.setenv("ATEN_CPU_CAPABILITY", "avx2")
+    python, command = recipes.write(MODEL, 291, "explain", {}, True, 2)
+    assert python.index("os.environ['ATEN_CPU_CAPABILITY'] = 'avx2'") < python.index("import torch")
+    assert command.startswith("ATEN_CPU_CAPABILITY=avx2 python -m trgbp_core")
 
 
 @pytest.mark.parametrize("kind", takeaway.FORMATS)
@@ -100,7 +157,7 @@ def test_the_data_says_what_it_is(explorer: Explorer) -> None:
 
 
 def test_a_networks_owner_is_told_where_the_text_needs_the_network() -> None:
-    python, command = recipes.write("mine", 3, "explain", {}, False)
+    python, command = recipes.write("mine", 3, "explain", {}, False, 1)
     assert "the network that the page was started with" in python
     assert "from Python only" in command
 

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from trgbp_core import TRGBP
 from trgbp_core.geometry import Window, spread, tap_counts, upsample
+from trgbp_core.trgbp import PIXEL
 
 from .nets import NETS, Plain, picture, randomise
 
@@ -56,21 +57,32 @@ def test_linear_exchange(name: str, psi: str) -> None:
     """R_k = R^0_k + Σ_l ψ(R^l_k), and R_k = R̃_k − mean of the top 5."""
     e = TRGBP(randomise(NETS[name]())).explain(picture(), [6, 2])
     for k in e.classes:
-        layers = sum(upsample(e.layer_attribution(i, k), e.size, psi) for i in range(len(e.layers) + 1))
+        layers = sum(upsample(e.layer_attribution(i, k, PIXEL[psi]), e.size, psi) for i in range(len(e.layers) + 1))
         classes = e.raw(k, psi) - torch.stack([e.raw(i, psi) for i in e.top5]).mean(0)
         scale = float(e.raw(k, psi).abs().max())
         assert float((e.attribution(k, psi) - layers).abs().max()) < 1e-12 * scale
         assert float((e.attribution(k, psi) - classes).abs().max()) < 1e-12 * scale
 
 
-def test_the_conserving_psi_keeps_a_layers_mass_and_the_papers_does_not() -> None:
-    for size in ((16, 16), (8, 8), (1, 1)):
-        flat = torch.full((1, 1, *size), 3.0, dtype=torch.float64)
-        assert float(upsample(flat, (32, 32), "conserving").sum()) == pytest.approx(float(flat.sum()), rel=1e-12)
-        assert float(upsample(flat, (32, 32), "paper").sum()) == pytest.approx(3 * 32 * 32, rel=1e-12)
-    inner = torch.zeros(1, 1, 8, 8, dtype=torch.float64)
-    inner[..., 3, 4] = 1  # away from the border, bilinear weights of one pixel add up to the pixels it covers
-    assert float(upsample(inner, (32, 32), "conserving").sum()) == pytest.approx(1, rel=1e-12)
+@pytest.mark.parametrize(
+    ("small", "large"),
+    # Where the sizes divide; of AlexNet, SqueezeNet and Inception, where they do not; and of a map that is larger than the picture.
+    [(s, 224) for s in (112, 56, 7, 1, 55, 27, 13)] + [(s, 299) for s in (147, 73, 71, 35, 8)] + [(7, 5), (64, 7), (100, 99), (13, 13)],
+)
+def test_the_conserving_psi_brings_every_units_mass_whole(small: int, large: int) -> None:
+    """Along each axis alone, which is all there is to it: the two are independent."""
+    units = torch.eye(small, dtype=torch.float64)
+    for arrived in (upsample(units[:, None, :, None], (large, 1), "conserving"), upsample(units[:, None, None], (1, large), "conserving")):
+        assert float((arrived.sum((1, 2, 3)) - 1).abs().max()) < 1e-12  # float64
+        assert float(arrived.min()) >= 0
+
+
+@pytest.mark.parametrize("size", [(16, 8), (8, 8), (1, 1), (2, 32)])
+def test_where_sizes_divide_the_conserving_psi_is_the_papers_by_the_pixels_of_a_unit(size: tuple[int, int]) -> None:
+    m = picture(2, 1, *size)
+    expected = upsample(m, (32, 64)) * (size[0] * size[1] / (32 * 64))
+    assert float((upsample(m, (32, 64), "conserving") - expected).abs().max()) < 1e-14  # float64, values of order one
+    assert torch.equal(upsample(m, (32, 64)), F.interpolate(m, (32, 64), mode="bilinear", align_corners=False))
 
 
 @pytest.mark.parametrize("name", NETS)

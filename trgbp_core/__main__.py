@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,8 @@ def main(argv: list[str] | None = None) -> int:
     """Run one command; returns the exit code."""
     arguments = _parser().parse_args(argv)
     try:
-        arguments.run(arguments)
+        with _computing_with(arguments):
+            arguments.run(arguments)
     except (ValueError, OSError) as error:
         print(f"trgbp_core: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
@@ -25,6 +27,21 @@ def main(argv: list[str] | None = None) -> int:
         print("trgbp_core: stopped", file=sys.stderr)
         return 130
     return 0
+
+
+@contextmanager
+def _computing_with(arguments: argparse.Namespace) -> Iterator[None]:
+    """Torch's number of threads as ``--threads`` of :func:`_threads` says, and afterwards as before. Raises ValueError below 1."""
+    count = getattr(arguments, "cpu_threads", None)
+    if count is None:
+        yield
+        return
+    if count < 1:
+        raise ValueError(f"--threads is at least 1, not {count}.")
+    from .rates import threads_of
+
+    with threads_of(count):
+        yield
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -54,7 +71,9 @@ def _parser() -> argparse.ArgumentParser:
 
     evaluation.options(_command(commands, "evaluate", evaluation.evaluate, evaluation.HELP))
     calibrating.options(_command(commands, "calibrate", calibrating.run, calibrating.HELP))
-    foretold.options(_command(commands, "predict", foretold.run, foretold.HELP))
+    predict = _command(commands, "predict", foretold.run, foretold.HELP)
+    foretold.options(predict)
+    _threads(predict)
     predictability.options(_command(commands, "predictability", predictability.run, predictability.HELP))
     figure.options(_command(commands, "figure", figure.run, figure.HELP))
     handouts.options(_command(commands, "handouts", handouts.run, "a printable page for every lesson of the tab Learn"))
@@ -86,7 +105,18 @@ def _asked(command: argparse.ArgumentParser) -> None:
     command.add_argument("picture", metavar="PICTURE")
     _network(command)
     command.add_argument("--class", dest="wanted", default=None, metavar="K|NAME", help="the class to explain (default: the best)")
+    _threads(command)
     command.add_argument("--out", type=Path, default=Path("out"), help="folder to write to (default out)")
+
+
+def _threads(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--threads",
+        type=int,
+        dest="cpu_threads",
+        metavar="N",
+        help="threads to compute with (default: torch's)",
+    )
 
 
 def _network(command: argparse.ArgumentParser) -> None:

@@ -1,7 +1,7 @@
 """What a lesson says of maps, as data: a small language of maps, measures and claims, read strictly and computed by the engine.
 
-A *map* is a method of ``METHODS`` or ``raw`` (R̃, Eq. 9), ``raw_conserving``, ``layer_raw`` (R̃^l, Eq. 8), ``layer_attribution`` (R^l), with
-options::
+A *map* is a method of ``METHODS`` or ``raw`` (R̃, Eq. 9), ``raw_conserving``, ``layer_raw`` (R̃^l, Eq. 8), ``layer_attribution`` (R^l),
+``pixel_contribution`` (x ⊙ R̃^0 minus the class mean: the pixels' part of the conserving map), with options::
 
     guided_backprop class=cheetah stage=10
     layer_attribution layer=0 class="Egyptian cat"
@@ -38,6 +38,7 @@ ENGINE: dict[str, Callable[[Explanation, int, int], object]] = {
     "raw_conserving": lambda e, k, layer: e.raw(k, "conserving"),
     "layer_raw": lambda e, k, layer: e.layer_raw(layer, k),
     "layer_attribution": lambda e, k, layer: e.layer_attribution(layer, k),
+    "pixel_contribution": lambda e, k, layer: e.layer_attribution(0, k, "contribution"),
 }
 """Maps that belong to an explanation and are no method of their own."""
 

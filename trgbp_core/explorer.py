@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+import torch
 from PIL import Image
 from torch import Tensor
 
@@ -56,9 +57,10 @@ class Question:
 
 
 class _Recorded:
-    """A recorded picture and what its classes' maps have come to occupy."""
+    """A recorded picture and what its classes' maps have come to occupy. ``threads``: how many the forward pass was computed with."""
 
     def __init__(self, question: Question) -> None:
+        self.threads = torch.get_num_threads()
         self._picture: RecordedPicture = TRGBP(question.zoo.network).record(question.x)
         self._known: set[int] = set()
 
@@ -92,7 +94,7 @@ class Explorer:
         self._recordings: Cache[_Recorded] = Cache(RECORDING_BYTES, lambda r: r.nbytes)
         self._unpacked: deque[str] = deque()
         self._payloads: Cache[Payload] = Cache(PAYLOAD_BYTES, _payload_bytes)
-        self._maps: Cache[Tensor] = Cache(MAP_BYTES, lambda map: map.nbytes)
+        self._maps: Cache[tuple[Tensor, int]] = Cache(MAP_BYTES, lambda found: found[0].nbytes)
         self._gathered: Cache[tuple[Explanation, Maps]] = Cache(GATHERED_BYTES, lambda found: found[1].nbytes)
         self._foretold: Cache[list[Coverage]] = Cache(MAP_BYTES, lambda found: sum(c.map.nbytes for c in found))
         self._tables: Cache[boundary.Calibration | None] = Cache(PAYLOAD_BYTES, lambda table: 8_000)
@@ -221,13 +223,25 @@ class Explorer:
         """
         method = METHODS[key]
 
-        def compute(between: Step) -> Tensor:
+        def compute(between: Step) -> tuple[Tensor, int]:
             start = time.perf_counter()
             map = method.attribute(question.zoo.network, question.x, k, progress=lambda share: between(method.title, share))
             self._seconds[question.zoo.name, key] = time.perf_counter() - start - self.turns.waited
-            return map
+            return map, torch.get_num_threads()
 
-        return self._maps.get((question.key, k, key), lambda: self.turns.run(compute, step), _asks(step))
+        return self._maps.get((question.key, k, key), lambda: self.turns.run(compute, step), _asks(step))[0]
+
+    def threads(self, question: Question, maps: Sequence[tuple[int, str]] | None = None) -> int:
+        """How many of torch's threads the kept results were computed with: fewer than there are if others waited then.
+
+        Without ``maps``, the explanation's forward pass, which alone decides which rectifiers are open (every class's backward pass is
+        continuous in its rounding); else the most that any of these (class, method) was computed with. Where nothing is kept, all.
+        """
+        if maps is None:
+            recorded = self._recordings.peek(question.key)
+            return torch.get_num_threads() if recorded is None else recorded.threads
+        kept = (self._maps.peek((question.key, k, key)) for k, key in maps)
+        return max((found[1] for found in kept if found is not None), default=torch.get_num_threads())
 
     def kept(self, key: tuple[Any, ...], compute: Callable[[Step], Payload], step: Step | None = None) -> Payload:
         """``compute(between)``, run in a turn (see :meth:`turns.Turns.run`), once for all who ask for ``key``, and kept."""

@@ -19,7 +19,7 @@ MOST_ROWS = 16_000
 PANELS = (
     ("R̃: the reconstruction", "Before classes are compared: all share much of it.", False),
     ("TR-GBP", "The paper's ψ: coarse upper layers count most.", True),
-    ("TR-GBP, conserving ψ", "Every layer keeps its mass: the same sum, far sharper.", True),
+    ("TR-GBP, conserving ψ", "Layers and pixels count by what they contribute: far sharper.", True),
 )
 
 

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 Psi = Literal["paper", "conserving"]
+Pixel = Literal["contribution", "gradient", "none"]
 Pair = tuple[int, int]
 
 
@@ -101,11 +102,23 @@ def spread(maps: Tensor, window: Window) -> Tensor:
     return rows @ maps @ columns.T
 
 
+@lru_cache(maxsize=1024)
+def _conserving_weights(length: int, size: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """(size, length): bilinear weights along one axis whose columns, one for each unit of the small map, are divided by their sums."""
+    units = torch.eye(length, dtype=torch.float64, device="cpu")
+    weights = F.interpolate(units[:, None], size=size, mode="linear", align_corners=False)[:, 0].T.contiguous()
+    # Of a map that is larger than the picture some units lie between the places that are looked at: theirs goes to the nearest pixel.
+    empty = (weights.sum(0) == 0).nonzero()[:, 0]
+    weights[((empty + 0.5) * size / length).long(), empty] = 1
+    return (weights / weights.sum(0)).to(device, dtype)
+
+
 def upsample(maps: Tensor, size: Pair, psi: Psi = "paper") -> Tensor:
     """ψ of Eq. 9: bilinear (``align_corners=False``) to ``size``; a 1×1 map becomes a constant.
 
     ``psi="paper"`` is the paper's plain upsampling, which counts a value of a coarse map once for every pixel it covers.
-    ``psi="conserving"`` divides by that number, so that a map keeps its mass.
+    ``psi="conserving"`` divides every unit's weights by their sum, so that its mass arrives whole, whatever the sizes. Where ``size`` is a
+    multiple of the map's, that is plain upsampling times (h·w)/(H·W).
 
     Args:
         maps: (N, C, h, w).
@@ -117,6 +130,9 @@ def upsample(maps: Tensor, size: Pair, psi: Psi = "paper") -> Tensor:
     if psi not in ("paper", "conserving"):
         raise ValueError(f'psi is "paper" or "conserving", not {psi!r}.')
     height, width = maps.shape[-2:]
-    if (height, width) != size:
-        maps = F.interpolate(maps, size=size, mode="bilinear", align_corners=False)
-    return maps * (height * width / (size[0] * size[1])) if psi == "conserving" else maps
+    if (height, width) == size:
+        return maps
+    if psi == "paper":
+        return F.interpolate(maps, size=size, mode="bilinear", align_corners=False)
+    rows, columns = (_conserving_weights(*axis, maps.dtype, maps.device) for axis in ((height, size[0]), (width, size[1])))
+    return rows @ maps @ columns.T

@@ -2,46 +2,67 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 from collections.abc import Mapping
 from typing import Any
 
 PICTURE = "picture.jpg"
 """The name that the text gives to the visitor's own file."""
 
+INSTRUCTION_SETS = ("ATEN_CPU_CAPABILITY", "ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA")
+"""Environment variables that choose the processor's instructions and with them the order of sums, read when torch is imported."""
 
-def write(network: str, k: int, tab: str, options: Mapping[str, Any], known: bool) -> tuple[str, str]:
+
+def write(network: str, k: int, tab: str, options: Mapping[str, Any], known: bool, threads: int) -> tuple[str, str]:
     """(Python, command line) for one of the tabs explain, classes, compare, measure, cascade and predict.
+
+    Both set what decides the order of float32 sums, so that the same machine computes the same map: the number of threads, and those of
+    :data:`INSTRUCTION_SETS` that this process was started with (docs/reproducibility.md).
 
     Args:
         network: its name. k: the class. known: whether :func:`trgbp_core.load_model` knows that name.
         options: ``methods`` for compare and measure; ``baseline``, ``mode`` and ``seed`` for cascade; ``draws`` for predict.
+        threads: torch's number of threads when the maps were computed.
     """
-    parts = [_opening(network, tab, known), _BODIES[tab](k, options)]
-    asked = f"{PICTURE} --model {network} --class {k} --out out"
+    parts = [_opening(network, tab, known, threads), _BODIES[tab](k, options)]
+    asked = f"{PICTURE} --model {network} --class {k} --threads {threads} --out out"
     commands = {
         "explain": f"python -m trgbp_core explain {asked}",
         "classes": f"python -m trgbp_core explain {asked}  # once for each class",
         "compare": f"python -m trgbp_core compare {asked} --methods {','.join(options.get('methods', ()))}",
         "measure": f"python -m trgbp_core compare {asked} --methods {','.join(options.get('methods', ()))}",
         "cascade": f"python -m trgbp_core cascade {asked} --beside {options.get('baseline', 'grad_cam')}",
-        "predict": f"python -m trgbp_core predict {PICTURE} --models {network} --class {k} --seeds {options.get('draws', 5)}",
+        "predict": f"python -m trgbp_core predict {PICTURE} --models {network} --class {k} --threads {threads} "
+        f"--seeds {options.get('draws', 5)}",
     }
-    return "\n".join(parts), commands[tab] if known else "# a network of your own: from Python only"
+    before = "".join(f"{name}={shlex.quote(value)} " for name, value in _instruction_sets().items())
+    return "\n".join(parts), before + commands[tab] if known else "# a network of your own: from Python only"
 
 
-def _opening(network: str, tab: str, known: bool) -> str:
+def _instruction_sets() -> dict[str, str]:
+    return {name: os.environ[name] for name in INSTRUCTION_SETS if os.environ.get(name)}
+
+
+def _opening(network: str, tab: str, known: bool, threads: int) -> str:
     names = {"explain": "TRGBP, ", "classes": "TRGBP, ", "cascade": "METHODS, TRGBP, cascade, ", "predict": ""}.get(
         tab, "METHODS, NotApplicable, "
     )
     load = f'zoo = load_model("{network}")' if known else f"zoo = ...  # {network!r}: the network that the page was started with"
-    return f'from trgbp_core import {names}images, load_model\n\n{load}\nx = zoo.preprocess(images.read("{PICTURE}"))  # your file'
+    chosen = _instruction_sets()
+    lines = [*(["import os", "", *(f"os.environ[{name!r}] = {value!r}" for name, value in chosen.items())] if chosen else ())]
+    lines += ["import torch", f"from trgbp_core import {names}images, load_model", ""]
+    lines += [f"torch.set_num_threads({threads})  # another number sums in another order", load]
+    return "\n".join([*lines, f'x = zoo.preprocess(images.read("{PICTURE}"))  # your file'])
 
 
 def _explain(k: int, options: Mapping[str, Any]) -> str:
     return f"""e = TRGBP(zoo.network).explain(x, targets=[{k}])
 maps = {{"raw": e.raw({k}), "tr_gbp": e.attribution({k}), "tr_gbp_conserving": e.attribution({k}, psi="conserving")}}
 for i in range(len(e.layers) + 1):
-    maps[f"layer_{{i:03d}}_raw"], maps[f"layer_{{i:03d}}"] = e.layer_raw(i, {k}), e.layer_attribution(i, {k})"""
+    maps[f"layer_{{i:03d}}_raw"], maps[f"layer_{{i:03d}}"] = e.layer_raw(i, {k}), e.layer_attribution(i, {k})
+maps["layer_000_contribution_raw"] = e.layer_contribution(0, {k})  # x ⊙ R̃^0, the pixels' part of the conserving sum
+maps["layer_000_contribution"] = e.layer_attribution(0, {k}, pixel="contribution")"""
 
 
 def _classes(k: int, options: Mapping[str, Any]) -> str:

@@ -70,7 +70,7 @@ def take(explorer: Explorer, question: Question, k: int, tab: str, options: Opti
     """
     gather = _TABS.get(tab, _explain)
     maps = {name: (title, to_array(map)) for name, title, map in gather(explorer, question, k, options, step)}
-    python, command = recipe(question, k, tab, options)
+    python, command = recipe(explorer, question, k, tab, options)
     label = f"{question.zoo.title}: {question.zoo.labels[k]}"
     frame = np.array([float(ibd(torch.from_numpy(map)[None, None])) for _, map in maps.values()], np.float32)
     e = explorer.explanation(question, k, step)
@@ -82,10 +82,14 @@ def take(explorer: Explorer, question: Question, k: int, tab: str, options: Opti
     return Taken(label, question.picture, maps, names, numbers, python, command)
 
 
-def recipe(question: Question, k: int, tab: str, options: Options) -> tuple[str, str]:
+def recipe(explorer: Explorer, question: Question, k: int, tab: str, options: Options) -> tuple[str, str]:
     """(Python, command line) that compute again what the tab shows; see :func:`recipes.write`."""
-    name = question.zoo.name
-    return recipes.write(name, k, tab if tab in _TABS else "explain", options, name in catalogue.entries())
+    name, asked = question.zoo.name, tab if tab in _TABS else "explain"
+    if asked in ("explain", "classes"):
+        threads = explorer.threads(question)
+    else:
+        threads = explorer.threads(question, [(k, key) for key in options.get("methods", ())])
+    return recipes.write(name, k, asked, options, name in catalogue.entries(), threads)
 
 
 def figure(taken: Taken, kind: str) -> bytes:
@@ -142,6 +146,8 @@ def _explain(explorer: Explorer, question: Question, k: int, options: Options, s
         name = e.layers[index - 1].name if index else "the picture"
         yield f"layer_{index:03d}_raw", f"R̃^{index}, {name}", e.layer_raw(index, k)
         yield f"layer_{index:03d}", f"R^{index}, {name}", e.layer_attribution(index, k)
+    yield "layer_000_contribution_raw", "x ⊙ R̃^0: the pixels' part of the conserving sum", e.layer_contribution(0, k)
+    yield "layer_000_contribution", "the same minus the mean over the top 5", e.layer_attribution(0, k, "contribution")
 
 
 def _classes(explorer: Explorer, question: Question, k: int, options: Options, step: Step | None) -> Maps:

@@ -7,17 +7,19 @@ Eq. 8). All else is arithmetic: ``R̃ = R̃^0 + Σ_l ψ(R̃^l)`` (Eq. 9) and ``R
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
 
 from . import axiom
-from .geometry import Pair, Psi, spread, upsample
-from .recording import Recording, as_written, record
-from .targets import Target, as_list, class_index, one_for_each, one_hot, per_picture
-from .validation import NotApplicable, check
+from .aggregation import aggregate, check_classes, contribution, layer_maps, pixel_term, top_mean
+from .batches import GRADIENTS_AT_ONCE, BatchExplanation, explain_part, joined, memory_budget
+from .geometry import Pair, Pixel, Psi
+from .recording import Recording, record
+from .targets import Target, as_list, class_index, one_for_each, one_hot
+from .validation import check
 
 TOP = 5
 
@@ -68,6 +70,7 @@ class Explanation:
     let_through: tuple[str, ...]
     _gradients: dict[int, Tensor] = field(repr=False)
     _maps: dict[int, tuple[Tensor, ...]] = field(repr=False)
+    _input: Tensor = field(repr=False)
 
     @property
     def probabilities(self) -> Tensor:
@@ -95,28 +98,45 @@ class Explanation:
             raise ValueError(f"Layers run from 0 (the picture) to {len(self.layers)}; there is no layer {l}.")
         return l
 
-    def layer_attribution(self, l: int | str, k: int) -> Tensor:  # noqa: E741
-        """R^l_k = R̃^l_k − the mean over the top 5 of R̃^l_i, (1, 1, h, w)."""
-        return self.layer_raw(l, k) - self._shared(lambda i: self.layer_raw(l, i))
+    def layer_contribution(self, l: int | str, k: int) -> Tensor:  # noqa: E741
+        """What layer l gives to the logit, (1, 1, h, w): R̃^l_k; of the picture, ``l = 0``, x ⊙ R̃^0_k, summed over the colours.
 
-    def raw(self, k: int, psi: Psi = "paper") -> Tensor:
-        """R̃_k = R̃^0_k + Σ_l ψ(R̃^l_k) (Eq. 9), (1, 1, H, W)."""
-        self._known(k)
-        return _aggregate((self.layer_raw(index, k) for index in range(len(self.layers) + 1)), self.size, psi)
+        Raises:
+            ValueError: as :meth:`layer_raw` does.
+        """
+        return self.layer_raw(l, k) if self._index(l) else contribution(self._input, self.gradient(k))
 
-    def attribution(self, k: int, psi: Psi = "paper") -> Tensor:
+    def layer_attribution(self, l: int | str, k: int, pixel: Pixel = "gradient") -> Tensor:  # noqa: E741
+        """R^l_k = R̃^l_k − the mean over the top 5 of R̃^l_i, (1, 1, h, w). ``pixel``: what ``l = 0`` is, see :meth:`attribution`."""
+        check_classes(self.logits)
+        return self._term(l, k, pixel) - top_mean(self._term(l, i, pixel) for i in self.top5)
+
+    def raw(self, k: int, psi: Psi = "paper", pixel: Pixel | None = None) -> Tensor:
+        """R̃_k = R̃^0_k + Σ_l ψ(R̃^l_k) (Eq. 9), (1, 1, H, W); ``psi`` and ``pixel`` as in :meth:`attribution`."""
+        term = pixel_term(pixel, psi)
+        return aggregate((self._term(index, k, term) for index in range(len(self.layers) + 1)), self.size, psi)
+
+    def attribution(self, k: int, psi: Psi = "paper", pixel: Pixel | None = None) -> Tensor:
         """R_k = R̃_k − the mean over the top 5 of R̃_i (Eq. 10), (1, 1, H, W). Shown maps are ``relu(R_k)`` over their maximum.
 
-        ``psi="paper"`` upsamples plainly, as the paper does; ``psi="conserving"`` keeps the mass of every layer's map, so that all
-        layers speak at their true weight.
+        Args:
+            psi: ``"paper"`` upsamples plainly, as the paper does; ``"conserving"`` keeps the mass of every layer's map, so that every layer
+                counts by what it contributes to the logit.
+            pixel: the picture's own term: the guided ``"gradient"`` R̃^0, as in the paper; the pixels' ``"contribution"`` x ⊙ R̃^0, in the
+                unit of the layers' maps, whatever the picture is measured in; or ``"none"``. By default the paper's with the
+                paper's ψ, the contribution with the conserving one.
+
+        Raises:
+            ValueError: an option that does not exist, or ``k`` is not among :attr:`classes`.
         """
         # ψ is linear: summing the class-specific maps of the layers is the same, and one sum for all classes less.
-        self._known(k)
-        return _aggregate((self.layer_attribution(index, k) for index in range(len(self.layers) + 1)), self.size, psi)
+        term = pixel_term(pixel, psi)
+        return aggregate((self.layer_attribution(index, k, term) for index in range(len(self.layers) + 1)), self.size, psi)
 
-    def _shared(self, of: Callable[[int], Tensor]) -> Tensor:
-        _check_classes(self.logits)
-        return torch.stack([of(i) for i in self.top5]).mean(0)
+    def _term(self, l: int | str, k: int, pixel: Pixel) -> Tensor:  # noqa: E741
+        if self._index(l) or pixel_term(pixel, "paper") == "gradient":
+            return self.layer_raw(l, k)
+        return self.layer_contribution(0, k) if pixel == "contribution" else torch.zeros_like(self.layer_raw(0, k))
 
     def _known(self, k: int) -> int:
         if k not in self._maps:
@@ -148,12 +168,12 @@ class RecordedPicture:
         """Explain the classes ``targets`` (default: the best class), in one backward pass for all that were not asked for before."""
         picked = [self.top5[0]] if targets is None else [class_index(k, self.logits.shape[1]) for k in as_list(targets)]
         classes = tuple(dict.fromkeys([*picked, *self.top5]))
-        missing = [k for k in classes if k not in self._maps]
+        missing, recording = [k for k in classes if k not in self._maps], self._recording
         if missing:
-            gradients, maps = _class_maps(self._recording, torch.tensor(missing)[:, None], guided=self._guided)
+            gradients, bias_maps = recording.backward(one_hot(torch.tensor(missing)[:, None], self.logits), guided=self._guided)
+            maps = [gradients.sum(2, keepdim=True), *layer_maps(recording, bias_maps)]
             self._gradients.update(zip(missing, gradients, strict=True))
             self._maps.update(zip(missing, zip(*maps, strict=True), strict=True))
-        recording = self._recording
         return Explanation(
             logits=self.logits,
             classes=classes,
@@ -163,6 +183,7 @@ class RecordedPicture:
             let_through=recording.let_through,
             _gradients={k: self._gradients[k] for k in classes},
             _maps={k: self._maps[k] for k in classes},
+            _input=recording.input.detach(),
         )
 
 
@@ -207,15 +228,15 @@ class TRGBP:
         """Explain one picture, (1, C, H, W): one forward and one backward pass for ``targets``, one class or several, and the top 5."""
         return self.record(x).explain(targets)
 
-    def attribute(self, x: Tensor, target: Target = None, *, psi: Psi = "paper") -> Tensor:
+    def attribute(self, x: Tensor, target: Target = None, *, psi: Psi = "paper", pixel: Pixel | None = None) -> Tensor:
         """R_k (Eq. 10) in captum's convention, (N, 1, H, W), signed.
 
         Args:
             x: (N, C, H, W).
             target: one class for all, or one for each picture; by default each picture's best class.
-            psi: see :meth:`Explanation.attribution`.
+            psi, pixel: see :meth:`Explanation.attribution`.
         """
-        return torch.cat([part.attribution(psi)[0] for part in self._parts(x, [target])])
+        return torch.cat([part.attribution(psi, pixel)[0] for part in self._parts(x, [target])])
 
     def explain_batch(self, x: Tensor, targets: Target | Sequence[Target]) -> BatchExplanation:
         """Several classes of every picture of a batch, (N, C, H, W), from one forward and one backward pass.
@@ -228,7 +249,7 @@ class TRGBP:
         asked: list[Target] = list(targets) if isinstance(targets, (list, tuple, range)) else [targets]  # type: ignore[list-item]
         if not asked:
             raise ValueError("No targets: give at least one class, or None for each picture's best.")
-        return BatchExplanation.joined(list(self._parts(x, asked)))
+        return joined(list(self._parts(x, asked)))
 
     def _parts(self, x: Tensor, targets: Sequence[Target]) -> Iterator[BatchExplanation]:
         check(self.network, x)
@@ -238,7 +259,9 @@ class TRGBP:
         at_once = self._at_once(x, len(wanted) + TOP)
         for start in range(0, len(x), at_once):
             part = slice(start, start + at_once)
-            yield self._explain_part(x[part], [None if target is None else target[part] for target in wanted])
+            recording = self._record(x[part])
+            axiom.hold(self.network, recording)
+            yield explain_part(recording, [None if target is None else target[part] for target in wanted], TOP, guided=self.guided)
 
     def _at_once(self, x: Tensor, classes: int) -> int:
         """How many pictures' gradients for ``classes`` classes fit into :func:`memory_budget`, as far as the first recording told."""
@@ -248,113 +271,11 @@ class TRGBP:
         gradients = GRADIENTS_AT_ONCE * classes * known.largest * x.element_size()
         return max(1, memory_budget(x.device) // (known.bytes_per_picture + gradients))
 
-    def _explain_part(self, x: Tensor, targets: Sequence[list[int] | None]) -> BatchExplanation:
-        recording = self._record(x)
-        axiom.hold(self.network, recording)
-        top = recording.logits.topk(min(TOP, recording.logits.shape[1]), dim=1).indices.T
-        picked = torch.stack([top[0] if target is None else per_picture(target, recording.logits) for target in targets])
-        further = picked[[i for i, target in enumerate(targets) if target is not None]]
-        if len(further) and x.device.type == "cpu":  # elsewhere a class more costs less than waiting for the answer
-            further = further[~(further[:, None] == top).any(1).all(1)]
-        slots = torch.cat([further, top])
-        own = (slots == picked[:, None]).int().argmax(1)
-        _, maps = _class_maps(recording, slots, guided=self.guided)
-        return BatchExplanation(recording.logits, picked, (x.shape[2], x.shape[3]), tuple(maps), own, len(top))
-
-
-@dataclass(frozen=True)
-class BatchExplanation:
-    """Some classes of every picture of a batch. Maps are (K, N, 1, H, W), signed and detached, K being the targets asked for.
-
-    Attributes:
-        logits: (N, C). classes: (K, N). size: (H, W) of the pictures.
-    """
-
-    logits: Tensor
-    classes: Tensor
-    size: Pair
-    _maps: tuple[Tensor, ...] = field(repr=False)
-    _own: Tensor = field(repr=False)
-    _top: int = field(repr=False)
-
-    @classmethod
-    def joined(cls, parts: Sequence[BatchExplanation]) -> BatchExplanation:
-        """One of all pictures, from those of its parts."""
-        if len(parts) == 1:
-            return parts[0]
-        slots = max(len(part._maps[0]) for part in parts)
-        found = [part._with_slots(slots) for part in parts]
-        return cls(
-            torch.cat([part.logits for part in found]),
-            torch.cat([part.classes for part in found], 1),
-            found[0].size,
-            tuple(torch.cat(of_layer, 1) for of_layer in zip(*(part._maps for part in found), strict=True)),
-            torch.cat([part._own for part in found], 1),
-            found[0]._top,
-        )
-
-    def _with_slots(self, count: int) -> BatchExplanation:
-        """The same, with unused classes in front, so that there are ``count`` classes of every picture."""
-        missing = count - len(self._maps[0])
-        maps = tuple(torch.cat([m.new_zeros(missing, *m.shape[1:]), m]) for m in self._maps)
-        return replace(self, _maps=maps, _own=self._own + missing)
-
-    @property
-    def guided(self) -> Tensor:
-        """R̃^0: guided backpropagation (Eq. 4), summed over the colours."""
-        return self._pick(self._maps[0])
-
-    def attribution(self, psi: Psi = "paper") -> Tensor:
-        """R_k (Eq. 10); see :meth:`Explanation.attribution`."""
-        _check_classes(self.logits)
-        raw = _aggregate(self._maps, self.size, psi)
-        return self._pick(raw) - raw[-self._top :].mean(0)
-
-    def _pick(self, maps: Tensor) -> Tensor:
-        return maps[self._own, torch.arange(maps.shape[1], device=maps.device)]
-
-
-GRADIENTS_AT_ONCE = 4
-"""How many gradients of the largest activation a backward pass holds at a time: at a rectifier, behind it, before it, and a branch's."""
-
-
-def memory_budget(device: torch.device) -> int:
-    """How many bytes the pictures of one pass may take: 2 GiB of a processor's memory, on a card 6 GiB, or half of what is free there."""
-    if device.type == "cuda":
-        return min(6 << 30, torch.cuda.mem_get_info(device)[0] // 2)
-    return 2 << 30
-
-
-def _check_classes(logits: Tensor) -> None:
-    """Raises NotApplicable where there is no other class to compare with."""
-    if logits.shape[1] == 1:
-        raise NotApplicable(
-            "The network has one logit. R subtracts what the top classes share, so that of a single one nothing is left by definition: "
-            "look at R̃ instead, Explanation.raw(0)."
-        )
-
-
-def _class_maps(recording: Recording, classes: Tensor, *, guided: bool) -> tuple[Tensor, list[Tensor]]:
-    """Guided gradients (K, N, C, H, W) and the maps R̃^0, R̃^1 ... R̃^L, each (K, N, 1, h, w), of classes (K, N) or (K, 1)."""
-    gradients, bias_maps = recording.backward(one_hot(classes, recording.logits), guided=guided)
-    with as_written(recording.input.device):
-        maps = [spread(m, layer.window) for m, layer in zip(bias_maps, recording.layers, strict=True)]
-    return gradients, [gradients.sum(2, keepdim=True), *maps]
-
-
-def _aggregate(maps: Iterable[Tensor], size: Pair, psi: Psi) -> Tensor:
-    """Σ ψ(maps) (Eq. 9); maps of one size are summed before they are upsampled, ψ being linear."""
-    by_size: dict[Pair, Tensor] = {}
-    for m in maps:
-        key = (m.shape[-2], m.shape[-1])
-        by_size[key] = by_size[key] + m if key in by_size else m
-    return sum(
-        (upsample(m.flatten(0, -4), size, psi).unflatten(0, m.shape[:-3]) for m in by_size.values()), start=torch.zeros((), dtype=m.dtype)
-    )
-
 
 def _layers(recording: Recording) -> tuple[Layer, ...]:
-    return tuple(
-        Layer(i, r.name, r.kind, r.window.kernel, r.filters, r.taps, r.window.input_size, r.name in recording.rectified)
-        for i, r in enumerate(recording.layers, start=1)
-    )
+    found = []
+    for i, r in enumerate(recording.layers, start=1):
+        height, width = r.window.input_size
+        size = (width, height) if r.transposed else (height, width)
+        found.append(Layer(i, r.name, r.kind, r.window.kernel, r.filters, r.taps, size, r.name in recording.rectified))
+    return tuple(found)

@@ -58,7 +58,7 @@ def test_grad_cam_equals_captum(build: Callable[[], nn.Module]) -> None:
 @pytest.mark.parametrize(("name", "layer"), [("resnet18", "layer4"), ("densenet121", "features"), ("squeezenet1_1", "classifier.2")])
 def test_grad_cam_finds_the_last_activation_of_torchvision_networks(name: str, layer: str) -> None:
     torch.manual_seed(0)
-    network, x = torchvision.models.get_model(name, num_classes=CLASSES).eval(), pictures(1, 64).float()
+    network, x = torchvision.models.get_model(name, num_classes=CLASSES).double().eval(), pictures(1, 64)
     kept: list[Tensor] = []
     handle = network.get_submodule(layer).register_forward_hook(lambda module, inputs, output: kept.append(output))
     scores = network(x.clone())
@@ -66,9 +66,9 @@ def test_grad_cam_finds_the_last_activation_of_torchvision_networks(name: str, l
     activation = F.relu(kept[0])  # DenseNet rectifies after its features; the others have done so
     gradient = torch.autograd.grad(scores[0, 1], kept[0])[0] if name != "densenet121" else None
     ours, ours_gradient = last_activation(network, x, 1)
-    assert largest_difference(ours, activation.detach(), f"A of {name}") < 1e-4  # float32 through up to 121 layers
+    assert largest_difference(ours, activation.detach(), f"A of {name}") < 1e-9  # float64 through up to 121 layers
     if gradient is not None:
-        assert largest_difference(ours_gradient, gradient, f"dA of {name}") < 1e-4
+        assert largest_difference(ours_gradient, gradient, f"dA of {name}") < 1e-9
 
 
 @networks
@@ -273,12 +273,12 @@ def test_a_guided_pass_holds_the_activation_too(build: Callable[[], nn.Module]) 
 @pytest.mark.parametrize(("name", "shared"), [("resnet18", True), ("densenet121", True), ("mobilenet_v2", True), ("vgg11", False)])
 def test_a_guided_pass_serves_only_where_no_rectifier_lies_behind_the_activation(name: str, shared: bool) -> None:
     torch.manual_seed(0)
-    network, x = torchvision.models.get_model(name, num_classes=CLASSES).eval(), pictures(1, 64).float()
+    network, x = torchvision.models.get_model(name, num_classes=CLASSES).double().eval(), pictures(1, 64)
     _, activation = record_both(network, x)
     assert (activation is not None) is shared
     for key in ("grad_cam", "cam") if activation is not None else ():
         method = METHODS[key]
         assert method.of_activation is not None
-        torch.testing.assert_close(method.of_activation(activation, x, 1), method.attribute(network, x, 1), rtol=1e-4, atol=1e-7)
+        torch.testing.assert_close(method.of_activation(activation, x, 1), method.attribute(network, x, 1), rtol=1e-9, atol=1e-12)
     network.train()
     assert (record_both(network, x)[1] is not None) is shared, "in training mode too"

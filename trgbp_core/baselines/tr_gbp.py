@@ -27,11 +27,11 @@ def tr_gbp(network: nn.Module, x: Tensor, target: Target = None, *, progress: Pr
     "tr_gbp_conserving",
     title="TR-GBP, conserving ψ",
     family="biases",
-    citation="TR-GBP, Eqs. 8-10; mass-conserving upsampling",
-    what="TR-GBP whose upsampling keeps the mass of every layer's map.",
-    promise="All layers speak at their true weight: sharper than the paper's ψ.",
+    citation="TR-GBP, Eqs. 8-10; mass-conserving upsampling, pixels by their contribution",
+    what="TR-GBP whose upsampling keeps the mass of every layer's map, and which counts pixels by their contribution x ⊙ R̃^0.",
+    promise="Layers and pixels count by what they contribute to the logit, whatever the unit of a pixel: sharper than the paper's ψ.",
     failure="Fine layers bring their noise along.",
 )
 def tr_gbp_conserving(network: nn.Module, x: Tensor, target: Target = None, *, progress: Progress | None = None) -> Tensor:
-    """R_k with the mass-conserving ψ, (N, 1, H, W), signed."""
+    """R_k with the mass-conserving ψ and the pixels' contribution x ⊙ R̃^0 (see :data:`trgbp_core.trgbp.PIXEL`), (N, 1, H, W), signed."""
     return TRGBP(network).attribute(x, target, psi="conserving")

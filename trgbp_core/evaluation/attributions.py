@@ -11,8 +11,9 @@ from torch import Tensor, nn
 
 from .. import devices
 from ..baselines import METHODS, NotApplicable
+from ..batches import BatchExplanation
 from ..passthrough import UnsupportedOperation
-from ..trgbp import TRGBP, BatchExplanation
+from ..trgbp import TRGBP
 from .store import Piece
 
 SHARED = ("tr_gbp", "tr_gbp_conserving", "guided_backprop")

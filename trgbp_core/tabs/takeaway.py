@@ -58,7 +58,7 @@ def build(room: Room) -> None:
         try:
             question = page.ask(room.explorer, image, model)
             k = room.explorer.find_class(question, wanted)
-            texts = takeaway.recipe(question, k, tab, _options(room, tab, chosen))
+            texts = takeaway.recipe(room.explorer, question, k, tab, _options(room, tab, chosen))
         except ValueError as error:
             texts = f"# {error}", ""
         return gr.update(value=texts[0], visible=True), gr.update(value=texts[1], visible=bool(texts[1]))
