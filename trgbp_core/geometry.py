@@ -75,9 +75,10 @@ def axis_taps(window: Window, axis: int) -> Tensor:
 
 @lru_cache(maxsize=1024)
 def _shares(window: Window, axis: int, dtype: torch.dtype, device: torch.device) -> Tensor:
-    """:func:`axis_taps` with columns that add up to 1: how an output position's bias is shared out along one axis."""
+    """:func:`axis_taps` with columns that add up to 1: how an output position's bias is shared out; transposed along axis 1."""
     taps = axis_taps(window, axis)
-    return (taps / taps.sum(0)).to(device, dtype)
+    shares = (taps / taps.sum(0)).to(device, dtype)
+    return shares.T.contiguous() if axis else shares
 
 
 def tap_counts(window: Window) -> Tensor:
@@ -99,7 +100,9 @@ def spread(maps: Tensor, window: Window) -> Tensor:
     if window.kernel == (1, 1) and window.stride == (1, 1) and window.input_size == window.output_size:
         return maps
     rows, columns = (_shares(window, axis, maps.dtype, maps.device) for axis in (0, 1))
-    return rows @ maps @ columns.T
+    count = maps.shape[:-2].numel()
+    across = torch.mm(maps.reshape(-1, maps.shape[-1]), columns).view(count, maps.shape[-2], -1)
+    return torch.bmm(rows.expand(count, -1, -1), across).view(*maps.shape[:-2], *window.input_size)
 
 
 @lru_cache(maxsize=1024)

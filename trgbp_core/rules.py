@@ -57,14 +57,14 @@ class Affine:
         rest = [self.input_shape[2 + i] - reached[i] for i in (0, 1)]  # behind the last position
         return F.conv_transpose2d(g, weight, None, self.stride, self.padding, rest, self.groups, self.dilation)
 
-    def bias_map(self, g: Tensor) -> Tensor:
-        """Σ_o b'_o g_o (Eq. 8), (M, 1, h, w); (M, 1, 1, 1) where there is no map."""
+    def bias_map(self, g: Tensor, lead: torch.Size) -> Tensor:
+        """Σ_o b'_o g_o (Eq. 8), (*lead, 1, h, w), lead = (K, N) and K × N = M; (*lead, 1, 1, 1) where there is no map."""
         assert self.bias is not None
         if self.weight is not None and self.weight.dim() == 2:
-            return map_of((g @ self.bias).unsqueeze(-1), self.spatial)
+            return map_of((g @ self.bias).unsqueeze(-1), self.spatial).unflatten(0, lead)
         if g.dim() != 4 or self.spatial != MAP_AXES:
-            return map_of(g * per_channel(self.bias, g), self.spatial)
-        return torch.bmm(self.bias.expand(len(g), 1, -1), g.flatten(2)).view(len(g), 1, *g.shape[2:])
+            return map_of(g * per_channel(self.bias, g), self.spatial).unflatten(0, lead)
+        return torch.bmm(self.bias.expand(len(g), 1, -1), g.flatten(2)).view(*lead, 1, *g.shape[2:])
 
 
 def per_channel(vector: Tensor, like: Tensor) -> Tensor:
@@ -120,7 +120,7 @@ class ApplyLayer(ForAllClasses):
 
 def _backward(affine: Affine, gate: Gate | None, pictures: int | None, g: Tensor, guided: bool) -> tuple[Tensor, Tensor | None]:
     at_layer = (g if gate is None else gate.backward(g, guided)).flatten(0, 1)
-    maps = affine.bias_map(at_layer).unflatten(0, g.shape[:2]) if pictures and affine.bias is not None else None
+    maps = affine.bias_map(at_layer, g.shape[:2]) if pictures and affine.bias is not None else None
     if pictures and gate is not None and gate.held is not None:
         constants = constant_map(g, gate.held, affine.spatial)
         maps = constants if maps is None else maps + constants
