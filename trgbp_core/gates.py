@@ -50,13 +50,14 @@ class Gate:
         """See :class:`Gate`."""
         return self._held.unpacked() if isinstance(self._held, Packed) else self._held
 
-    def backward(self, g: Tensor, guided: bool) -> Tensor:
+    def backward(self, g: Tensor, *, guided: bool, fresh: bool) -> Tensor:
         """The gradient at the rectifier's input from ``g`` (K, N, C, ...) at its output: one clamp, whether guided or not.
 
-        ``relu(g) · 1[open]`` (Eq. 4), or the ordinary ``g · 1[open]``.
+        ``relu(g) · 1[open]`` (Eq. 4), or the ordinary ``g · 1[open]``; in the place of ``g`` if it is ``fresh``.
         """
         high = self.open
-        return torch.clamp(g, _number(0.0, g) if guided else -high, high)
+        low = _number(0.0, g) if guided else -high
+        return torch.clamp_(g, low, high) if fresh else torch.clamp(g, low, high)
 
     def pack(self) -> None:
         """Keep a bit a unit instead of a number; each backward pass then unpacks it anew. Only in the processor's own memory."""

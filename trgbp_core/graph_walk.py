@@ -80,8 +80,9 @@ class Graph:
                 found[id(node.variable)] = gradients[0].value
                 continue
             given = [gradients[i].value if i in gradients else None for i in range(len(node._input_metadata))]
+            fresh = 0 in gradients and gradients[0].fresh
             del gradients
-            results, fresh = _back(node, given, len(cotangents), guided)
+            results, fresh = _back(node, given, guided, fresh)
             del given
             for (parent, index), result in zip(node.next_functions, results, strict=False):
                 if parent is None or result is None:
@@ -128,19 +129,19 @@ def _ordered(root: Node) -> list[Node]:
     return order
 
 
-def _back(node: Node, given: Gradients, classes: int, guided: bool) -> tuple[Gradients, bool]:
-    """What ``node`` hands to those before it, and whether that memory is nobody else's."""
+def _back(node: Node, given: Gradients, guided: bool, fresh: bool) -> tuple[Gradients, bool]:
+    """What ``node`` hands to those before it, and whether that memory is nobody else's; ``fresh``: so is what it was given."""
     step = getattr(node, "for_all_classes", None)
     first = given[0]
     if step is not None and first is not None:
-        results = step(first, guided)
-        return list(results), results[0] is not first
+        results = step(first, guided, fresh)
+        return list(results), fresh or results[0] is not first
     special = _SPECIAL.get(node.name())
     if special is not None and first is not None:
         result = special(node, first)
         if result is not None:
             return result
-    return _under_vmap(node, given, classes), False
+    return _under_vmap(node, given, next(len(g) for g in given if g is not None)), False
 
 
 def _under_vmap(node: Node, given: Gradients, classes: int) -> Gradients:

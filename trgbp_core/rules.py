@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd import Function
 
+from . import devices
 from .gates import Gate
 from .geometry import Pair
 
@@ -55,6 +56,7 @@ class Affine:
             (g.shape[2 + i] - 1) * self.stride[i] - 2 * self.padding[i] + self.dilation[i] * (weight.shape[2 + i] - 1) + 1 for i in (0, 1)
         ]
         rest = [self.input_shape[2 + i] - reached[i] for i in (0, 1)]  # behind the last position
+        g = g.contiguous(memory_format=devices.layout(g.device))
         return F.conv_transpose2d(g, weight, None, self.stride, self.padding, rest, self.groups, self.dilation)
 
     def bias_map(self, g: Tensor, lead: torch.Size) -> Tensor:
@@ -92,14 +94,15 @@ def constant_map(g: Tensor, constant: Tensor, spatial: Pair | None) -> Tensor:
 class ForAllClasses(Function):
     """An operation whose backward rule takes the gradients of all classes at once.
 
-    Subclasses set ``ctx.guided`` and ``ctx.for_all_classes``: a function of the gradient at the output, (K, N, ...), and of whether the
-    guided rule is meant, that returns the gradient at the first argument and at the second (or None), (K, N, ...) each.
+    Subclasses set ``ctx.guided`` and ``ctx.for_all_classes``: a function of the gradient at the output, (K, N, ...), of whether the guided
+    rule is meant, and of whether that gradient may be written to; it returns the gradient at the first argument and at the second (or
+    None), (K, N, ...) each.
     :class:`trgbp_core.graph_walk.Graph` calls it for K classes; autograd's own engine, for one.
     """
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> Any:
-        results = ctx.for_all_classes(grads[0][None], ctx.guided)
+        results = ctx.for_all_classes(grads[0][None], ctx.guided, False)
         return *(None if r is None else r[0] for r in results), *[None] * (len(ctx.needs_input_grad) - len(results))
 
 
@@ -118,12 +121,15 @@ class ApplyLayer(ForAllClasses):
         return value()
 
 
-def _backward(affine: Affine, gate: Gate | None, pictures: int | None, g: Tensor, guided: bool) -> tuple[Tensor, Tensor | None]:
-    at_layer = (g if gate is None else gate.backward(g, guided)).flatten(0, 1)
-    maps = affine.bias_map(at_layer, g.shape[:2]) if pictures and affine.bias is not None else None
-    if pictures and gate is not None and gate.held is not None:
-        constants = constant_map(g, gate.held, affine.spatial)
-        maps = constants if maps is None else maps + constants
+def _backward(
+    affine: Affine, gate: Gate | None, pictures: int | None, g: Tensor, guided: bool, fresh: bool
+) -> tuple[Tensor, Tensor | None]:
+    held = None if gate is None or not pictures else gate.held
+    maps = None if held is None else constant_map(g, held, affine.spatial)
+    at_layer = (g if gate is None else gate.backward(g, guided=guided, fresh=fresh)).flatten(0, 1)
+    if pictures and affine.bias is not None:
+        of_bias = affine.bias_map(at_layer, g.shape[:2])
+        maps = of_bias if maps is None else maps + of_bias
     return affine.input_gradient(at_layer).unflatten(0, g.shape[:2]), _of_pictures(maps, pictures)
 
 
@@ -139,7 +145,7 @@ class AddConstant(ForAllClasses):
     def forward(ctx: Any, x: Tensor, tap: Tensor | None, constant: Tensor, spatial: Pair | None, guided: bool) -> Tensor:
         pictures = None if tap is None else len(tap)
 
-        def backward(g: Tensor, guided: bool) -> tuple[Tensor, Tensor | None]:
+        def backward(g: Tensor, guided: bool, fresh: bool) -> tuple[Tensor, Tensor | None]:
             return g, _of_pictures(constant_map(g, constant, spatial) if pictures else None, pictures)
 
         ctx.guided, ctx.for_all_classes = guided, backward
