@@ -79,7 +79,7 @@ class Skeleton(Tape):
             record, law = self.layers[origin.layers[0]], self.laws[origin.layers[0]]
             if law.norm is None and record.affine.weight is not None:
                 return self._layer(origin.source, replace(record, has_bias=True, tap=None), replace(law, norm=norm))
-        size = map_size(input, self._spatial(input))
+        size = map_size(input, self.trail.spatial(input))
         name = self.names.unique(self.names.holder(weight, "batch_norm") if weight is not None else self.names.running())
         affine = Affine(None, mean, input.shape)
         record = LayerRecord(name, "batch_norm", affine, Window.pointwise(size), self._tap(input, size), True, len(mean), 1)
@@ -95,7 +95,7 @@ class Skeleton(Tape):
         else:
             index, tap = len(self.layers), None
             if not math.isinf(ceiling):
-                tap = self._note_rectifier(z, self._spatial(z))
+                tap = self._note_rectifier(z, self.trail.spatial(z))
             out = Rectifier.apply(z, tap, ceiling, taken)
         if not math.isinf(ceiling):
             self.saturating.add(index)
@@ -157,7 +157,7 @@ class Skeleton(Tape):
         return F.avg_pool2d(input, kernel_size, stride, padding, ceil_mode, count_include_pad=False)
 
     def _constant(self, x: Tensor, value: Tensor) -> Tensor:
-        size = map_size(x, self._spatial(x))
+        size = map_size(x, self.trail.spatial(x))
         name = self.names.unique(self.names.running() + ".constant")
         affine = Affine(None, None, x.shape)
         record = LayerRecord(name, "constant", affine, Window.pointwise(size), self._tap(x, size), True, x.shape[1], x.shape[1])

@@ -78,9 +78,7 @@ class Tape(Passthrough):
         out = ApplyLayer.apply(x, record.tap, forward, record.affine, None, self.guided)
         self.layers.append(record)
         self._origins[out] = Origin(layers=(len(self.layers) - 1,), source=x)
-        axes = MAP_AXES[::-1] if record.transposed else record.affine.spatial
-        if axes != (MAP_AXES if out.dim() == 4 else None):
-            self._axes[out] = (axes,)
+        self.trail.lies(out, MAP_AXES[::-1] if record.transposed else record.affine.spatial)
         return out
 
     def conv2d(
@@ -116,7 +114,7 @@ class Tape(Passthrough):
         window = Window(pair(x.shape[2:]), size, kernel, stride, before, dilation)
         taps = weight.shape[1] * kernel[0] * kernel[1]
         tap = None if bias is None else self._tap(source, size)
-        transposed = self._spatial(input) == MAP_AXES[::-1]
+        transposed = self.trail.spatial(input) == MAP_AXES[::-1]
         record = LayerRecord(self.names.unique(name), "conv", affine, window, tap, bias is not None, len(weight), taps, transposed)
         return self.affine(source, lambda: func(padded, weight, bias, stride, inner, dilation, groups), record)
 
@@ -127,7 +125,7 @@ class Tape(Passthrough):
         name = self.names.holder(weight, "linear")
         weight, bias = weight.detach(), None if bias is None else bias.detach()
         origin = self._origins.get(input)
-        axes = self._spatial(input)
+        axes = self.trail.spatial(input)
         axes = None if axes is None or input.dim() - 1 in axes else axes
         if axes is not None:
             window = Window.pointwise(map_size(input, axes))
@@ -167,7 +165,7 @@ class Tape(Passthrough):
             record = self.layers[origin.layers[0]]
             if record.affine.weight is not None and record.affine.scale is None:
                 return self.affine(origin.source, forward, self._folded(record, input, scale, shift))
-        axes = self._spatial(input)
+        axes = self.trail.spatial(input)
         size = map_size(input, axes)
         name = self.names.unique(self.names.holder(weight, "batch_norm") if weight is not None else self.names.running())
         affine = Affine(None, shift, input.shape, scale=scale, spatial=axes)
@@ -184,22 +182,24 @@ class Tape(Passthrough):
     def rectify(self, z: Tensor, ceiling: float, inplace: bool) -> Tensor:
         """One rectifier, ``min(max(z, 0), ceiling)``. Override to change its backward rule."""
         if inplace and is_part(z):
-            return self.written_back(z, self.rectify(z, ceiling, False))
+            return self.replace(z, self.rectify(z, ceiling, False))
         with torch.no_grad():
             out = z.detach().clamp_(0, ceiling) if inplace else z.clamp(0, ceiling)
             return self._behind(z, out, Gate.below(ceiling, out, layer_maps=self.layer_maps), inplace)
 
-    def rectify_between(self, z: Tensor, low: Any, high: Any, inplace: bool = False) -> Tensor:
-        """``min(max(z, low), high)`` for constants or tensors of constants, None for no bound: open between the two, else constant.
+    def between(self, z: Tensor, low: Any, high: Any, inplace: bool) -> Tensor | None:
+        """``min(max(z, low), high)`` for constants, numbers or tensors, None for no bound: open between the two, else constant.
 
-        ``min(z, 0)`` is the rectifier that looks the other way, ``-max(-z, 0)``.
+        ``min(z, 0)`` is the rectifier that looks the other way, ``-max(-z, 0)``. None is returned where a bound depends on the picture, and
+        by tapes with a rule of their own, which is one for rectifiers from 0.
         """
-        if not isinstance(low, Tensor) and low == 0 and not isinstance(high, Tensor):
+        zero = [bound is not None and self.is_constant(bound) and not bool(torch.as_tensor(bound).any()) for bound in (low, high)]
+        if zero[0] and not isinstance(high, Tensor):
             return self.rectify(z, math.inf if high is None else float(high), inplace)
-        if type(self).rectify is not Tape.rectify:  # a rule of its own, for rectifiers from 0
-            return super().rectify_between(z, low, high, inplace)
-        if low is None and not bool(torch.as_tensor(high).any()):
+        if zero[1] and low is None:
             return self.flipped(z, inplace)
+        if type(self).rectify is not Tape.rectify or not (self.is_constant(low) and self.is_constant(high)):
+            return None
         bounds = [t for t in (low, high) if isinstance(t, Tensor)]
         if bounds and (shape := torch.broadcast_shapes(z.shape, *(t.shape for t in bounds))) != z.shape:
             z = self._ordinary(Tensor.expand, (z, *shape), {})
@@ -211,12 +211,12 @@ class Tape(Passthrough):
                 out, passing = torch.minimum(out, torch.as_tensor(high, dtype=z.dtype, device=z.device)), passing & (z < high)
         return self._closing(z, out, passing, inplace)
 
-    def threshold(self, z: Tensor, threshold: float, value: float, inplace: bool) -> Tensor:
-        """``z`` where it is above ``threshold``, else ``value``: open above it, else constant."""
-        if type(self).rectify is not Tape.rectify:
-            return super().threshold(z, threshold, value, inplace)
+    def threshold(self, z: Tensor, threshold: float, value: float, inplace: bool) -> Tensor | None:
+        """``z`` where it is above ``threshold``, else ``value``: open above it, else constant. None as in :meth:`between`."""
         if threshold == value == 0:
             return self.rectify(z, math.inf, inplace)
+        if type(self).rectify is not Tape.rectify:
+            return None
         with torch.no_grad():
             passing = z > threshold
             out = torch.where(passing, z, value)
@@ -225,7 +225,7 @@ class Tape(Passthrough):
     def _closing(self, z: Tensor, out: Tensor, passing: Tensor, inplace: bool) -> Tensor:
         """A rectifier whose units are open where ``passing``."""
         if inplace and is_part(z):
-            return self.written_back(z, self._closing(z, out, passing, False))
+            return self.replace(z, self._closing(z, out, passing, False))
         with torch.no_grad():
             if inplace:
                 out = z.detach().copy_(out)
@@ -245,13 +245,12 @@ class Tape(Passthrough):
                     layer = self.layers[index] = replace(layer, tap=self._tap(z, layer.window.output_size))
                 result = ApplyLayer.apply(origin.source, layer.tap, lambda: out, layer.affine, gate, self.guided)
             else:
-                index, axes = len(self.layers), self._spatial(z)
+                index, axes = len(self.layers), self.trail.spatial(z)
                 tap = self._note_rectifier(z, axes) if gate.saturates else None
                 result = ApplyLayer.apply(z, tap, lambda: out, Affine(None, None, z.shape, spatial=axes), gate, self.guided)
         if gate.saturates:
             self.saturating.add(index)
-        if z in self._axes:
-            self._axes[result] = self._axes[z]
+        self.trail.like(result, z)
         if inplace:
             self._successors[z] = result
         return result

@@ -169,11 +169,7 @@ LAST = {
 
 
 def rectifier_calls() -> dict[Any, Callable[..., Any]]:
-    """Every way to call a rectifier in torch, as a handler ``(tape, func, *args, **kwargs)``.
-
-    ``min(max(z, low), high)`` is a rectifier between two constants, ``low + rectified(z - low)``, and ``min(z, high)`` one that looks the
-    other way, ``high - rectified(high - z)``; so is a maximum or a minimum of which one operand does not depend on the picture.
-    """
+    """Every way to call a rectifier in torch, as a handler ``(tape, func, *args, **kwargs)``."""
 
     def fixed(ceiling: float, inplace: bool) -> Callable[..., Any]:
         def handler(tape: Any, func: Any, input: Tensor, inplace: bool = inplace) -> Any:
@@ -185,21 +181,21 @@ def rectifier_calls() -> dict[Any, Callable[..., Any]]:
         def handler(tape: Any, func: Any, input: Tensor, *args: Any, **kwargs: Any) -> Any:
             given = dict(zip((*names, "inplace"), args, strict=False)) | kwargs
             low, high = given.get(names[0], lowest), given.get(names[1], highest)
-            if depends(low) or depends(high):
-                return tape.ordinary(func, (input, *args), kwargs)
-            return tape.rectify_between(input, low, high, given.get("inplace", inplace))
+            found = tape.between(input, low, high, given.get("inplace", inplace))
+            return tape.ordinary(func, (input, *args), kwargs) if found is None else found
 
         return handler
 
-    def extreme(largest: bool, tape: Any, func: Any, input: Tensor, other: Any = None, *args: Any, **kwargs: Any) -> Any:
-        if args or set(kwargs) - {"other"} or not isinstance(other, Tensor) or depends(input) == depends(other):
-            given = (input,) if other is None else (input, other)
-            return tape.ordinary(func, (*given, *args), kwargs)
-        z, constant = (input, other) if depends(input) else (other, input)
-        return tape.rectify_between(z, constant, None) if largest else tape.rectify_between(z, None, constant)
+    def extreme(largest: bool, tape: Any, func: Any, input: Tensor, *args: Any, **kwargs: Any) -> Any:
+        other, found = kwargs.get("other", args[0] if args else None), None
+        if len(args) + len(kwargs) == 1 and isinstance(other, Tensor) and depends(input) != depends(other):
+            z, bound = (input, other) if depends(input) else (other, input)
+            found = tape.between(z, bound if largest else None, None if largest else bound, False)
+        return tape.ordinary(func, (input, *args), kwargs) if found is None else found
 
     def threshold(tape: Any, func: Any, input: Tensor, threshold: float, value: float, inplace: bool = False) -> Any:
-        return tape.threshold(input, float(threshold), float(value), inplace or func.__name__.endswith("_"))
+        found = tape.threshold(input, threshold, value, inplace or func.__name__.endswith("_"))
+        return tape.ordinary(func, (input, threshold, value), {"inplace": inplace} if inplace else {}) if found is None else found
 
     calls: dict[Any, Callable[..., Any]] = {f: fixed(math.inf, False) for f in (F.relu, torch.relu, Tensor.relu)}
     calls |= {f: fixed(math.inf, True) for f in (F.relu_, torch.relu_, Tensor.relu_)}
@@ -277,6 +273,11 @@ def zero_padding(input: Tensor, pad: Any, mode: str = "constant", value: Any = N
 def pad_value(input: Tensor, pad: Any, mode: str = "constant", value: Any = None) -> float:
     """The constant that a padding puts in; 0 for the modes that repeat the picture."""
     return float(value or 0) if mode == "constant" else 0.0
+
+
+def pads_with_zeros(name: str, args: Any, kwargs: Any) -> bool:
+    """A padding of rows and columns by zeros, or by −∞ before a maximum, adds no constant, and nothing that a maximum would choose."""
+    return name in PADS and pad_value(*args, **kwargs) in (0.0, -math.inf) and len(kwargs.get("pad", args[1:2] and args[1])) <= 4
 
 
 def pair(value: Any) -> Pair:
