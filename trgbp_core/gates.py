@@ -26,8 +26,9 @@ class Gate:
     @classmethod
     def below(cls, ceiling: float, out: Tensor, *, layer_maps: bool) -> Gate:
         """That of the rectifier whose output is ``out`` = min(max(z, 0), ceiling), (N, C, ...)."""
-        passing = torch.ops.aten.hardtanh_backward(_number(math.inf, out), out, 0.0, ceiling)
-        return cls(passing, torch.threshold(out, _below(ceiling, out.dtype), 0.0) if layer_maps and math.isfinite(ceiling) else None)
+        top, below = _rounded(ceiling, out.dtype)
+        passing = torch.ops.aten.hardtanh_backward(_number(math.inf, out), out, 0.0, top)
+        return cls(passing, torch.threshold(out, below, 0.0) if layer_maps and math.isfinite(ceiling) else None)
 
     @classmethod
     def where(cls, out: Tensor, passing: Tensor, *, layer_maps: bool) -> Gate:
@@ -101,9 +102,10 @@ class Packed:
 
 
 @lru_cache
-def _below(ceiling: float, dtype: torch.dtype) -> float:
-    """The largest number of ``dtype`` below ``ceiling``."""
-    return float(torch.nextafter(torch.tensor(ceiling, dtype=dtype), torch.tensor(0, dtype=dtype)))
+def _rounded(ceiling: float, dtype: torch.dtype) -> tuple[float, float]:
+    """``ceiling`` as ``dtype`` rounds it, and the next number below it."""
+    top = torch.tensor(ceiling, dtype=dtype)
+    return float(top), float(torch.nextafter(top, torch.zeros_like(top)))
 
 
 def _number(value: float, like: Tensor) -> Tensor:

@@ -193,10 +193,9 @@ class Tape(Passthrough):
         ``min(z, 0)`` is the rectifier that looks the other way, ``-max(-z, 0)``. None is returned where a bound depends on the picture, and
         by tapes with a rule of their own, which is one for rectifiers from 0.
         """
-        zero = [bound is not None and self.is_constant(bound) and not bool(torch.as_tensor(bound).any()) for bound in (low, high)]
-        if zero[0] and not isinstance(high, Tensor):
+        if self._is_zero(low) and not isinstance(high, Tensor):
             return self.rectify(z, math.inf if high is None else float(high), inplace)
-        if zero[1] and low is None:
+        if low is None and self._is_zero(high):
             return self.flipped(z, inplace)
         if type(self).rectify is not Tape.rectify or not (self.is_constant(low) and self.is_constant(high)):
             return None
@@ -210,6 +209,9 @@ class Tape(Passthrough):
             if high is not None:
                 out, passing = torch.minimum(out, torch.as_tensor(high, dtype=z.dtype, device=z.device)), passing & (z < high)
         return self._closing(z, out, passing, inplace)
+
+    def _is_zero(self, bound: Any) -> bool:
+        return self.is_constant(bound) and not bool(bound.any()) if isinstance(bound, Tensor) else bound == 0
 
     def threshold(self, z: Tensor, threshold: float, value: float, inplace: bool) -> Tensor | None:
         """``z`` where it is above ``threshold``, else ``value``: open above it, else constant. None as in :meth:`between`."""
