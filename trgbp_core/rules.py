@@ -22,6 +22,7 @@ from .geometry import Pair
 
 MAP_AXES = (2, 3)
 """Where a map's rows and columns are in (N, C, h, w)."""
+Handed = tuple[Tensor, Tensor | None]
 
 
 @dataclass(frozen=True)
@@ -95,8 +96,7 @@ class ForAllClasses(Function):
     """An operation whose backward rule takes the gradients of all classes at once.
 
     Subclasses set ``ctx.guided`` and ``ctx.for_all_classes``: a function of the gradient at the output, (K, N, ...), of whether the guided
-    rule is meant, and of whether that gradient may be written to; it returns the gradient at the first argument and at the second (or
-    None), (K, N, ...) each.
+    rule is meant, and of whether that gradient may be written to; it returns those at the first and the second argument (or None).
     :class:`trgbp_core.graph_walk.Graph` calls it for K classes; autograd's own engine, for one.
     """
 
@@ -121,9 +121,7 @@ class ApplyLayer(ForAllClasses):
         return value()
 
 
-def _backward(
-    affine: Affine, gate: Gate | None, pictures: int | None, g: Tensor, guided: bool, fresh: bool
-) -> tuple[Tensor, Tensor | None]:
+def _backward(affine: Affine, gate: Gate | None, pictures: int | None, g: Tensor, guided: bool, fresh: bool) -> Handed:
     held = None if gate is None or not pictures else gate.held
     maps = None if held is None else constant_map(g, held, affine.spatial)
     at_layer = (g if gate is None else gate.backward(g, guided=guided, fresh=fresh)).flatten(0, 1)
@@ -145,7 +143,7 @@ class AddConstant(ForAllClasses):
     def forward(ctx: Any, x: Tensor, tap: Tensor | None, constant: Tensor, spatial: Pair | None, guided: bool) -> Tensor:
         pictures = None if tap is None else len(tap)
 
-        def backward(g: Tensor, guided: bool, fresh: bool) -> tuple[Tensor, Tensor | None]:
+        def backward(g: Tensor, guided: bool, fresh: bool) -> Handed:
             return g, _of_pictures(constant_map(g, constant, spatial) if pictures else None, pictures)
 
         ctx.guided, ctx.for_all_classes = guided, backward

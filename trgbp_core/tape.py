@@ -109,9 +109,10 @@ class Tape(Passthrough):
             x, before, after = origin.source, (before[0] + top, before[1] + left), (after[0] + bottom, after[1] + right)
         # Padding alike on both sides is the convolution's own; the gradient of the padded map need not be made.
         source, own = (x, before) if before == after else (padded, inner)
-        affine = Affine(weight, bias, source.shape, stride=stride, padding=own, dilation=dilation, groups=groups)
-        size = output_size(padded.shape, kernel, stride, inner, dilation)
-        window = Window(pair(x.shape[2:]), size, kernel, stride, before, dilation)
+        axes = MAP_AXES if len(input) == self.trail.pictures else None  # what parts of a picture make lies nowhere in it
+        affine = Affine(weight, bias, source.shape, stride=stride, padding=own, dilation=dilation, groups=groups, spatial=axes)
+        size = output_size(padded.shape, kernel, stride, inner, dilation) if axes else (1, 1)
+        window = Window(pair(x.shape[2:]), size, kernel, stride, before, dilation) if axes else Window.pointwise(size)
         taps = weight.shape[1] * kernel[0] * kernel[1]
         tap = None if bias is None else self._tap(source, size)
         transposed = self.trail.spatial(input) == MAP_AXES[::-1]
