@@ -70,6 +70,7 @@ def explain_part(recording: Recording, targets: Sequence[list[int] | None], top:
     x = recording.input.detach()
     pixels: dict[Pixel, Tensor] = {"gradient": gradients.sum(2, keepdim=True), "contribution": contribution(x, gradients)}
     sums = tuple(summed_layer_maps(recording, bias_maps))
+    recording.check_numbers()
     return BatchExplanation(recording.logits, picked, (x.shape[2], x.shape[3]), pixels, sums, own, len(best))
 
 

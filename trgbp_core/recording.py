@@ -23,13 +23,14 @@ class Recording:
     """A recorded forward pass, ready for any number of backward passes.
 
     Attributes:
-        logits: (N, classes), detached.
+        network: the copy that was called. logits: (N, classes), detached.
         layers: bias-carrying layers from input to output; only those whose bias (or saturated rectifier) can speak.
         rectified: names of the layers that a rectifier follows, directly or after an addition.
         gates: the rectifiers' states.
         let_through: operations outside the theory that ``strict=False`` let through, as ``module: operation``.
     """
 
+    network: nn.Module
     input: Tensor
     output: Tensor
     graph: Graph
@@ -53,6 +54,11 @@ class Recording:
         """Keep the rectifiers' states as bits: far less memory, the same results, a little more time for each backward pass."""
         for gate in self.gates:
             gate.pack()
+
+    def check_numbers(self) -> None:
+        """Raises ValueError where the logits hold NaN or infinite numbers. Waits for a card, and so comes last."""
+        if not bool(self.logits.isfinite().all()):
+            raise ValueError(_no_numbers(self.network, self.logits.dtype))
 
     def backward(self, cotangents: Tensor, *, guided: bool = True) -> tuple[Tensor, list[Tensor]]:
         """One backward pass for all classes together.
@@ -93,8 +99,6 @@ def record(network: nn.Module, x: Tensor, *, tape: Tape | None = None, **options
             output = logits_of(forward(tape.network, picture))
         tape.unfold_checkpoint(output)
         output = tape.current(output)
-    if not bool(output.isfinite().all()):
-        raise ValueError(_no_numbers(tape.network, output.dtype))
     if not output.requires_grad:
         raise ValueError(_independent(tape.trail.hidden(output)))
     speaking = [(i, layer) for i, layer in enumerate(tape.layers) if layer.has_bias or i in tape.saturating]
@@ -102,7 +106,8 @@ def record(network: nn.Module, x: Tensor, *, tape: Tape | None = None, **options
     graph = Graph(output)
     tape.verify(graph.nodes, output)
     kept = [(i, layer) for i, layer in speaking if graph.reaches(layer.tap)]
-    return Recording(
+    recording = Recording(
+        network=tape.network,
         input=leaf,
         output=output,
         graph=graph,
@@ -112,6 +117,9 @@ def record(network: nn.Module, x: Tensor, *, tape: Tape | None = None, **options
         gates=tuple(tape.gates),
         let_through=tuple(dict.fromkeys(tape.outside)),
     )
+    if x.device.type == "cpu":
+        recording.check_numbers()
+    return recording
 
 
 def forward(network: nn.Module, x: Tensor) -> Any:

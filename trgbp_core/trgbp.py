@@ -148,6 +148,7 @@ class RecordedPicture:
     """One picture's recorded forward pass. Every further class costs one backward pass and no forward pass."""
 
     def __init__(self, recording: Recording, *, guided: bool = True) -> None:
+        recording.check_numbers()
         self._recording, self._guided = recording, guided
         self._gradients: dict[int, Tensor] = {}
         self._maps: dict[int, tuple[Tensor, ...]] = {}
