@@ -132,6 +132,17 @@ def test_what_is_no_rectifier_is_refused_by_name_unless_strict_is_false(module: 
     assert torch.isfinite(e.attribution(e.top5[0])).all()
 
 
+@pytest.mark.parametrize("module", [nn.SiLU(), nn.GELU(), nn.Tanh(), nn.Softsign()])
+def test_what_is_no_rectifier_is_refused_even_where_all_it_sees_is_zero(module: nn.Module) -> None:
+    """There it computes what a rectifier computes."""
+    network = nn.Sequential(nn.Conv2d(3, 4, 3), module, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 6)).double()
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.zero_()
+    with pytest.raises(UnsupportedOperation, match="1 applies"):
+        TRGBP(network).explain(picture())
+
+
 def test_a_gate_is_refused() -> None:
     class Gated(nn.Module):
         def __init__(self) -> None:

@@ -62,7 +62,7 @@ class Graph:
     def nbytes(self) -> int:
         """What autograd's own nodes keep: above all the inputs of maxima."""
         kept = [t for node in self.nodes for t in _saved(node)]
-        return sum({t.untyped_storage().data_ptr(): t.untyped_storage().nbytes() for t in kept}.values())
+        return sum({t.untyped_storage()._cdata: t.untyped_storage().nbytes() for t in kept}.values())
 
     @torch.no_grad()
     def backward(self, cotangents: Tensor, leaves: Iterable[Tensor], *, guided: bool = True) -> list[Tensor]:

@@ -12,6 +12,7 @@ from torch.utils.weak import WeakTensorKeyDictionary
 
 from .geometry import Pair, Window
 from .rules import Affine
+from .torch_ops import same_memory
 
 
 @dataclass(frozen=True)
@@ -91,8 +92,7 @@ class Names:
         """Does it lie in the memory of one of the network's parameters or buffers?"""
         if not isinstance(value, Tensor):
             return False
-        start = value.untyped_storage().data_ptr()
-        return any(value is own or own.untyped_storage().data_ptr() == start for own in self._own)
+        return any(value is own or same_memory(value, own) for own in self._own)
 
     def holder(self, parameter: Tensor, fallback: str) -> str:
         """The module that holds ``parameter``; one that no module holds is called after the running module and ``fallback``."""

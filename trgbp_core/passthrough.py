@@ -182,13 +182,16 @@ class Passthrough(TorchFunctionMode):
         trail, reason = self.trail, self._reason(name, sources, new)
         doubtful = bool(reason) or (len(trail.doubtful) and any(t in trail.doubtful for t in sources))
         mixed = len(trail.mixed) and any(t in trail.mixed for t in sources)
-        if (doubtful or mixed) and (found := self._as_rectifier(outcome, sources)) is not None:
+        opaque = any(nonlinear(node) and kind(node) != "Abs" for node in new) or any(t in trail.opaque for t in sources if doubtful)
+        if (doubtful or mixed) and (found := self._as_rectifier(outcome, sources, both_signs=opaque)) is not None:
             return found
         for part in tensors((outcome,), {}):
             if depends(part):
                 trail.moved(part, sources[0], func, name, args, kwargs)
                 if doubtful:
                     trail.doubtful[part] = sources
+                if opaque:
+                    trail.opaque[part] = True
         if reason:
             doubt = Doubt(self.names.running(), name, reason)
             self._seen |= dict.fromkeys([node for node in new if nonlinear(node)] or new[:1], doubt)
@@ -220,13 +223,18 @@ class Passthrough(TorchFunctionMode):
                 return "a write to a part of a tensor that is neither a rectifier nor linear"
         return ""
 
-    def _as_rectifier(self, outcome: Any, sources: Sources) -> Tensor | None:
-        """The rectifier that computes ``outcome`` from one of ``sources``, or from what those were computed from, if there is one."""
+    def _as_rectifier(self, outcome: Any, sources: Sources, *, both_signs: bool) -> Tensor | None:
+        """The rectifier that computes ``outcome`` from one of ``sources``, or from what those were computed from, if there is one.
+
+        ``both_signs``: believe it only where there was something to rectify and something to pass.
+        """
         if not isinstance(outcome, Tensor) or outcome.is_complex():
             return None
         value = outcome.detach()
         for z in map(self.current, self.trail.sources(sources)):
             if z.shape == value.shape and z.dtype == value.dtype and depends(z) and z not in self.trail.doubtful:
+                if both_signs and not bool((z > 0).any() & (z < 0).any()):
+                    continue
                 if torch.equal(value, z.detach().clamp(min=0)):
                     return self.rectify(z, math.inf, False)
                 if torch.equal(value, z.detach().clamp(max=0)):

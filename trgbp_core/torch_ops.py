@@ -216,6 +216,11 @@ def in_place(name: str) -> bool:
     return name in _WRITING or (name.endswith("_") and not name.endswith("__"))
 
 
+def same_memory(a: Tensor, b: Tensor) -> bool:
+    """Do the two lie in one storage?"""
+    return a.untyped_storage()._cdata == b.untyped_storage()._cdata
+
+
 def is_part(z: Tensor) -> bool:
     """Is it a part of another tensor that depends on the picture?"""
     return z._base is not None and z._base.numel() != z.numel() and kind(z.grad_fn) in ("Slice", "Select", "AsStrided", "Diagonal")

@@ -12,7 +12,7 @@ from torch.utils.weak import WeakTensorKeyDictionary
 
 from .geometry import Pair
 from .rules import MAP_AXES
-from .torch_ops import PERMUTING, depends, tensors
+from .torch_ops import PERMUTING, depends, same_memory, tensors
 
 Sources = tuple[Tensor, ...]
 
@@ -34,12 +34,14 @@ class Trail:
 
     Attributes:
         doubtful: results of operations that the theory does not cover, and of others on them, with what they were computed from.
+        opaque: those among them of which nobody knows what computed them: no mask, no comparison, no absolute value.
         mixed: tensors in which constants stand beside numbers that depend on the picture, with what they were computed from.
         pictures: how many pictures the network is called with.
     """
 
     def __init__(self) -> None:
         self.doubtful: Any = WeakTensorKeyDictionary()
+        self.opaque: Any = WeakTensorKeyDictionary()
         self.mixed: Any = WeakTensorKeyDictionary()
         self.pictures = 1
         self._hidden: Any = WeakTensorKeyDictionary()
@@ -56,7 +58,7 @@ class Trail:
         first = next((known.by for s in sources if (known := self.hidden(s)) is not None), by)
         for t in tensors((result,), {}):
             if not depends(t) and not isinstance(t, nn.Parameter):
-                shared = t.is_floating_point() and any(_same_memory(t, s) and (depends(s) or self._hidden[s].alias) for s in sources)
+                shared = t.is_floating_point() and any(same_memory(t, s) and (depends(s) or self._hidden[s].alias) for s in sources)
                 self._hidden[t] = Hidden(first, sources, shared)
         return result
 
@@ -114,10 +116,6 @@ class Trail:
             found = axes
         if found != usual or known:
             self._axes[result] = (found,)
-
-
-def _same_memory(a: Tensor, b: Tensor) -> bool:
-    return a.untyped_storage().data_ptr() == b.untyped_storage().data_ptr()
 
 
 def _same_sizes(x: Tensor, result: Tensor, axes: Pair) -> Pair | None:
