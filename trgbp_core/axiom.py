@@ -44,9 +44,9 @@ _known: WeakKeyDictionary[nn.Module, dict[Hashable, Held]] = WeakKeyDictionary()
 
 
 def held(network: nn.Module, x: Tensor) -> Held | None:
-    """What is known of ``network`` for pictures like ``x``; None if it has not been held against the axiom."""
+    """What is known of ``network`` for one picture like ``x``, or for several; None before its first recording of such."""
     with _lock:
-        return _known.get(network, {}).get(_key(x))
+        return _known.get(network, {}).get((_shape(x), len(x) > 1))
 
 
 def inherit(copy: nn.Module, original: nn.Module) -> None:
@@ -55,8 +55,8 @@ def inherit(copy: nn.Module, original: nn.Module) -> None:
         _known[copy] = _known.setdefault(original, {})
 
 
-def hold(network: nn.Module, recording: Recording) -> Held:
-    """Hold a recording of ``network`` against the axiom; once for a network and a shape of input.
+def hold(network: nn.Module, recording: Recording) -> None:
+    """Hold a recording of ``network`` against the axiom; once for a shape of input and the operations that ran.
 
     Args:
         recording: on pictures (N, C, H, W). One that lets operations outside the theory through has no axiom to hold.
@@ -64,18 +64,22 @@ def hold(network: nn.Module, recording: Recording) -> Held:
     Raises:
         AxiomFailed: the shares do not add up, or the logits are not the network's own; the message says by how much.
     """
-    known = held(network, recording.input)
-    if known is not None:
-        return known
+    x = recording.input
+    checked = (_shape(x), len(x) > 1, recording.graph.signature)
+    with _lock:
+        known = _known.setdefault(network, {})
+        if checked in known:
+            return
     if not recording.let_through:
         _check(network, recording)
-    found = Held(recording.nbytes // len(recording.input), recording.largest // len(recording.input))
+    found = Held(recording.nbytes // len(x), recording.largest // len(x))
     with _lock:
-        _known.setdefault(network, {})[_key(recording.input)] = found
-    return found
+        known[checked[:2]] = found
+        if not recording.let_through:
+            known[checked] = found
 
 
-def _key(x: Tensor) -> Hashable:
+def _shape(x: Tensor) -> Hashable:
     return tuple(x.shape[1:]), x.dtype, x.device.type
 
 
@@ -90,18 +94,21 @@ def _check(network: nn.Module, recording: Recording) -> None:
     # Where all of it cancels, what is left is rounding.
     added = x.abs().flatten(1).amax(1) + sum(share.abs().sum(1) for share in shares)
     scale += ROUNDINGS * torch.finfo(x.dtype).eps / tolerance * added
-    off = _relative((plain_logits(network, x) - logits).abs().amax(1), scale)
+    alone = torch.cat([plain_logits(network, one) for one in x.split(1)])
+    off = _relative((alone - logits).abs().amax(1), scale)
     if not off <= tolerance:
         raise AxiomFailed(
-            f"Called twice on the same picture, the network returns other logits ({off:.1%} off). It keeps something from call to call, "
-            "draws random numbers, or writes to its tensors in a way that cannot be followed; it cannot be explained like this."
+            f"Called once more on the same {'pictures, one by one' if len(x) > 1 else 'picture'}, the network returns other logits "
+            f"({off:.2g} of them off). It keeps something from call to call, draws random numbers, mixes the pictures of a batch, depends "
+            "on how its input lies in memory, or writes to its tensors in a way that cannot be followed; it cannot be explained like this."
         )
     off = _relative(parts.sum(0) - logits.gather(1, best.T)[:, 0], scale)
     if not off <= tolerance:
         raise AxiomFailed(
-            f"With the ordinary gradient the shares of pixels and biases add up to the logit; here they miss it by {off:.1%}. The network "
-            "does something that the engine could not follow: a value that bypasses autograd (numpy, .data, an operator of one's own), "
-            "or a write to a part of a tensor that another name refers to. Write that step with torch's own operations on whole tensors."
+            f"With the ordinary gradient the shares of pixels and biases add up to the logit; here they miss it by {off:.2g} of it, in "
+            f"{x.dtype}. The network does something that the engine could not follow: a value that bypasses autograd (numpy, .data, an "
+            "operator of one's own), or a write to a part of a tensor that another name refers to. Write that step with torch's own "
+            "operations on whole tensors, and in one precision."
         )
 
 

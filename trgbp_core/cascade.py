@@ -126,7 +126,7 @@ def _drawn(
     groups = layer_groups(network, x)
     if not groups:
         raise ValueError("The network has no parameters: there is nothing to randomise.")
-    modules = dict(network.named_modules())
+    modules = dict(network.named_modules(remove_duplicate=False))
     drawn: dict[str, dict[str, Tensor]] = {}
     for index, group in enumerate(reversed(groups), start=1):
         generator = torch.Generator().manual_seed(seed * 65_537 + index)
@@ -172,7 +172,7 @@ def _with_tensors(network: nn.Module, drawn: dict[str, dict[str, Tensor]]) -> nn
 @torch.no_grad()
 def _set_tensors(network: nn.Module, drawn: dict[str, dict[str, Tensor]]) -> nn.Module:
     """``network``, in which the ``drawn`` tensors have taken their modules' places; tensors that it shares with others stay as they are."""
-    modules = dict(network.named_modules())
+    modules = dict(network.named_modules(remove_duplicate=False))
     for name, tensors in drawn.items():
         for key, tensor in tensors.items():
             if key in modules[name]._parameters:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from functools import partial
 from types import CellType, FunctionType, MethodType
 from typing import Any
@@ -68,8 +68,14 @@ class _Copy:
             return MethodType(value.__func__, self.module(value.__self__))
         if isinstance(value, partial):
             return partial(self.value(value.func), *map(self.value, value.args), **{k: self.value(v) for k, v in value.keywords.items()})
-        if isinstance(value, FunctionType) and value.__closure__:
+        if isinstance(value, FunctionType) and (value.__closure__ or value.__defaults__ or value.__kwdefaults__):
             return self.function(value)
+        if type(value) is deque:
+            return deque(map(self.value, value), value.maxlen)
+        if not isinstance(value, type) and any(map(_holds_module, getattr(value, "__dict__", {}).values())):
+            holder = object.__new__(type(value))
+            holder.__dict__.update({key: self.value(v) for key, v in value.__dict__.items()})
+            return holder
         if isinstance(value, Tensor) and value.requires_grad and not isinstance(value, nn.Parameter):
             return value.detach()
         return value
@@ -84,10 +90,13 @@ class _Copy:
                 held = None
             found = self.value(held) if _holds_module(held) else held
             cells.append(cell if found is held else CellType(found))
-        if all(new is old for new, old in zip(cells, function.__closure__ or (), strict=True)):
+        defaults = tuple(self.value(v) if _holds_module(v) else v for v in function.__defaults__ or ())
+        named = {key: self.value(v) if _holds_module(v) else v for key, v in (function.__kwdefaults__ or {}).items()}
+        before = [*(function.__closure__ or ()), *(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values()]
+        if all(new is old for new, old in zip([*cells, *defaults, *named.values()], before, strict=True)):
             return function
-        copy = FunctionType(function.__code__, function.__globals__, function.__name__, function.__defaults__, tuple(cells))
-        copy.__kwdefaults__, copy.__dict__ = function.__kwdefaults__, dict(function.__dict__)
+        copy = FunctionType(function.__code__, function.__globals__, function.__name__, defaults or None, tuple(cells) or None)
+        copy.__kwdefaults__, copy.__dict__ = named or None, dict(function.__dict__)  # type: ignore[assignment]
         return copy
 
 

@@ -59,6 +59,11 @@ class Graph:
         return id(leaf) in self._leaves
 
     @cached_property
+    def signature(self) -> int:
+        """The same for graphs of the same operations in the same order."""
+        return hash(tuple(node.name() for node in self.nodes))
+
+    @cached_property
     def nbytes(self) -> int:
         """What autograd's own nodes keep: above all the inputs of maxima."""
         kept = [t for node in self.nodes for t in _saved(node)]
@@ -87,7 +92,8 @@ class Graph:
             for (parent, index), result in zip(node.next_functions, results, strict=False):
                 if parent is None or result is None:
                     continue
-                new, there = _Arrived(result, fresh), arrived.setdefault(parent, {})
+                wanted = parent._input_metadata[index].dtype
+                new, there = _Arrived(result.to(wanted), fresh), arrived.setdefault(parent, {})
                 if index in there:
                     there[index].add(new)
                 else:
@@ -223,10 +229,11 @@ def _average(node: Node, g: Tensor) -> tuple[Gradients, bool] | None:
 
 def _maximum(node: Node, g: Tensor) -> tuple[Gradients, bool] | None:
     """All classes as one batch, each with the same winners."""
-    x, winners = node._saved_self, node._saved_result1
-    if x.dim() != 4:
+    winners, (parent, index) = node._saved_result1, node.next_functions[0]
+    shape = parent._input_metadata[index].shape  # the input itself may have been written to since
+    if len(shape) != 4:
         return None
-    like = torch.empty(len(g) * len(x), *x.shape[1:], dtype=g.dtype, device=g.device, memory_format=devices.layout(g.device))
+    like = torch.empty(len(g) * shape[0], *shape[1:], dtype=g.dtype, device=g.device, memory_format=devices.layout(g.device))
     geometry = node._saved_kernel_size, node._saved_stride, node._saved_padding, node._saved_dilation, node._saved_ceil_mode
     batch = g.flatten(0, 1), like, *geometry, winners.expand(len(g), *winners.shape).flatten(0, 1)
     return [torch.ops.aten.max_pool2d_with_indices_backward(*batch).unflatten(0, (len(g), -1))], True

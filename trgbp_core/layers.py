@@ -88,11 +88,10 @@ class Names:
                 self._parameters.setdefault(id(parameter), f"{name}.{key}" if name else key)
         self._uses: Counter[str] = Counter()
 
-    def owns_memory(self, value: object) -> bool:
-        """Does it lie in the memory of one of the network's parameters or buffers?"""
-        if not isinstance(value, Tensor):
-            return False
-        return any(value is own or same_memory(value, own) for own in self._own)
+    def owner_of_memory(self, value: Tensor) -> str | None:
+        """What of the network's own ``value`` shares its memory with: ``parameter``, ``buffer`` or None."""
+        own = next((own for own in self._own if value is own or same_memory(value, own)), None)
+        return None if own is None else "parameter" if isinstance(own, nn.Parameter) else "buffer"
 
     def holder(self, parameter: Tensor, fallback: str) -> str:
         """The module that holds ``parameter``; one that no module holds is called after the running module and ``fallback``."""

@@ -25,6 +25,7 @@ from .layers import LayerRecord, Names, Origin, Origins
 from .rules import MAP_AXES, AddConstant, Affine
 from .torch_ops import (
     ADDITIVE,
+    CHECKS,
     CHOICES,
     DROPOUTS,
     IN_PLACE_ON_PARTS,
@@ -32,6 +33,7 @@ from .torch_ops import (
     LEAKY,
     LIKE_ANOTHER,
     MIXING,
+    MULTIPLICATIVE,
     PADS,
     RANDOM,
     READING,
@@ -41,6 +43,7 @@ from .torch_ops import (
     adds_constant,
     depends,
     in_place,
+    is_foreign,
     is_part,
     kind,
     map_size,
@@ -121,15 +124,15 @@ class Passthrough(TorchFunctionMode):
         return self._ordinary(func, args, kwargs)
 
     def _ordinary(self, func: Any, args: Any, kwargs: Any) -> Any:
-        name = getattr(func, "__name__", str(func))
+        name = getattr(func, "__name__", str(func)).partition(".")[0]  # relu_.default, as torch.ops has it
         operands = list(tensors(args[:1] if name in LIKE_ANOTHER else args, kwargs))
         inputs = [a for a in operands if depends(a)]
         sources = (*inputs, *(a for a in operands if self.trail.hidden(a) is not None))
         writes = in_place(name) or bool(kwargs.get("inplace"))
         if name in RANDOM and kwargs.get("generator") is None:
             raise self._stop(name, "random: in evaluation mode too, no two calls agree")
-        if writes and args and not depends(args[0]) and self.names.owns_memory(args[0]):
-            return args[0]  # what belongs to the network is not written to: counters, running means
+        if self._is_own_write(name, args, kwargs, writes):
+            return args[0]
         if not sources:
             return func(*args, **kwargs)
         if name in READING:
@@ -160,6 +163,15 @@ class Passthrough(TorchFunctionMode):
             checked = self.replace(written, checked)
         return None if result is None else checked
 
+    def _is_own_write(self, name: str, args: Any, kwargs: Any, writes: bool) -> bool:
+        """A write to one of the network's buffers (counters, running means), which is left out; one to a parameter is refused."""
+        sets = name == "__set__" and isinstance(args[1], Tensor)
+        targets = [*(tensors(args[:1], {}) if writes or sets else ()), *tensors((kwargs.get("out"),), {})]
+        owned = [kind for t in targets if not depends(t) and (kind := self.names.owner_of_memory(t)) is not None]
+        if owned and (sets or "out" in kwargs or "parameter" in owned or not isinstance(args[0], Tensor)):
+            raise self._stop(name, f"a write to a {owned[0]} of the network")
+        return bool(owned)
+
     def replace(self, written: Tensor, value: Tensor) -> Tensor:
         """``value`` is what an operation in place made of ``written``: whoever uses that tensor, or the whole of it, means the value."""
         if is_part(written):
@@ -173,28 +185,32 @@ class Passthrough(TorchFunctionMode):
         for part in tensors((outcome,), {}):
             if depends(part):
                 parts.append(part)
-            elif name not in VALUE_FREE:
+            elif not self._is_value_free(name, part, sources):
                 self.trail.hide(part, "detach()" if name in ("detach", "__get__", "detach_") else name, sources)
         return parts
 
+    def _is_value_free(self, name: str, part: Tensor, sources: Sources) -> bool:
+        if name in CHECKS:
+            return bool((part == part.flatten()[0]).all()) if part.numel() else True
+        return name in VALUE_FREE and len(sources) < 2
+
     def _checked(self, func: Any, name: str, args: Any, kwargs: Any, sources: Sources, outcome: Any, new: list[Node]) -> Any:
         """``outcome``, or what stands for it: a rectifier that it turned out to be, or a tensor through which its constants are heard."""
-        trail, reason = self.trail, self._reason(name, sources, new)
+        trail, reason = self.trail, self._reason(name, sources, new, foreign=is_foreign(func))
         doubtful = bool(reason) or (len(trail.doubtful) and any(t in trail.doubtful for t in sources))
         mixed = len(trail.mixed) and any(t in trail.mixed for t in sources)
-        opaque = any(nonlinear(node) and kind(node) != "Abs" for node in new) or any(t in trail.opaque for t in sources if doubtful)
-        if (doubtful or mixed) and (found := self._as_rectifier(outcome, sources, both_signs=opaque)) is not None:
+        chosen = any(kind(node) in CHOICES for node in new)
+        if (doubtful or mixed or chosen) and (found := self._as_rectifier(outcome, sources)) is not None:
             return found
         for part in tensors((outcome,), {}):
             if depends(part):
                 trail.moved(part, sources[0], func, name, args, kwargs)
                 if doubtful:
                     trail.doubtful[part] = sources
-                if opaque:
-                    trail.opaque[part] = True
         if reason:
             doubt = Doubt(self.names.running(), name, reason)
-            self._seen |= dict.fromkeys([node for node in new if nonlinear(node)] or new[:1], doubt)
+            guilty = [node for node in new if nonlinear(node)] or [node for node in new if kind(node) == "CopySlices"] or new[:1]
+            self._seen |= dict.fromkeys(guilty, doubt)
             return self.passed(name, outcome)
         if not isinstance(outcome, Tensor):
             return outcome
@@ -208,32 +224,34 @@ class Passthrough(TorchFunctionMode):
         """Hears of the result of an operation that the theory does not cover. Override to take note."""
         return result
 
-    def _reason(self, name: str, sources: Sources, new: list[Node]) -> str:
+    def _reason(self, name: str, sources: Sources, new: list[Node], *, foreign: bool) -> str:
         """Why the theory does not cover an operation, as the end of a sentence; empty where it does."""
         hidden = next((known for source in sources if (known := self.trail.hidden(source)) is not None), None)
         if hidden is not None:
             return f"given what was computed from the picture without its gradient, by {hidden.by!r}"
         mixed = len(self.trail.mixed) and any(source in self.trail.mixed for source in sources)
+        if foreign:
+            return "an operator of one's own, which need not be what autograd makes of it"
         for node in new:
             if reason := nonlinear(node):
                 return reason
             if kind(node) in CHOICES and (mixed or any(parent is None for parent, _ in node.next_functions)):
                 return "a choice between what depends on the picture and constants, which is not recognised as a rectifier"
-            if kind(node) == "CopySlices" and name not in IN_PLACE_ON_PARTS:
+            if kind(node) == "CopySlices" and (name not in IN_PLACE_ON_PARTS or (name in MULTIPLICATIVE and len(sources) > 1)):
                 return "a write to a part of a tensor that is neither a rectifier nor linear"
         return ""
 
-    def _as_rectifier(self, outcome: Any, sources: Sources, *, both_signs: bool) -> Tensor | None:
+    def _as_rectifier(self, outcome: Any, sources: Sources) -> Tensor | None:
         """The rectifier that computes ``outcome`` from one of ``sources``, or from what those were computed from, if there is one.
 
-        ``both_signs``: believe it only where there was something to rectify and something to pass.
+        It is believed only where there was something to pass and something to hold back.
         """
         if not isinstance(outcome, Tensor) or outcome.is_complex():
             return None
         value = outcome.detach()
         for z in map(self.current, self.trail.sources(sources)):
             if z.shape == value.shape and z.dtype == value.dtype and depends(z) and z not in self.trail.doubtful:
-                if both_signs and not bool((z > 0).any() & (z < 0).any()):
+                if not bool((z > 0).any() & (z < 0).any()):
                     continue
                 if torch.equal(value, z.detach().clamp(min=0)):
                     return self.rectify(z, math.inf, False)
@@ -267,7 +285,7 @@ class Passthrough(TorchFunctionMode):
     def _note_unseen(self, inputs: list[Tensor]) -> None:
         """What autograd knows of ``inputs`` and the tape does not was computed by something that hides its operations."""
         for node in self._new_nodes([t for t in inputs if t.grad_fn not in self._seen]):
-            if reason := nonlinear(node):
+            if reason := nonlinear(node) or ("" if isinstance(node, BackwardCFunction) or kind(node) in RESHAPING else "linear at best"):
                 where = "" if isinstance(node, BackwardCFunction) else "of a scripted function or an operator of one's own, "
                 self._seen[node] = Doubt(self.names.running(), kind(node), where + reason)
 

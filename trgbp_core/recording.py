@@ -99,6 +99,8 @@ def record(network: nn.Module, x: Tensor, *, tape: Tape | None = None, **options
             output = logits_of(forward(tape.network, picture))
         tape.unfold_checkpoint(output)
         output = tape.current(output)
+    if len(output) != len(x):
+        raise ValueError(f"The network returned {len(output)} rows of logits for {len(x)} pictures: return one for each.")
     if not output.requires_grad:
         raise ValueError(_independent(tape.trail.hidden(output)))
     speaking = [(i, layer) for i, layer in enumerate(tape.layers) if layer.has_bias or i in tape.saturating]
@@ -125,9 +127,9 @@ def record(network: nn.Module, x: Tensor, *, tape: Tape | None = None, **options
 def forward(network: nn.Module, x: Tensor) -> Any:
     try:
         return network(x)
-    except torch.OutOfMemoryError:
+    except (torch.OutOfMemoryError, ValueError):
         raise
-    except RuntimeError as error:
+    except Exception as error:  # whatever the network itself raises
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise ValueError(f"The network cannot read an input of {tuple(x.shape)}: {reason}") from error
 

@@ -51,6 +51,7 @@ class Affine:
             return g if self.scale is None else g * per_channel(self.scale, g)
         if self.scale is not None:
             weight = weight * self.scale.view(-1, *[1] * (weight.dim() - 1))
+        weight = weight.to(g.dtype)
         if weight.dim() == 2:
             return g @ weight
         reached = [
@@ -63,11 +64,12 @@ class Affine:
     def bias_map(self, g: Tensor, lead: torch.Size) -> Tensor:
         """Σ_o b'_o g_o (Eq. 8), (*lead, 1, h, w), lead = (K, N) and K × N = M; (*lead, 1, 1, 1) where there is no map."""
         assert self.bias is not None
+        bias = self.bias.to(g.dtype)
         if self.weight is not None and self.weight.dim() == 2:
-            return map_of((g @ self.bias).unsqueeze(-1), self.spatial).unflatten(0, lead)
+            return map_of((g @ bias).unsqueeze(-1), self.spatial).unflatten(0, lead)
         if g.dim() != 4 or self.spatial != MAP_AXES:
-            return map_of(g * per_channel(self.bias, g), self.spatial).unflatten(0, lead)
-        return torch.bmm(self.bias.expand(len(g), 1, -1), g.flatten(2)).view(*lead, 1, *g.shape[2:])
+            return map_of(g * per_channel(bias, g), self.spatial).unflatten(0, lead)
+        return torch.bmm(bias.expand(len(g), 1, -1), g.flatten(2)).view(*lead, 1, *g.shape[2:])
 
 
 def per_channel(vector: Tensor, like: Tensor) -> Tensor:
@@ -79,10 +81,9 @@ def map_of(values: Tensor, spatial: Pair | None) -> Tensor:
     """``values`` (M, ...) added up over every axis but the first and the ``spatial`` ones: (M, 1, h, w), or (M, 1, 1, 1)."""
     if spatial is None:
         return values.reshape(len(values), -1).sum(1).view(-1, 1, 1, 1)
-    rows, columns = spatial
     other = [axis for axis in range(1, values.dim()) if axis not in spatial]
     summed = values.sum(other) if other else values
-    return (summed if rows < columns else summed.mT).unsqueeze(1)
+    return (summed if spatial[0] < spatial[1] else summed.mT).unsqueeze(1)
 
 
 def constant_map(g: Tensor, constant: Tensor, spatial: Pair | None) -> Tensor:
@@ -97,8 +98,7 @@ class ForAllClasses(Function):
 
     Subclasses set ``ctx.guided`` and ``ctx.for_all_classes``: a function of the gradient at the output, (K, N, ...), of whether the guided
     rule is meant, and of whether that gradient may be written to; it returns those at the first and the second argument (or None).
-    :class:`trgbp_core.graph_walk.Graph` calls it for K classes; autograd's own engine, for one.
-    """
+    :class:`trgbp_core.graph_walk.Graph` calls it for K classes; autograd's own engine, for one."""
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> Any:

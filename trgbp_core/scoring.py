@@ -60,7 +60,7 @@ def plain_logits(network: nn.Module, x: Tensor) -> Tensor:
     for module in twin.modules():
         module._buffers = {key: None if buffer is None else buffer.clone() for key, buffer in module._buffers.items()}
     with torch.inference_mode(False), _AsExplained(), as_written(x.device):
-        return logits_of(forward(twin, x.detach().clone()))
+        return logits_of(forward(twin, x.detach().clone(memory_format=torch.contiguous_format)))
 
 
 def score_gradient(network: nn.Module, x: Tensor, classes: Callable[[Tensor], Tensor]) -> Tensor:

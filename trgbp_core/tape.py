@@ -47,6 +47,10 @@ class Tape(Passthrough):
 
     __hash__ = object.__hash__
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._unfolded: dict[Any, Any] = {}
+
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         for t in tensors(args, kwargs):
@@ -65,11 +69,14 @@ class Tape(Passthrough):
         node: Any = result.grad_fn
         if type(node).__name__ != "CheckpointFunctionBackward" or result in self._successors:
             return
-        inputs = list(node.inputs)
-        for index, tensor in zip(node.tensor_indices, node.saved_tensors, strict=True):
-            inputs[index] = tensor
-        with torch.enable_grad(), self:
-            self._successors[result] = node.run_function(*inputs)
+        if node not in self._unfolded:
+            inputs = list(node.inputs)
+            for index, tensor in zip(node.tensor_indices, node.saved_tensors, strict=True):
+                inputs[index] = tensor
+            with torch.enable_grad(), self:
+                self._unfolded[node] = node.run_function(*inputs)
+        computed = self._unfolded[node]
+        self._successors[result] = computed if isinstance(computed, Tensor) else computed[result.output_nr]
 
     # -- bias-carrying layers ------------------------------------------------------------------------------------------------------
 
@@ -184,8 +191,10 @@ class Tape(Passthrough):
         """One rectifier, ``min(max(z, 0), ceiling)``. Override to change its backward rule."""
         if inplace and is_part(z):
             return self.replace(z, self.rectify(z, ceiling, False))
+        if not z.dim():
+            return self._ordinary(Tensor.reshape, (self.rectify(z.reshape(1), ceiling, False), ()), {})  # type: ignore[no-any-return]
         with torch.no_grad():
-            out = z.detach().clamp_(0, ceiling) if inplace else z.clamp(0, ceiling)
+            out = z.clamp(0, ceiling)  # in place or not: who keeps the values from before, a maximum's node, may need them
             return self._behind(z, out, Gate.below(ceiling, out, layer_maps=self.layer_maps), inplace)
 
     def between(self, z: Tensor, low: Any, high: Any, inplace: bool) -> Tensor | None:
@@ -229,9 +238,10 @@ class Tape(Passthrough):
         """A rectifier whose units are open where ``passing``."""
         if inplace and is_part(z):
             return self.replace(z, self._closing(z, out, passing, False))
+        if not z.dim():
+            shaped = self._closing(z.reshape(1), out.reshape(1), passing.reshape(1), False)
+            return self._ordinary(Tensor.reshape, (shaped, ()), {})  # type: ignore[no-any-return]
         with torch.no_grad():
-            if inplace:
-                out = z.detach().copy_(out)
             return self._behind(z, out, Gate.where(out, passing, layer_maps=self.layer_maps), inplace)
 
     def _behind(self, z: Tensor, out: Tensor, gate: Gate, inplace: bool) -> Tensor:
@@ -259,7 +269,7 @@ class Tape(Passthrough):
         return result
 
     def _note_rectifier(self, z: Tensor, axes: Pair | None) -> Tensor | None:
-        size, channels = map_size(z, axes), z.shape[1]
+        size, channels = map_size(z, axes), z.shape[1] if z.dim() > 1 else 1
         affine = Affine(None, None, z.shape, spatial=axes)
         name = self.names.unique(self.names.running())
         record = LayerRecord(name, "rectifier", affine, Window.pointwise(size), self._tap(z, size), False, channels, channels)

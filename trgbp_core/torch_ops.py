@@ -56,8 +56,14 @@ CHOICES = frozenset(
 STEPS = frozenset("Sign Sgn Floor Ceil Round Trunc FloorDivide".split())
 """Constant wherever they do not jump: their gradient is zero, and their value is no constant."""
 
-RESHAPING = frozenset("View UnsafeView ReshapeAlias Squeeze Unsqueeze Clone Alias ToCopy Permute Transpose T Select Slice Expand".split())
+RESHAPING = frozenset(
+    """AccumulateGrad View UnsafeView ReshapeAlias Squeeze Unsqueeze Clone Alias ToCopy Permute Transpose T Select Slice Expand AsStrided
+    Diagonal Split SplitWithSizes UnsafeSplit Unbind Narrow Unfold""".split()
+)
 """Leave every number as it is."""
+
+VIEWS = frozenset("View Squeeze Unsqueeze Alias Permute Transpose T Select Slice Expand AsStrided Diagonal Narrow Unfold".split())
+"""Share memory with their input, which may be written to through them."""
 
 WITH_CONSTANTS = frozenset(
     """Add Sub Rsub Cat Stack Where MaskedScatter IndexPut IndexCopy IndexAdd ScatterAdd Lerp Addmm Addmv Addbmm Baddbmm Addr Addcmul
@@ -135,15 +141,18 @@ RANDOM = frozenset(
 
 READING = frozenset(
     """item tolist numpy __array__ __float__ __int__ __bool__ __index__ __complex__ __contains__ is_nonzero equal allclose
-    __dlpack__""".split()
+    __dlpack__ __reduce_ex__ data_ptr storage untyped_storage""".split()
 )
 """Bring a value out of a tensor, to where nobody sees what becomes of it."""
 
 VALUE_FREE = frozenset(
-    """zeros_like ones_like empty_like full_like new_zeros new_ones new_empty new_full new_tensor isnan isfinite isinf isposinf isneginf
+    """zeros_like ones_like empty_like full_like new_zeros new_ones new_empty new_full new_tensor
     result_type""".split()
 )
-"""Tell a tensor's shape, or whether it holds numbers at all: constants, as far as the network's function goes."""
+"""Tell no more than a tensor's shape."""
+
+CHECKS = frozenset("isnan isfinite isinf isposinf isneginf".split())
+"""Tell whether a tensor holds numbers at all: constants, as long as the answer is the same everywhere."""
 
 LIKE_ANOTHER = frozenset("to type_as expand_as view_as reshape_as".split())
 """Take nothing but type and shape from their second operand."""
@@ -156,7 +165,7 @@ IN_PLACE_ON_PARTS = frozenset(
 
 PERMUTING = frozenset("permute transpose transpose_ swapaxes swapdims movedim moveaxis t adjoint rot90 __get__".split())
 
-_WRITING = frozenset("__iadd__ __isub__ __imul__ __idiv__ __itruediv__ __setitem__".split())
+_WRITING = frozenset("__iadd__ __isub__ __imul__ __idiv__ __itruediv__ __ifloordiv__ __ipow__ __setitem__".split())
 
 LEAKY = frozenset("leaky_relu leaky_relu_ prelu prelu_kernel _prelu_kernel rrelu rrelu_".split())
 """Positively homogeneous, like a rectifier: with the ordinary gradient the sums stay exact. Eq. 4 is not about them."""
@@ -216,14 +225,20 @@ def in_place(name: str) -> bool:
     return name in _WRITING or (name.endswith("_") and not name.endswith("__"))
 
 
+def is_foreign(func: Any) -> bool:
+    """Is it an operator that somebody registered with torch, ``torch.ops.mine.…``?"""
+    name = getattr(func, "_qualified_op_name", None) or getattr(func, "namespace", "aten")
+    return isinstance(name, str) and name.partition("::")[0] not in ("aten", "prims", "prim")
+
+
 def same_memory(a: Tensor, b: Tensor) -> bool:
     """Do the two lie in one storage?"""
     return a.untyped_storage()._cdata == b.untyped_storage()._cdata
 
 
 def is_part(z: Tensor) -> bool:
-    """Is it a part of another tensor that depends on the picture?"""
-    return z._base is not None and z._base.numel() != z.numel() and kind(z.grad_fn) in ("Slice", "Select", "AsStrided", "Diagonal")
+    """Is it a view, in part or in full, of another tensor that depends on the picture?"""
+    return z._base is not None and depends(z._base) and kind(z.grad_fn) in VIEWS
 
 
 def tensors(args: Any, kwargs: Any) -> Iterator[Tensor]:
@@ -282,7 +297,9 @@ def pad_value(input: Tensor, pad: Any, mode: str = "constant", value: Any = None
 
 def pads_with_zeros(name: str, args: Any, kwargs: Any) -> bool:
     """A padding of rows and columns by zeros, or by −∞ before a maximum, adds no constant, and nothing that a maximum would choose."""
-    return name in PADS and pad_value(*args, **kwargs) in (0.0, -math.inf) and len(kwargs.get("pad", args[1:2] and args[1])) <= 4
+    if name not in PADS or pad_value(*args, **kwargs) not in (0.0, -math.inf):
+        return False
+    return args[0].dim() == 4 and len(kwargs.get("pad", args[1:2] and args[1])) <= 4
 
 
 def pair(value: Any) -> Pair:

@@ -34,14 +34,12 @@ class Trail:
 
     Attributes:
         doubtful: results of operations that the theory does not cover, and of others on them, with what they were computed from.
-        opaque: those among them of which nobody knows what computed them: no mask, no comparison, no absolute value.
         mixed: tensors in which constants stand beside numbers that depend on the picture, with what they were computed from.
         pictures: how many pictures the network is called with.
     """
 
     def __init__(self) -> None:
         self.doubtful: Any = WeakTensorKeyDictionary()
-        self.opaque: Any = WeakTensorKeyDictionary()
         self.mixed: Any = WeakTensorKeyDictionary()
         self.pictures = 1
         self._hidden: Any = WeakTensorKeyDictionary()

@@ -256,7 +256,7 @@ class TRGBP:
         check(self.network, x)
         wanted = [one_for_each(target, len(x)) for target in targets]
         if len(x) > 1 and axiom.held(self.network, x) is None:
-            axiom.hold(self.network, self._record(x[:1]))
+            axiom.hold(self.network, self._record(x[:2]))  # two, to see that they do not mix
         at_once = self._at_once(x, len(wanted) + TOP)
         for start in range(0, len(x), at_once):
             part = slice(start, start + at_once)

@@ -37,6 +37,8 @@ def check(network: Any, x: Any) -> None:
         raise ValueError(f"The input must be a batch of pictures (N, C, H, W); got {shape}.")
     if not x.numel():
         raise ValueError(f"The batch of pictures is empty: its shape is {tuple(x.shape)}.")
+    if x.layout != torch.strided:
+        raise ValueError(f"The input must be an ordinary tensor, not a {x.layout} one: give x.to_dense().")
     if not torch.is_floating_point(x):
         raise ValueError(f"The input must be normalised floating-point numbers, not {x.dtype}.")
     parameter = next((p for p in network.parameters() if p.is_floating_point()), None)

@@ -1,4 +1,4 @@
-"""The decomposition of method.md, section 2, is held against every network when it is first explained: the last net under the tape."""
+"""The decomposition is held against every network when it is first explained: the last net under the tape."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ from .checks import refusal
 def by_address(z: Tensor) -> Tensor:
     """Doubles every number behind torch's back."""
     y = z.clone(memory_format=torch.contiguous_format)
-    numbers = (ctypes.c_double * y.numel()).from_address(y.data_ptr())
+    with torch._C.DisableTorchFunction():  # out of the tape's sight
+        numbers = (ctypes.c_double * y.numel()).from_address(y.data_ptr())
     for i in range(y.numel()):
         numbers[i] *= 2
     return y
@@ -30,14 +31,16 @@ def by_address(z: Tensor) -> Tensor:
 def by_storage(z: Tensor) -> Tensor:
     """Copies other bytes into its storage."""
     y = z.clone(memory_format=torch.contiguous_format)
-    y.untyped_storage().copy_(constant(*y.shape).untyped_storage())
+    with torch._C.DisableTorchFunction():
+        y.untyped_storage().copy_(constant(*y.shape).untyped_storage())
     return y
 
 
 def squared(z: Tensor) -> Tensor:
     """The square, its ordinary gradient, and no name that could be known."""
     y = z.clone(memory_format=torch.contiguous_format)
-    numbers = (ctypes.c_double * y.numel()).from_address(y.data_ptr())
+    with torch._C.DisableTorchFunction():  # out of the tape's sight
+        numbers = (ctypes.c_double * y.numel()).from_address(y.data_ptr())
     for i in range(y.numel()):
         numbers[i] *= numbers[i]
     return y

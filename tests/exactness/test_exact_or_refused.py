@@ -1,10 +1,10 @@
-"""Small networks that a tape may misread: each is exact, or refused with a sentence that says why (method.md, section 8)."""
+"""Small networks that a tape may misread: each is exact, or refused with a sentence that says why."""
 
 from __future__ import annotations
 
 import pytest
 
-from . import breaks, endings, linear, networks, rectifiers
+from . import breaks, endings, hidden, linear, networks, rectifiers
 from .cases import Case
 from .checks import EXACT, apart, check
 
@@ -17,6 +17,7 @@ CASES = [
     *breaks.CURVED,
     *endings.ENDINGS,
     *networks.NETWORKS,
+    *hidden.HIDDEN,
 ]
 
 
