@@ -110,7 +110,7 @@ def scripted_gate(z: Tensor) -> Tensor:
 
 CHANNEL = constant(6, 1, 1)
 RELUS: list[Case] = [
-    # refused without need, says the issue
+    # linear, or a rectifier in other words
     exact("where(x > 0, x, 0)", lambda z: torch.where(z > 0, z, 0.0), relu),
     exact("where(x > 0, x, zeros)", lambda z: torch.where(z > 0, z, torch.zeros_like(z)), relu),
     exact("(x + |x|) / 2", lambda z: (z + z.abs()) / 2, relu),
