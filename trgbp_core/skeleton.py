@@ -154,7 +154,8 @@ class Skeleton(Tape):
         taken = self._taken.get(input)
         if taken is not None:
             taken[0] = 1 / math.prod(pair(kernel_size if stride is None else stride))
-        return F.avg_pool2d(input, kernel_size, stride, padding, ceil_mode, count_include_pad=False)
+        pooling = input, kernel_size, stride, padding, ceil_mode, False
+        return super()._ordinary(F.avg_pool2d, pooling, {})  # type: ignore[no-any-return]
 
     def _constant(self, x: Tensor, value: Tensor) -> Tensor:
         size = map_size(x, self.trail.spatial(x))
