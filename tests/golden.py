@@ -7,6 +7,7 @@ anew only when the method itself is meant to change, and with ``--only WORD`` no
 from __future__ import annotations
 
 import argparse
+import copy
 from functools import cache
 from pathlib import Path
 
@@ -27,9 +28,16 @@ WHOLE, LAYER = 16, 4
 
 
 @cache
-def network(name: str) -> nn.Module:
-    """A network in float64 whose weights are drawn, not calibrated: calibration would carry a machine's rounding into them."""
+def _drawn(name: str) -> nn.Module:
     return nets.randomise(nets.NETS[name]() if name in nets.NETS else zoo.network(name))
+
+
+def network(name: str) -> nn.Module:
+    """A network in float64 whose weights are drawn, not calibrated: calibration would carry a machine's rounding into them.
+
+    A copy for each caller, who may convert it: a shared one that a caller had rounded to float32 would be no reference.
+    """
+    return copy.deepcopy(_drawn(name))
 
 
 def picture(name: str, count: int = 1) -> Tensor:
