@@ -1,4 +1,4 @@
-"""TR-GBP Explorer: the page. Layout and wiring only; what it shows is computed in :mod:`trgbp_core.explorer`."""
+"""TR-GBP Explorer: the page. Layout and wiring only; what it shows is computed in :mod:`trgbp_core.explorer.explorer`."""
 
 from __future__ import annotations
 
@@ -18,24 +18,26 @@ with contextlib.suppress(ImportError):
 
 import gradio as gr
 
-from trgbp_core import devices, endpoints, examples, page
-from trgbp_core.explorer import DEFAULT_MODEL, NETWORK_BYTES, Explorer
-from trgbp_core.hosting import Page, leave, page_device, serve
-from trgbp_core.links import Link
-from trgbp_core.memory import keep_freed_memory
-from trgbp_core.models import ModelCache, Zoo
-from trgbp_core.own import first_choice, named
-from trgbp_core.tabs import TABS, Room, takeaway, words
-from trgbp_core.tabs.opening import Opening
-from trgbp_core.tabs.side import Side
-from trgbp_core.workers import WORKERS
+from trgbp_core.data import examples
+from trgbp_core.engine import devices
+from trgbp_core.explorer.explorer import DEFAULT_MODEL, NETWORK_BYTES, Explorer
+from trgbp_core.explorer.links import Link
+from trgbp_core.page import endpoints, layout
+from trgbp_core.page.tabs import TABS, Room, export, translation
+from trgbp_core.page.tabs.opening import Opening
+from trgbp_core.page.tabs.side import Side
+from trgbp_core.serving.memory import keep_freed_memory
+from trgbp_core.serving.server import Page, leave, page_device, serve
+from trgbp_core.serving.workers import WORKERS
+from trgbp_core.zoo.custom import first_choice, named
+from trgbp_core.zoo.loading import ModelCache, Zoo
 
 
 def build(explorer: Explorer, model: str = DEFAULT_MODEL) -> Page:
     """The page around one explorer."""
     with Page(title="TR-GBP Explorer") as demo:
         endpoints.add(explorer)  # before the page's own events, which would take the names
-        gr.HTML(page.TITLE, elem_id="tg-title")
+        gr.HTML(layout.TITLE, elem_id="tg-title")
         with gr.Row():
             with gr.Column(scale=0, min_width=270, elem_id="tg-side"):
                 side = Side(explorer, model, list(examples.pictures().values()), examples.FIRST)
@@ -49,18 +51,18 @@ def build(explorer: Explorer, model: str = DEFAULT_MODEL) -> Page:
                 with tabs:
                     for tab in TABS:
                         tab(room)
-                takeaway.build(room)
+                export.build(room)
                 with gr.Accordion("Glossary", open=False, elem_id="tg-glossary"):
-                    gr.Markdown(page.asset("glossary.md"))
+                    gr.Markdown(layout.asset("glossary.md"))
         room.render_carriers()
         side.wire(demo, status)
-        words.translate(demo)
+        translation.translate(demo)
     return demo
 
 
 def page_theme() -> gr.themes.Base:
     """Gradio's own, with buttons dark enough for their white words (WCAG: 4.5 to 1)."""
-    theme = gr.themes.Default(primary_hue="blue", font=page.FONTS, font_mono=["ui-monospace", "monospace"])
+    theme = gr.themes.Default(primary_hue="blue", font=layout.FONTS, font_mono=["ui-monospace", "monospace"])
     return theme.set(button_primary_background_fill="*primary_600", button_primary_background_fill_hover="*primary_700")
 
 
@@ -106,9 +108,9 @@ def launch(argv: Sequence[str] = (), *, models: Mapping[str, Zoo] | None = None,
         share=arguments.share or None,
         mcp_server=arguments.mcp,
         theme=page_theme(),
-        css=page.asset("style.css"),
-        head=page.head(),
-        i18n=words.i18n(),
+        css=layout.asset("style.css"),
+        head=layout.head(),
+        i18n=translation.i18n(),
         ssr_mode=False,
         footer_links=["api"],
         **options,

@@ -24,14 +24,15 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from trgbp_core import TRGBP, devices, load_model
-from trgbp_core.bench import CLASSES, forward_pass
-from trgbp_core.datasets import Dataset, Sample
+from benchmarks.speed import CLASSES, forward_pass
+from trgbp_core import TRGBP, load_model
+from trgbp_core.data.datasets import Dataset, Sample
+from trgbp_core.engine import devices
 from trgbp_core.evaluation.parallel import Team
 from trgbp_core.evaluation.run import run as evaluate
 from trgbp_core.evaluation.settings import Settings
 from trgbp_core.evaluation.store import Store
-from trgbp_core.models import Zoo
+from trgbp_core.zoo.loading import Zoo
 
 HELP = "explanations in batches, in forward passes; peak memory; pictures per second of `evaluate`"
 NETWORKS = ("random:resnet50", "random:vgg16", "random:densenet121", "random:mobilenet_v2", "random:efficientnet_lite0")

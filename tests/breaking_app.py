@@ -9,9 +9,10 @@ import torch
 from torch import nn
 
 import app
-from trgbp_core import endpoints, own_model
-from trgbp_core.models import Zoo
-from trgbp_core.preprocessing import Preprocess
+from trgbp_core import own_model
+from trgbp_core.data.preprocessing import Preprocess
+from trgbp_core.page import endpoints
+from trgbp_core.zoo.loading import Zoo
 
 FAULTS = {32: RuntimeError("a fault of its own"), 33: MemoryError()}
 drawn = endpoints.overlay

@@ -27,4 +27,4 @@ def nothing_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("TRGBP_MODEL_DIR", raising=False)
     monkeypatch.setenv("TRGBP_WEIGHTS_URL", "http://127.0.0.1:9")  # the discard port: nobody listens
     monkeypatch.setenv("no_proxy", "127.0.0.1")
-    monkeypatch.setattr("trgbp_core.downloads.PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr("trgbp_core.zoo.downloads.PAUSE_SECONDS", 0.01)

@@ -9,7 +9,8 @@ import json
 import torch
 from torch import Tensor
 
-from trgbp_core import METHODS, TRGBP, NotApplicable, cascade, images, load_model
+from trgbp_core import METHODS, TRGBP, NotApplicable, cascade, load_model
+from trgbp_core.data import images
 
 from .strangers import ROOT
 

@@ -16,9 +16,10 @@ from typing import Any
 
 import torch
 
-from trgbp_core import answers, images
-from trgbp_core.explorer import Explorer
-from trgbp_core.hosting import leave
+from trgbp_core.data import images
+from trgbp_core.explorer.explorer import Explorer
+from trgbp_core.page import handlers
+from trgbp_core.serving.server import leave
 
 EXAMPLE = Path(__file__).parents[1] / "assets" / "examples" / "lion.jpg"
 MODEL = "efficientnet_lite0"
@@ -61,12 +62,12 @@ def main() -> None:
         "another network": lambda: explorer.network("random:resnet18"),
         "explain": lambda: list(explorer.explain_at_once(question, 7)),
         "another class": lambda: explorer.further_class(question, 8),
-        "compare": lambda: list(answers.compare(*asked, METHODS)),
-        "measure": lambda: list(answers.measure(*asked, METHODS)),
-        "perturb": lambda: list(answers.perturb(*asked, ["saliency"])),
-        "foretell": lambda: list(answers.foretell(*asked)),
-        "foretold": lambda: list(answers.foretold(*asked, 2)),
-        "cascade": lambda: list(itertools.islice(answers.cascade(*asked, "saliency", "gaussian", 0), 3)),
+        "compare": lambda: list(handlers.compare(*asked, METHODS)),
+        "measure": lambda: list(handlers.measure(*asked, METHODS)),
+        "perturb": lambda: list(handlers.perturb(*asked, ["saliency"])),
+        "foretell": lambda: list(handlers.foretell(*asked)),
+        "foretold": lambda: list(handlers.foretold(*asked, 2)),
+        "cascade": lambda: list(itertools.islice(handlers.cascade(*asked, "saliency", "gaussian", 0), 3)),
     }
     for name, call in calls.items():
         if asker.leaves(call) > 0:

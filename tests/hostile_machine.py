@@ -19,9 +19,10 @@ from types import SimpleNamespace
 
 import torch
 
-from trgbp_core import catalogue, downloads, load_model
-from trgbp_core.__main__ import main
-from trgbp_core.weights import hash_prefix
+from trgbp_core import load_model
+from trgbp_core.cli.main import main
+from trgbp_core.zoo import catalogue, downloads
+from trgbp_core.zoo.checkpoints import hash_prefix
 
 
 def make_weights(folder: Path, names: Iterable[str]) -> None:

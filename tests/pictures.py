@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from trgbp_core.images import ImageError, read
+from trgbp_core.data.images import ImageError, read
 
 
 def noise(height: int = 24, width: int = 32, channels: int = 3) -> np.ndarray:

@@ -20,8 +20,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from trgbp_core import TRGBP, images, load_model
-from trgbp_core.recipes import INSTRUCTION_SETS
+from trgbp_core import TRGBP, load_model
+from trgbp_core.data import images
+from trgbp_core.explorer.export_code import INSTRUCTION_SETS
 
 from .strangers import ROOT
 

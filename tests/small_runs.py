@@ -5,13 +5,13 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
-from trgbp_core import datasets
-from trgbp_core.datasets import Dataset
+from trgbp_core.data import datasets
+from trgbp_core.data.datasets import Dataset
 from trgbp_core.evaluation.parallel import Team
 from trgbp_core.evaluation.run import Finished, run, write_tables
 from trgbp_core.evaluation.settings import Settings
 from trgbp_core.evaluation.store import Store
-from trgbp_core.models import Zoo
+from trgbp_core.zoo.loading import Zoo
 
 from .small_sets import LABELS, csv_set, small_zoo
 

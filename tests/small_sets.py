@@ -11,7 +11,7 @@ from PIL import Image
 from torch import nn
 
 from trgbp_core import Preprocess, own_model
-from trgbp_core.models import Zoo
+from trgbp_core.zoo.loading import Zoo
 
 from .nets import randomise
 

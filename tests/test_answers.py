@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 from torch import nn
 
-from trgbp_core import answers, images
-from trgbp_core.explorer import Explorer
-from trgbp_core.models import ModelCache
-from trgbp_core.own import named, own_model
-from trgbp_core.preprocessing import Preprocess
+from trgbp_core.data import images
+from trgbp_core.data.preprocessing import Preprocess
+from trgbp_core.explorer.explorer import Explorer
+from trgbp_core.page import handlers
+from trgbp_core.zoo.custom import named, own_model
+from trgbp_core.zoo.loading import ModelCache
 
 from .nets import randomise
 
@@ -29,31 +30,31 @@ def explorer() -> Explorer:
 
 def sent(explorer: Explorer) -> list[list[int]]:
     """The stages of every answer that brings some."""
-    answered = answers.cascade(explorer, images.read(LION), "small", 3, "saliency", "gaussian", 0)
-    answered = answers.cascade(explorer, images.read(LION), "small", "class 3", "saliency", "gaussian", 0)
+    answered = handlers.cascade(explorer, images.read(LION), "small", 3, "saliency", "gaussian", 0)
+    answered = handlers.cascade(explorer, images.read(LION), "small", "class 3", "saliency", "gaussian", 0)
     return [[stage["index"] for stage in payload["stages"]] for payload, _ in answered if payload is not None]
 
 
 def test_stages_that_come_quickly_are_sent_together_the_first_ones_at_once(explorer: Explorer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(answers, "TOGETHER_SECONDS", 1000)
-    monkeypatch.setattr("trgbp_core.streaming.TELL_SECONDS", 1000)
+    monkeypatch.setattr(handlers, "TOGETHER_SECONDS", 1000)
+    monkeypatch.setattr("trgbp_core.serving.streaming.TELL_SECONDS", 1000)
     assert sent(explorer) == [[0], [0, 1], [1, 2, 3, 4, 5, 6]]
 
 
 def test_every_stage_is_sent_twice_but_the_last(explorer: Explorer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(answers, "TOGETHER_SECONDS", 0)
+    monkeypatch.setattr(handlers, "TOGETHER_SECONDS", 0)
     assert sent(explorer) == [[0], *([i, i + 1] for i in range(DEPTH))]
 
 
 def test_what_has_not_been_sent_goes_with_the_next_sentence(explorer: Explorer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(answers, "TOGETHER_SECONDS", 1000)
-    monkeypatch.setattr("trgbp_core.streaming.TELL_SECONDS", 0)
+    monkeypatch.setattr(handlers, "TOGETHER_SECONDS", 1000)
+    monkeypatch.setattr("trgbp_core.serving.streaming.TELL_SECONDS", 0)
     found = sent(explorer)
     assert len(found) > 3
     assert sorted({index for some in found for index in some}) == list(range(DEPTH + 1))
 
 
 def test_a_class_that_does_not_exist_is_a_sentence(explorer: Explorer) -> None:
-    ((payload, sentence),) = answers.cascade(explorer, images.read(LION), "small", "no such class", "saliency", "gaussian", 0)
+    ((payload, sentence),) = handlers.cascade(explorer, images.read(LION), "small", "no such class", "saliency", "gaussian", 0)
     assert payload is None
     assert sentence.startswith("**")

@@ -9,18 +9,18 @@ import pytest
 import torch
 from torch import nn
 
-from trgbp_core import peers, rates, scale
-from trgbp_core.__main__ import main
+from benchmarks import machine, peers, scale
+from trgbp_core.cli.main import main
 
 
 def test_traffic_counts_what_an_operation_reads_and_writes() -> None:
     a, b = torch.zeros(1000), torch.zeros(1000)
-    assert rates.traffic(lambda: a + b) == 3 * 4000
-    assert rates.traffic(lambda: a.view(10, 100).T) == 0
+    assert machine.traffic(lambda: a + b) == 3 * 4000
+    assert machine.traffic(lambda: a.view(10, 100).T) == 0
 
 
 def test_peak_memory_sees_what_is_taken_and_given_back() -> None:
-    peak = rates.peak_memory(lambda: torch.ones(1 << 24).sum())
+    peak = machine.peak_memory(lambda: torch.ones(1 << 24).sum())
     if not sys.platform.startswith("linux"):
         assert peak is None
         return

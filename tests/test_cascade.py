@@ -10,13 +10,13 @@ from PIL import Image
 from torch import Tensor, nn
 
 from trgbp_core import METHODS, TRGBP, Preprocess, own_model
-from trgbp_core.cascade import cascade, layer_groups
-from trgbp_core.explorer import Explorer
-from trgbp_core.flights import Cancelled
-from trgbp_core.models import ModelCache, load_model
-from trgbp_core.rates import threads_of
-from trgbp_core.stages import Cascade, StageMaps, in_turns, stage_maps
-from trgbp_core.turns import Turns
+from trgbp_core.engine.devices import threads_of
+from trgbp_core.explorer.explorer import Explorer
+from trgbp_core.explorer.sanity import Cascade, StageMaps, in_turns, stage_maps
+from trgbp_core.sanity.cascade import cascade, layer_groups
+from trgbp_core.serving.jobs import Cancelled
+from trgbp_core.serving.queue import Turns
+from trgbp_core.zoo.loading import ModelCache, load_model
 
 from .nets import Residual, picture, randomise, small_classifier
 

@@ -8,8 +8,9 @@ import sys
 import pytest
 import torchvision.models
 
-from trgbp_core import available_models, outside
-from trgbp_core import catalogue as catalogue_module
+from trgbp_core import available_models
+from trgbp_core.zoo import catalogue as catalogue_module
+from trgbp_core.zoo import unsupported
 
 from .zoo import ARCHITECTURES, embedded, refused
 
@@ -29,8 +30,8 @@ OTHERS = sorted(set(torchvision.models.list_models(module=torchvision.models)) -
 def test_every_rectifier_network_of_torchvision_is_in_the_zoo_and_no_other():
     print(OTHERS)
     assert OTHERS
-    assert all(outside.family(name) for name in OTHERS)
-    assert not any(outside.family(name) for name in ARCHITECTURES)
+    assert all(unsupported.family(name) for name in OTHERS)
+    assert not any(unsupported.family(name) for name in ARCHITECTURES)
 
 
 @pytest.mark.parametrize(

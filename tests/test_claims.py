@@ -8,11 +8,12 @@ import pytest
 import torch
 from scipy.stats import spearmanr
 
-from trgbp_core import METHODS, TRGBP, images
-from trgbp_core.cascade import cascade
-from trgbp_core.models import Zoo, load_model
-from trgbp_core.predictability import cosine, coverage, predicted_sum
-from trgbp_core.randomisation import sanity_table
+from trgbp_core import METHODS, TRGBP
+from trgbp_core.data import images
+from trgbp_core.sanity.cascade import cascade
+from trgbp_core.theory.coverage import cosine, coverage, predicted_sum
+from trgbp_core.theory.randomised_weights import sanity_table
+from trgbp_core.zoo.loading import Zoo, load_model
 
 EXAMPLES = Path(__file__).parent.parent / "assets" / "examples"
 CHEETAH, LION = 293, 291

@@ -13,7 +13,8 @@ import torch
 from PIL import Image
 from torch import nn
 
-from trgbp_core import METHODS, Preprocess, bench, own_model
+from benchmarks import speed
+from trgbp_core import METHODS, Preprocess, own_model
 
 from .nets import randomise
 
@@ -76,9 +77,9 @@ def test_bench_prints_ratios() -> None:
 def test_bench_of_methods_prints_forward_passes_and_what_the_path_of_guided_ig_costs(monkeypatch: pytest.MonkeyPatch) -> None:
     layers = [nn.Conv2d(3, 4, 3, stride=4), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 6)]
     zoo = own_model(randomise(nn.Sequential(*layers)).float(), [*"abcdef"], preprocess=Preprocess(size=32, resize=None))
-    monkeypatch.setattr(bench.models, "load_model", lambda *_, **__: zoo)
-    monkeypatch.setattr(bench, "METHODS", {key: METHODS[key] for key in ("saliency", "guided_ig", "pattern_net")})
-    lines = list(bench.bench_methods("mine", repeats=1, threads=torch.get_num_threads()))
+    monkeypatch.setattr(speed.loading, "load_model", lambda *_, **__: zoo)
+    monkeypatch.setattr(speed, "METHODS", {key: METHODS[key] for key in ("saliency", "guided_ig", "pattern_net")})
+    lines = list(speed.bench_methods("mine", repeats=1, threads=torch.get_num_threads()))
     found = dict(re.findall(r"^\| `(\w+)` \| ([\d.]+) \|$", "\n".join(lines), re.MULTILINE))
     assert set(found) == {"saliency", "guided_ig"}
     assert float(found["guided_ig"]) > 10 * float(found["saliency"]), "two hundred gradients against one"

@@ -13,9 +13,10 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from trgbp_core import ModelError, listing, load_model
-from trgbp_core.models import ModelCache
-from trgbp_core.own import first_choice, with_weights
+from trgbp_core import ModelError, load_model
+from trgbp_core.cli import models
+from trgbp_core.zoo.custom import first_choice, with_weights
+from trgbp_core.zoo.loading import ModelCache
 
 from .hostile_machine import environment, make_weights
 from .hostile_server import Server
@@ -181,7 +182,7 @@ def test_the_page_may_begin_with_a_network_that_its_picker_does_not_hold() -> No
 
 
 def test_the_table_says_of_every_network_where_its_weights_are(nothing_here: None) -> None:
-    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in listing.table().splitlines()]
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in models.table().splitlines()]
     assert rows[0] == ["name", "network", "input", "parameters", "top-1", "weights", "licence"]
     by_name = {row[0].strip("`"): row for row in rows[2:]}
     assert by_name["resnet50"][2:] == ["224×224", "25.6 M", "76.1 %", "download, 103 MB", "BSD-3-Clause"]

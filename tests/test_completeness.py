@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from trgbp_core import TRGBP
-from trgbp_core.models import load_model
+from trgbp_core.zoo.loading import load_model
 
 from .comparison import completeness_gap
 from .nets import NETS, picture, randomise

@@ -11,9 +11,9 @@ import pytest
 import scipy.io
 
 from trgbp_core import Preprocess
-from trgbp_core.datasets import Dataset, DatasetError, load, tally
-from trgbp_core.imagenet import AnnotationError, read_boxes
-from trgbp_core.measures import box_mask
+from trgbp_core.data.datasets import Dataset, DatasetError, load, tally
+from trgbp_core.data.imagenet import AnnotationError, read_boxes
+from trgbp_core.metrics.localisation import box_mask
 
 from .small_sets import LABELS, csv_set, rectangle
 

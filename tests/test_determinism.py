@@ -9,7 +9,8 @@ import sys
 import pytest
 import torch
 
-from trgbp_core import TRGBP, images, load_model
+from trgbp_core import TRGBP, load_model
+from trgbp_core.data import images
 
 from .comparison import JUMP
 from .fingerprint import ROOT

@@ -15,25 +15,27 @@ import torch
 from torch import nn
 
 import app
-from trgbp_core import METHODS, TRGBP, Preprocess, cascade, datasets, devices, load_model
-from trgbp_core.__main__ import main
-from trgbp_core.baselines.patterns import use_patterns
-from trgbp_core.baselines.signals import fit_patterns
-from trgbp_core.evaluation import calibrating, predictability
+from trgbp_core import METHODS, TRGBP, Preprocess, cascade, load_model
+from trgbp_core.cli.main import main
+from trgbp_core.cli.predict import tables
+from trgbp_core.data import datasets
+from trgbp_core.engine import devices
+from trgbp_core.evaluation import calibration, predictability
 from trgbp_core.evaluation.asked import Asked, attribute
 from trgbp_core.evaluation.parallel import Team
 from trgbp_core.evaluation.run import RESULTS, SANITY, run, write_tables
 from trgbp_core.evaluation.settings import Settings
 from trgbp_core.evaluation.store import Store
-from trgbp_core.explorer import Explorer
-from trgbp_core.foretold import tables
-from trgbp_core.hosting import page_device
-from trgbp_core.measures import ebpg, grid_pointing_game, ibd, pointing_game
-from trgbp_core.models import ModelCache
-from trgbp_core.perturbation import perturbation_curve
-from trgbp_core.predictability import coverage, predicted_sum, profile
-from trgbp_core.randomisation import sanity_table
-from trgbp_core.similarity import similarity
+from trgbp_core.explorer.explorer import Explorer
+from trgbp_core.methods.patterns import use_patterns
+from trgbp_core.methods.signals import fit_patterns
+from trgbp_core.metrics.localisation import ebpg, grid_pointing_game, ibd, pointing_game
+from trgbp_core.metrics.perturbation import perturbation_curve
+from trgbp_core.metrics.similarity import similarity
+from trgbp_core.serving.server import page_device
+from trgbp_core.theory.coverage import coverage, predicted_sum, profile
+from trgbp_core.theory.randomised_weights import sanity_table
+from trgbp_core.zoo.loading import ModelCache
 
 from .card import card
 from .small_runs import METHODS_HERE, rows
@@ -313,13 +315,13 @@ def test_predictability_and_calibration_measure_on_a_card(tmp_path: Path) -> Non
     dataset, zoo = datasets.load(folder, annotations, labels=LABELS), small_zoo()
     line = predictability.line("tr_gbp", Asked(zoo, dataset, 3, 0), coverage(zoo.network, (1, 3, 32, 32)))
     raw = predictability.measure(attribute("raw"), Asked(zoo, dataset, 2, 0))
-    measured = calibrating.measure(dataset, zoo)
+    measured = calibration.measure(dataset, zoo)
     with card() as there:
         away = zoo.to(there)
         assert predictability.line("tr_gbp", Asked(away, dataset, 3, 0), coverage(away.network, (1, 3, 32, 32))) == line
         assert predictability.measure(attribute("raw"), Asked(away, dataset, 2, 0)).steady.tolist() == raw.steady.tolist()
-        assert calibrating.measure(dataset, away).ibd.tolist() == measured.ibd.tolist()
-        assert calibrating.tabulate(measured, away, "").weights == calibrating.tabulate(measured, zoo, "").weights
+        assert calibration.measure(dataset, away).ibd.tolist() == measured.ibd.tolist()
+        assert calibration.tabulate(measured, away, "").weights == calibration.tabulate(measured, zoo, "").weights
 
 
 def test_a_network_of_the_zoo_brings_its_pictures_to_where_it_lies(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from trgbp_core import downloads
-from trgbp_core.downloads import fetch
-from trgbp_core.flights import Cancelled
-from trgbp_core.weights import WeightsError
+from trgbp_core.serving.jobs import Cancelled
+from trgbp_core.zoo import downloads
+from trgbp_core.zoo.checkpoints import WeightsError
+from trgbp_core.zoo.downloads import fetch
 
 from .hostile_server import Server
 

@@ -12,8 +12,9 @@ from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from PIL import Image
 
-from trgbp_core import METHODS, TRGBP, images
-from trgbp_core.models import load_model
+from trgbp_core import METHODS, TRGBP
+from trgbp_core.data import images
+from trgbp_core.zoo.loading import load_model
 
 from .comparison import JUMP
 

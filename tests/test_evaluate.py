@@ -14,8 +14,10 @@ import pytest
 import torch
 from PIL import Image
 
-from trgbp_core import METHODS, TRGBP, cascade, datasets
-from trgbp_core.datasets import Dataset, DatasetError
+import trgbp_core
+from trgbp_core import METHODS, TRGBP, cascade
+from trgbp_core.data import datasets
+from trgbp_core.data.datasets import Dataset, DatasetError
 from trgbp_core.evaluation import mosaics, reading, settings
 from trgbp_core.evaluation.mosaics import Candidate, choose
 from trgbp_core.evaluation.parallel import Team
@@ -23,9 +25,9 @@ from trgbp_core.evaluation.report import write_report
 from trgbp_core.evaluation.sanity import watched_stages
 from trgbp_core.evaluation.settings import Settings, chosen_methods
 from trgbp_core.evaluation.store import Piece, Store
-from trgbp_core.measures import ebpg, ibd, perturbation_curve, pointing_game
-from trgbp_core.models import Zoo
-from trgbp_core.similarity import similarity
+from trgbp_core.metrics.localisation import ebpg, ibd, perturbation_curve, pointing_game
+from trgbp_core.metrics.similarity import similarity
+from trgbp_core.zoo.loading import Zoo
 
 from .comparison import JUMP
 from .small_runs import METHODS_HERE, SMALL, Done, finished_run, rows, work
@@ -189,10 +191,10 @@ def test_a_set_of_which_nothing_can_be_read_is_an_error(tmp_path: Path) -> None:
 
 
 def test_the_digest_of_the_sources_is_a_copys_too_and_not_a_changed_ones(tmp_path: Path) -> None:
-    package = Path(datasets.__file__).parent
+    package = Path(trgbp_core.__file__).parent
     copy = shutil.copytree(package, tmp_path / "elsewhere" / "named_otherwise", ignore=shutil.ignore_patterns("__pycache__"))
     assert settings.code().endswith(settings.sources(copy))
-    file = copy / "measures.py"
+    file = copy / "engine" / "rules.py"
     file.write_bytes(file.read_bytes().replace(b"\n", b"\r\n"))  # as some systems check it out
     assert settings.sources(copy) == settings.sources(package)
     file.write_bytes(file.read_bytes() + b"x = 1\n")

@@ -10,16 +10,16 @@ import numpy as np
 import pytest
 import torch
 
-from trgbp_core import datasets
-from trgbp_core.__main__ import main
-from trgbp_core.datasets import Problem
+from trgbp_core.cli.main import main
+from trgbp_core.data import datasets
+from trgbp_core.data.datasets import Problem
+from trgbp_core.data.preprocessing import Preprocess
 from trgbp_core.evaluation import reading
 from trgbp_core.evaluation.parallel import Team
 from trgbp_core.evaluation.reading import Seen, ahead
 from trgbp_core.evaluation.run import MOSAICS, RESULTS, SANITY, SKIPPED, run, write_tables
 from trgbp_core.evaluation.settings import Settings, chunks
 from trgbp_core.evaluation.store import Store
-from trgbp_core.preprocessing import Preprocess
 
 from .small_sets import LABELS, csv_set, small_zoo
 

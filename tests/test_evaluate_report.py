@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from trgbp_core import METHODS, datasets
+from trgbp_core import METHODS
+from trgbp_core.data import datasets
 from trgbp_core.evaluation.parallel import Team
 from trgbp_core.evaluation.progress import Bar, duration
 from trgbp_core.evaluation.report import SECTIONS, write_report

@@ -22,7 +22,7 @@ from trgbp_core.evaluation.statistics import (
     means,
     repeated_sample,
 )
-from trgbp_core.measures import boundary_auc
+from trgbp_core.metrics.localisation import boundary_auc
 
 from .comparison import close
 

@@ -10,12 +10,14 @@ import pytest
 import torch
 from torch import nn
 
-from trgbp_core import TRGBP, explorer, images, own_model
-from trgbp_core.explorer import Explorer
-from trgbp_core.frames import class_frames, gather
-from trgbp_core.models import ModelCache, Zoo
-from trgbp_core.preprocessing import Preprocess
-from trgbp_core.render import read_tile, shown
+from trgbp_core import TRGBP, own_model
+from trgbp_core.data import images
+from trgbp_core.data.preprocessing import Preprocess
+from trgbp_core.drawing.render import read_tile, shown
+from trgbp_core.explorer import explorer
+from trgbp_core.explorer.explorer import Explorer
+from trgbp_core.explorer.layer_pictures import class_frames, gather
+from trgbp_core.zoo.loading import ModelCache, Zoo
 
 from .nets import NETS, picture, randomise
 

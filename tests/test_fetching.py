@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 from torch import nn
 
-from trgbp_core import fetching
-from trgbp_core.explorer import Explorer
-from trgbp_core.fetching import Fetching, Step
-from trgbp_core.flights import Cancelled
-from trgbp_core.models import Entry, ModelCache, Preprocess, Zoo
-from trgbp_core.weights import WeightsError
+from trgbp_core.explorer import network_choice
+from trgbp_core.explorer.explorer import Explorer
+from trgbp_core.explorer.network_choice import Fetching, Step
+from trgbp_core.serving.jobs import Cancelled
+from trgbp_core.zoo.checkpoints import WeightsError
+from trgbp_core.zoo.loading import Entry, ModelCache, Preprocess, Zoo
 
 
 def entry(name: str) -> Entry:
@@ -45,7 +45,7 @@ class Loader:
 def loader(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Loader]:
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     monkeypatch.delenv("TRGBP_MODEL_DIR", raising=False)
-    monkeypatch.setattr(fetching, "TELL_SECONDS", 0.02)
+    monkeypatch.setattr(network_choice, "TELL_SECONDS", 0.02)
     loader = Loader()
     yield loader
     loader.release.set()

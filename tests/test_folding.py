@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from trgbp_core import load_model
-from trgbp_core.folding import folded
+from trgbp_core.engine.fused_copy import folded
 
 from .comparison import close
 from .nets import NETS, picture, randomise

@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 
 from tests.loops import run
-from trgbp_core import gate
-from trgbp_core.gate import Gate, client
-from trgbp_core.streaming import TooLong, streamed, within
-from trgbp_core.uploads import Uploads
+from trgbp_core.serving import limits
+from trgbp_core.serving.limits import Gate, client
+from trgbp_core.serving.streaming import TooLong, streamed, within
+from trgbp_core.serving.uploads import Uploads
 
 
 async def _nothing() -> None:
@@ -74,11 +74,11 @@ def test_an_exception_behind_the_gate_becomes_a_sentence() -> None:
 
 
 def test_many_waiting_requests_of_one_address_are_enough() -> None:
-    assert ask(reads_all, "/gradio_api/queue/join", [b"{}"], waiting=gate.MAX_WAITING - 1)[0] == 200
+    assert ask(reads_all, "/gradio_api/queue/join", [b"{}"], waiting=limits.MAX_WAITING - 1)[0] == 200
     for path in ("/gradio_api/queue/join", "/gradio_api/call/explain", "/behind/a/proxy/gradio_api/call/explain"):
-        assert ask(reads_all, path, [b"{}"], waiting=gate.MAX_WAITING)[0] == 429
-    assert ask(reads_all, "/gradio_api/upload", [b"{}"], waiting=gate.MAX_WAITING)[0] == 200
-    assert ask(reads_all, "/gradio_api/queue/data", [b""], waiting=gate.MAX_WAITING, method="GET")[0] == 200
+        assert ask(reads_all, path, [b"{}"], waiting=limits.MAX_WAITING)[0] == 429
+    assert ask(reads_all, "/gradio_api/upload", [b"{}"], waiting=limits.MAX_WAITING)[0] == 200
+    assert ask(reads_all, "/gradio_api/queue/data", [b""], waiting=limits.MAX_WAITING, method="GET")[0] == 200
 
 
 def test_what_needs_no_queue_is_asked_for_by_number_alone() -> None:
@@ -139,7 +139,7 @@ def test_who_leaves_takes_along_what_nobody_else_looks_at(tmp_path: Path) -> Non
 
 def test_the_folder_is_the_processes_own_and_gone_when_it_ends() -> None:
     program = (
-        "import os, stat; from trgbp_core.uploads import private_folder as f; a = f(); assert f() == a;"
+        "import os, stat; from trgbp_core.serving.uploads import private_folder as f; a = f(); assert f() == a;"
         "assert stat.S_IMODE(a.stat().st_mode) == 0o700; (a / 'x').touch(); print(a)"
     )
     environment = {key: value for key, value in os.environ.items() if key != "GRADIO_TEMP_DIR"}

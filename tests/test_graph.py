@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from trgbp_core.graph_walk import Graph
+from trgbp_core.engine.graph_walk import Graph
 
 CLASSES = 3
 

@@ -11,7 +11,7 @@ import gradio as gr
 import pytest
 from gradio.state_holder import SessionState
 
-from trgbp_core.hosting import Page
+from trgbp_core.serving.server import Page
 
 VALUES: dict[str, Any] = {"text": "new", "data": {"a": [1, None]}, "state": 5, "list": gr.update(choices=["x", "y"], value="x")}
 

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFile
 
-from trgbp_core import images
-from trgbp_core.images import read
+from trgbp_core.data import images
+from trgbp_core.data.images import read
 
 from .pictures import encoded, noise, png, refusal
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from trgbp_core.images import read
+from trgbp_core.data.images import read
 
 from .pictures import chunk, encoded, noise, over_white, png, refusal, smooth
 

@@ -7,11 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from trgbp_core import equations, examples, handouts, lessons, links, teaching
-from trgbp_core.claims import Condition, read_claim, read_condition, read_map, read_measure
-from trgbp_core.explorer import Explorer
-from trgbp_core.lessons import Lesson
-from trgbp_core.links import Known, Link
+from trgbp_core.data import examples
+from trgbp_core.explorer import links
+from trgbp_core.explorer.explorer import Explorer
+from trgbp_core.explorer.lessons import equations, handouts, lessons, presenting
+from trgbp_core.explorer.lessons.claims import Condition, read_claim, read_condition, read_map, read_measure
+from trgbp_core.explorer.lessons.lessons import Lesson
+from trgbp_core.explorer.links import Known, Link
 
 PICTURES = examples.pictures()
 MODELS = ["efficientnet_lite0"]
@@ -37,10 +39,10 @@ def test_all_five_lessons_can_be_read() -> None:
 @pytest.mark.parametrize("number", SHELF.lessons)
 def test_a_lessons_answer_and_all_that_it_claims_are_what_the_engine_computes(number: int, explorer: Explorer) -> None:
     lesson = SHELF.lessons[number]
-    room = teaching.laboratory(explorer, lesson, PICTURES)
-    measured, right = teaching.answer(room, lesson)
+    room = presenting.laboratory(explorer, lesson, PICTURES)
+    measured, right = presenting.answer(room, lesson)
     assert right == lesson.answer, f"{measured} makes choice {right} the right one"
-    found = teaching.findings(room, lesson)
+    found = presenting.findings(room, lesson)
     assert found
     assert all(f.holds for f in found), [(f.claim.label, f.measured, f.stated) for f in found if not f.holds]
 
@@ -48,7 +50,7 @@ def test_a_lessons_answer_and_all_that_it_claims_are_what_the_engine_computes(nu
 @pytest.mark.parametrize("number", SHELF.lessons)
 def test_what_a_lesson_shows_before_the_answer_does_not_hold_the_answer(number: int, explorer: Explorer) -> None:
     lesson = SHELF.lessons[number]
-    payload = teaching.asked(explorer, lesson, PICTURES)
+    payload = presenting.asked(explorer, lesson, PICTURES)
     assert len(payload["panels"]) == len(lesson.before)
     assert not {"right", "answer", "rows", "explanation", "stated"} & payload.keys()
     assert all("the lesson" in panel["alt"] for panel in payload["panels"]), "the words of a map name no class"
@@ -144,7 +146,7 @@ def test_the_language_of_claims_means_what_it_says() -> None:
 
 
 def test_a_stage_or_class_that_does_not_exist_is_a_sentence(explorer: Explorer) -> None:
-    room = teaching.laboratory(explorer, SHELF.lessons[1], PICTURES)
+    room = presenting.laboratory(explorer, SHELF.lessons[1], PICTURES)
     with pytest.raises(ValueError, match="fewer than 51 layers"):
         room.map(read_map("raw stage=51"))
     with pytest.raises(ValueError, match="No class is called"):
@@ -167,7 +169,7 @@ def test_a_handout_stands_alone_and_keeps_the_answer_to_itself(number: int, expl
 
 
 def test_an_uploaded_picture_is_no_example_and_an_example_is_known_by_what_it_shows() -> None:
-    from trgbp_core import images
+    from trgbp_core.data import images
 
     lion = images.read(PICTURES["lion.jpg"])
     assert examples.name_of(lion, PICTURES) == "lion.jpg"

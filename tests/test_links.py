@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from trgbp_core import examples, lessons, links, page
-from trgbp_core.explorer import Explorer
-from trgbp_core.images import read
-from trgbp_core.links import Known, Link
+from trgbp_core.data import examples
+from trgbp_core.data.images import read
+from trgbp_core.explorer import links
+from trgbp_core.explorer.explorer import Explorer
+from trgbp_core.explorer.lessons import lessons
+from trgbp_core.explorer.links import Known, Link
+from trgbp_core.page import layout
 
 MODEL = "efficientnet_lite0"
 FIRST = Link(MODEL, examples.FIRST, tab="explain")
@@ -63,9 +66,9 @@ def test_what_is_wrong_is_named(query: str, sentence: str) -> None:
 
 def test_a_class_layer_or_stage_that_the_network_lacks_is_told_and_the_rest_is_followed() -> None:
     explorer = Explorer()
-    question = page.ask(explorer, read(PICTURES["lion.jpg"]), MODEL)
-    k, link, missing = page.follow(explorer, question, Link(MODEL, "lion.jpg", "0", 50, 50))
+    question = layout.ask(explorer, read(PICTURES["lion.jpg"]), MODEL)
+    k, link, missing = layout.follow(explorer, question, Link(MODEL, "lion.jpg", "0", 50, 50))
     assert (k, link.layer, link.stage, missing) == (0, 50, 50, [])
-    k, link, missing = page.follow(explorer, question, Link(MODEL, "lion.jpg", "unicorn", 51, 51))
+    k, link, missing = layout.follow(explorer, question, Link(MODEL, "lion.jpg", "unicorn", 51, 51))
     assert (k, link.layer, link.stage) == (291, None, 0)
     assert len(missing) == 3

@@ -10,17 +10,7 @@ import quantus
 import sklearn.metrics
 import torch
 
-from trgbp_core.measures import (
-    boundary_auc,
-    box_mask,
-    ebpg,
-    grid_pointing_game,
-    ibd,
-    mosaic,
-    pointing_game,
-    roc_auc,
-    spearman,
-)
+from trgbp_core.metrics.localisation import boundary_auc, box_mask, ebpg, grid_pointing_game, ibd, mosaic, pointing_game, roc_auc, spearman
 
 from .comparison import close, random
 

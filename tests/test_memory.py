@@ -5,11 +5,11 @@ from __future__ import annotations
 import subprocess
 import sys
 
-from trgbp_core.memory import keep_freed_memory
+from trgbp_core.serving.memory import keep_freed_memory
 
 HOLES = """
 import torch
-from trgbp_core.memory import give_back_holes, keep_freed_memory
+from trgbp_core.serving.memory import give_back_holes, keep_freed_memory
 
 def resident():
     return int(next(line for line in open("/proc/self/status") if line.startswith("VmRSS")).split()[1]) / 1024

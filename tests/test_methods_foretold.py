@@ -11,13 +11,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from trgbp_core import METHODS, datasets, examples
-from trgbp_core.__main__ import main
-from trgbp_core.evaluation import boundaries
+from trgbp_core import METHODS
+from trgbp_core.cli.main import main
+from trgbp_core.data import datasets, examples
+from trgbp_core.evaluation import frame_tables
 from trgbp_core.evaluation.asked import RAW, Asked, drawn_in_order
 from trgbp_core.evaluation.predictability import HEAD, SIDE, agreement, line, measure
-from trgbp_core.measures import ibd
-from trgbp_core.predictability import coverage
+from trgbp_core.metrics.localisation import ibd
+from trgbp_core.theory.coverage import coverage
 
 from .small_sets import LABELS, csv_set, small_zoo
 
@@ -66,26 +67,26 @@ def test_frames_of_a_finished_evaluation_are_judged_and_a_file_that_is_none_is_a
         writer.writerow(["method", "class_index", "predicted", "ibd"])
         writer.writerows(["saliency", 1, 1 + (i % 3 == 0), (i % 3 == 0 and 0.4) or 0.1] for i in range(60))
         writer.writerow(["saliency", 1, 1, "nan"])
-    frames = boundaries.read(file)
-    assert boundaries.cells(*frames["saliency"], 0)[0] == "100 [100 to 100]"
-    assert boundaries.cells(np.ones(30), np.zeros(30, bool), 0) == ["–", "–"]
+    frames = frame_tables.read(file)
+    assert frame_tables.cells(*frames["saliency"], 0)[0] == "100 [100 to 100]"
+    assert frame_tables.cells(np.ones(30), np.zeros(30, bool), 0) == ["–", "–"]
     foretold = coverage(asked.zoo.network, (1, 3, asked.zoo.input_size, asked.zoo.input_size))
     cells = line(RAW, asked, foretold, frames["saliency"]).split(" | ")
     assert cells[0] == "| R̃, before the class mean"
     assert (len(cells), cells[5]) == (len(HEAD), "100 [100 to 100], 60 pictures")
     file.write_text("method\nx")
     with pytest.raises(ValueError, match=r"no results\.csv of `evaluate`"):
-        boundaries.read(file)
+        frame_tables.read(file)
 
 
 def test_the_boundary_alone_is_of_one_map_a_picture_and_method(asked: Asked) -> None:
-    found, refused = boundaries.measure(["saliency", "pattern_net"], asked)
+    found, refused = frame_tables.measure(["saliency", "pattern_net"], asked)
     assert list(found) == ["saliency"]
     values, wrong = found["saliency"]
     x, k, _, first = next(asked.pictures())
     assert values[0] == float(ibd(METHODS["saliency"].attribute(asked.zoo.network, x, k)))
     assert (len(values), len(wrong), wrong[0]) == (6, 6, first)
-    lines = boundaries.lines(["saliency", "pattern_net"], found, refused, 0)
+    lines = frame_tables.lines(["saliency", "pattern_net"], found, refused, 0)
     assert lines[0].startswith(f"| Saliency | 6 | {wrong.sum()} | ")
     assert lines[1].startswith("| PatternNet | – | PatternNet needs patterns")
 

@@ -9,9 +9,9 @@ import weakref
 import pytest
 from torch import nn
 
-from trgbp_core.flights import Cancelled
-from trgbp_core.models import Entry, ModelCache, ModelError, Preprocess, Zoo
-from trgbp_core.weights import WeightsError
+from trgbp_core.serving.jobs import Cancelled
+from trgbp_core.zoo.checkpoints import WeightsError
+from trgbp_core.zoo.loading import Entry, ModelCache, ModelError, Preprocess, Zoo
 
 from .zoo import embedded
 

@@ -8,9 +8,9 @@ import torchvision.models
 from torch import nn
 
 from trgbp_core import TRGBP, load_model
-from trgbp_core import catalogue as catalogue_module
-from trgbp_core import models as models_module
-from trgbp_core.weights import WeightsError
+from trgbp_core.zoo import catalogue as catalogue_module
+from trgbp_core.zoo import loading as models_module
+from trgbp_core.zoo.checkpoints import WeightsError
 
 from .zoo import embedded, refused
 

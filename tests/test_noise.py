@@ -7,8 +7,8 @@ import math
 import pytest
 import torch
 
-from trgbp_core.geometry import Window, spread
-from trgbp_core.noise import finest_scale, redrawn
+from trgbp_core.engine.geometry import Window, spread
+from trgbp_core.theory.layer_noise import finest_scale, redrawn
 
 
 def noise(*shape: int, seed: int = 0) -> torch.Tensor:

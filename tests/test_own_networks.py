@@ -10,14 +10,15 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.models import resnet18
 
-from trgbp_core import TRGBP, ModelError, NotApplicable, Preprocess, UnsupportedOperation, cascade, images, own_model
-from trgbp_core.catalogue import EMBEDDED
-from trgbp_core.explorer import Explorer
-from trgbp_core.fetching import Fetching
-from trgbp_core.models import ModelCache, Zoo, load_model
-from trgbp_core.own import named
-from trgbp_core.page import ask, explain, offered
-from trgbp_core.validation import UnsuitableNetwork, unwrapped
+from trgbp_core import TRGBP, ModelError, NotApplicable, Preprocess, UnsupportedOperation, cascade, own_model
+from trgbp_core.data import images
+from trgbp_core.engine.validation import UnsuitableNetwork, unwrapped
+from trgbp_core.explorer.explorer import Explorer
+from trgbp_core.explorer.network_choice import Fetching
+from trgbp_core.page.layout import ask, explain, offered
+from trgbp_core.zoo.catalogue import EMBEDDED
+from trgbp_core.zoo.custom import named
+from trgbp_core.zoo.loading import ModelCache, Zoo, load_model
 
 from .comparison import completeness_gap
 from .nets import Functional, picture, randomise

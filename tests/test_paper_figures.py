@@ -14,15 +14,15 @@ from PIL import Image
 
 from tests.nets import Residual, randomise
 from trgbp_core import METHODS, TRGBP, Preprocess, cascade, load_model, own_model
-from trgbp_core.cascade import layer_groups
-from trgbp_core.geometry import upsample
+from trgbp_core.drawing.render import overlay
+from trgbp_core.engine.geometry import upsample
 from trgbp_core.paper_figures import FIGURES, Options, draw
 from trgbp_core.paper_figures.classes import top_five, two_classes
 from trgbp_core.paper_figures.grid import Cell, save, sheet
 from trgbp_core.paper_figures.methods import PAPER, compared
 from trgbp_core.paper_figures.sanity import blocks, cascade_of_layers, cascade_row, milestones, single_layers
 from trgbp_core.paper_figures.subject import EXAMPLES, Subject, read_all
-from trgbp_core.render import overlay
+from trgbp_core.sanity.cascade import layer_groups
 
 ROOT = Path(__file__).parent.parent
 LABELS = ["apple", "banana", "cherry", "date", "elder", "fig", "grape"]

@@ -10,11 +10,11 @@ import pytest
 import torch
 from PIL import Image
 
-from trgbp_core.cache import Cache
-from trgbp_core.explorer import panel
-from trgbp_core.figures import comparison
-from trgbp_core.labels import find_class
-from trgbp_core.render import describe, heat, lookup, overlay, read_tile, shown, tile, why_empty
+from trgbp_core.data.labels import find_class
+from trgbp_core.drawing.figures import comparison
+from trgbp_core.drawing.render import describe, heat, lookup, overlay, read_tile, shown, tile, why_empty
+from trgbp_core.explorer.explorer import panel
+from trgbp_core.serving.cache import Cache
 
 LABELS = ["tench", "great white shark", "tiger shark", "tiger", "tiger cat", "crane", "crane"]
 

@@ -14,15 +14,15 @@ from captum.attr import GuidedBackprop
 from torch import Tensor, nn
 
 from trgbp_core import METHODS, TRGBP, NotApplicable
-from trgbp_core.baselines.fullgrad import full_gradients
-from trgbp_core.explorer import Explorer, panel
-from trgbp_core.measures import ebpg, ibd
-from trgbp_core.models import ModelCache
-from trgbp_core.own import named, own_model
-from trgbp_core.page import ask, explain
-from trgbp_core.preprocessing import Preprocess
-from trgbp_core.render import describe, heat, lookup, shown
-from trgbp_core.similarity import ssim, unit_range
+from trgbp_core.data.preprocessing import Preprocess
+from trgbp_core.drawing.render import describe, heat, lookup, shown
+from trgbp_core.explorer.explorer import Explorer, panel
+from trgbp_core.methods.fullgrad import full_gradients
+from trgbp_core.metrics.localisation import ebpg, ibd
+from trgbp_core.metrics.similarity import ssim, unit_range
+from trgbp_core.page.layout import ask, explain
+from trgbp_core.zoo.custom import named, own_model
+from trgbp_core.zoo.loading import ModelCache
 
 from . import zoo
 from .guided_reference import guided_gradient

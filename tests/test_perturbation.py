@@ -12,10 +12,8 @@ import scipy.stats
 import torch
 from torch import nn
 
-from trgbp_core.measures import (
-    perturbation_curve,
-)
-from trgbp_core.perturbation import FRACTIONS, blurred, removal_order
+from trgbp_core.metrics.localisation import perturbation_curve
+from trgbp_core.metrics.perturbation import FRACTIONS, blurred, removal_order
 
 from .comparison import close, random
 

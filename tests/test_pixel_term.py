@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from trgbp_core import TRGBP, Explanation
-from trgbp_core.geometry import upsample
+from trgbp_core.engine.geometry import upsample
 
 from . import zoo
 from .nets import NETS, picture, randomise

@@ -9,13 +9,14 @@ import pytest
 import torch
 from torch import nn
 
-from trgbp_core import TRGBP, foretold
-from trgbp_core.__main__ import main
-from trgbp_core.cascade import cascade, randomised
-from trgbp_core.models import load_model
-from trgbp_core.moments import Arriving, clipped, passed
-from trgbp_core.predictability import coverage, predicted_sum, profile
-from trgbp_core.randomisation import draw, verdict
+from trgbp_core import TRGBP
+from trgbp_core.cli import predict
+from trgbp_core.cli.main import main
+from trgbp_core.sanity.cascade import cascade, randomised
+from trgbp_core.theory.coverage import coverage, predicted_sum, profile
+from trgbp_core.theory.moments import Arriving, clipped, passed
+from trgbp_core.theory.randomised_weights import draw, verdict
+from trgbp_core.zoo.loading import load_model
 
 from .nets import NETS, picture, randomise
 
@@ -125,7 +126,7 @@ def test_the_prediction_runs_neither_the_cascade_nor_an_explanation(monkeypatch:
         raise AssertionError("the predictor ran what it predicts")
 
     for name in ("_gaussian", "_with_tensors"):
-        monkeypatch.setattr(sys.modules["trgbp_core.cascade"], name, forbidden)
+        monkeypatch.setattr(sys.modules["trgbp_core.sanity.cascade"], name, forbidden)
     monkeypatch.setattr(TRGBP, "record", forbidden)
     monkeypatch.setattr(torch, "randn", forbidden)
     entered: list[torch.Tensor] = []
@@ -170,8 +171,8 @@ def test_a_profile_goes_from_the_border_to_the_centre() -> None:
 
 def test_the_command_prints_what_was_found_and_needs_two_draws(capsys: pytest.CaptureFixture[str]) -> None:
     network, x = randomise(NETS["residual"]()), picture()
-    summary, layers = foretold.tables(network.float(), x.float(), 3, "mine", seeds=4)
-    assert summary.count("|") == foretold.HEAD.split("\n")[0].count("|")
+    summary, layers = predict.tables(network.float(), x.float(), 3, "mine", seeds=4)
+    assert summary.count("|") == predict.HEAD.split("\n")[0].count("|")
     assert summary.startswith("| mine | 5 (2 / 3) |")  # none directly follows the sum that is multiplied
     assert [line.split("|")[1].strip() for line in layers.split("\n")[2:]] == [c.name for c in coverage(network, (1, 3, 32, 32))]
     assert main(["predict", "nothing.jpg", "--seeds", "1"]) == 2

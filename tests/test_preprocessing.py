@@ -9,8 +9,8 @@ import torchvision.models
 from PIL import Image
 
 from trgbp_core import available_models, load_model
-from trgbp_core import catalogue as catalogue_module
-from trgbp_core.models import Preprocess
+from trgbp_core.zoo import catalogue as catalogue_module
+from trgbp_core.zoo.loading import Preprocess
 
 from .pictures import photo
 from .zoo import embedded

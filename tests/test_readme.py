@@ -11,10 +11,11 @@ import pytest
 import yaml
 
 import trgbp_core
-from trgbp_core import catalogue, listing
-from trgbp_core.__main__ import _parser as main_parser
-from trgbp_core.reference import reference
-from trgbp_core.version import VERSION
+from trgbp_core.cli import models
+from trgbp_core.cli.main import _parser as main_parser
+from trgbp_core.cli.reference import reference
+from trgbp_core.data.version import VERSION
+from trgbp_core.zoo import catalogue
 
 from .documents import DOCUMENTS, ROOT, python_blocks
 
@@ -42,7 +43,7 @@ def test_the_table_of_networks_is_what_the_command_prints_on_a_machine_without_w
     shown = re.search(r"<details>\n<summary>[^\n]*trgbp_core models</code></summary>\n\n(.*?)\n\n</details>", TEXT, re.DOTALL)
     assert shown is not None
     optional = [f"`efficientnet_lite{scale}`" for scale in catalogue.LITE if scale]  # listed where their packages are installed
-    printed = [line for line in listing.table().splitlines() if not any(name in line for name in optional)]
+    printed = [line for line in models.table().splitlines() if not any(name in line for name in optional)]
     assert shown[1].splitlines() == printed
 
 
@@ -80,7 +81,7 @@ def test_the_reference_holds_every_public_name() -> None:
     for name in trgbp_core.__all__:
         assert f"`{name}" in text or not callable(getattr(trgbp_core, name))
     assert all(f"| `{key}` |" in text for key in trgbp_core.METHODS)
-    done = subprocess.run([sys.executable, "-m", "trgbp_core.reference"], cwd=ROOT, capture_output=True, text=True, timeout=300)
+    done = subprocess.run([sys.executable, "-m", "trgbp_core.cli.reference"], cwd=ROOT, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0
     assert done.stdout == text
 

@@ -13,9 +13,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from trgbp_core import TRGBP, batches
-from trgbp_core.gates import Gate
-from trgbp_core.rules import MAP_AXES, constant_map
+from trgbp_core import TRGBP
+from trgbp_core.engine.gates import Gate
+from trgbp_core.engine.rules import MAP_AXES, constant_map
+from trgbp_core.trgbp import batches
 
 from . import golden
 from .nets import NETS, picture, randomise
@@ -119,7 +120,7 @@ def test_a_batch_in_parts_is_the_batch(name: str, monkeypatch: pytest.MonkeyPatc
     network, x = randomise(NETS[name]()), picture(5, 3, 32, 32)
     wanted = [None, 3, [0, 1, 2, 3, 4]]
     whole = TRGBP(network).explain_batch(x, wanted)
-    monkeypatch.setattr("trgbp_core.trgbp.memory_budget", lambda device: 1)
+    monkeypatch.setattr("trgbp_core.trgbp.explainer.memory_budget", lambda device: 1)
     parts = TRGBP(network).explain_batch(x, wanted)
     assert torch.equal(parts.classes, whole.classes)
     for psi in ("paper", "conserving"):
@@ -141,6 +142,6 @@ def test_the_budget_bounds_what_a_pass_takes_at_a_time(monkeypatch: pytest.Monke
     seen.clear()
     activation = 64 * 30 * 30 * 8
     gradients = batches.GRADIENTS_AT_ONCE * (5 + 1) * activation  # a target and the top 5
-    monkeypatch.setattr("trgbp_core.trgbp.memory_budget", lambda device: 2 * (activation + gradients) + activation)
+    monkeypatch.setattr("trgbp_core.trgbp.explainer.memory_budget", lambda device: 2 * (activation + gradients) + activation)
     TRGBP(network).attribute(x.expand(5, -1, -1, -1))
     assert seen == [2, 2, 1]

@@ -11,14 +11,9 @@ import skimage.metrics
 import torch
 from torch import Tensor
 
-from trgbp_core.measures import (
-    hog_similarity,
-    similarity,
-    spearman,
-    ssim,
-)
-from trgbp_core.perturbation import blurred
-from trgbp_core.similarity import hog, ranks, unit_range
+from trgbp_core.metrics.localisation import hog_similarity, similarity, spearman, ssim
+from trgbp_core.metrics.perturbation import blurred
+from trgbp_core.metrics.similarity import hog, ranks, unit_range
 
 from .comparison import close, random
 

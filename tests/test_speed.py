@@ -6,8 +6,8 @@ import io
 
 import pytest
 
-from trgbp_core import speed
-from trgbp_core.speed import Speedometer, on_terminal
+from trgbp_core.zoo import download_progress
+from trgbp_core.zoo.download_progress import Speedometer, on_terminal
 
 
 class Terminal(io.StringIO):
@@ -17,7 +17,7 @@ class Terminal(io.StringIO):
 
 def test_the_speed_is_that_of_the_last_seconds(monkeypatch):
     now = 0.0
-    monkeypatch.setattr(speed.time, "monotonic", lambda: now)
+    monkeypatch.setattr(download_progress.time, "monotonic", lambda: now)
     meter = Speedometer(seconds=5)
     assert meter(0, 1000) == 0
     for second in range(1, 11):
@@ -35,7 +35,7 @@ def test_the_speed_is_that_of_the_last_seconds(monkeypatch):
 
 def test_size_speed_and_time_left_are_told(monkeypatch):
     now = 0.0
-    monkeypatch.setattr(speed.time, "monotonic", lambda: now)
+    monkeypatch.setattr(download_progress.time, "monotonic", lambda: now)
     meter = Speedometer()
     assert meter.told(0, 102_500_000) == "0.0 of 102.5 MB, 0.0 MB/s"
     now = 2.0

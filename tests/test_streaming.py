@@ -4,10 +4,10 @@ import threading
 
 import pytest
 
-from trgbp_core.cache import Cache
-from trgbp_core.flights import Cancelled
-from trgbp_core.stopping import Stops
-from trgbp_core.streaming import Progress, streamed
+from trgbp_core.serving.cache import Cache
+from trgbp_core.serving.jobs import Cancelled
+from trgbp_core.serving.stopping import Stops
+from trgbp_core.serving.streaming import Progress, streamed
 
 
 def test_results_and_progress_arrive_in_order():

@@ -17,12 +17,13 @@ import pytest
 import torch
 from PIL import Image
 
-from trgbp_core import images, recipes, takeaway
-from trgbp_core.explorer import Explorer
-from trgbp_core.geometry import upsample
-from trgbp_core.takeaway import take
-from trgbp_core.version import VERSION
-from trgbp_core.workers import Workers
+from trgbp_core.data import images
+from trgbp_core.data.version import VERSION
+from trgbp_core.engine.geometry import upsample
+from trgbp_core.explorer import export, export_code
+from trgbp_core.explorer.explorer import Explorer
+from trgbp_core.explorer.export import take
+from trgbp_core.serving.workers import Workers
 
 from .comparison import SAME_FORWARD
 from .strangers import ROOT
@@ -44,7 +45,7 @@ def explorer() -> Explorer:
     return Explorer()
 
 
-def taken(explorer: Explorer, tab: str) -> takeaway.Taken:
+def taken(explorer: Explorer, tab: str) -> export.Taken:
     return take(explorer, explorer.ask(images.read(LION), MODEL), 291, tab, OPTIONS[tab])
 
 
@@ -62,7 +63,7 @@ def test_the_text_computes_the_maps_that_are_on_the_screen(
     tab: str, explorer: Explorer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     given = taken(explorer, tab)
-    shutil.copy(LION, tmp_path / recipes.PICTURE)
+    shutil.copy(LION, tmp_path / export_code.PICTURE)
     monkeypatch.chdir(tmp_path)
     names: dict[str, Any] = {}
     exec(given.python, names)
@@ -85,7 +86,7 @@ def test_the_layers_that_are_taken_along_add_up_to_the_map(whole: str, pixels: s
 @pytest.mark.parametrize("tab", ["explain", "compare"])
 def test_the_command_line_runs_and_its_maps_are_those(tab: str, explorer: Explorer, tmp_path: Path) -> None:
     given = taken(explorer, tab)
-    shutil.copy(LION, tmp_path / recipes.PICTURE)
+    shutil.copy(LION, tmp_path / export_code.PICTURE)
     done = run(given.command, tmp_path)
     assert done.returncode == 0, done.stderr
     if tab == "explain":
@@ -102,13 +103,13 @@ def test_the_texts_compute_the_same_map_in_a_process_of_other_threads(
     threads: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The page's maps, computed with 1 and with 2 threads, by processes that would compute with all cores by themselves."""
-    monkeypatch.setattr("trgbp_core.turns.WORKERS", Workers(lambda count: threads))
+    monkeypatch.setattr("trgbp_core.serving.queue.WORKERS", Workers(lambda count: threads))
     given = taken(Explorer(), "explain")
     assert f"set_num_threads({threads})" in given.python
     assert f"--threads {threads}" in given.command
-    shutil.copy(LION, tmp_path / recipes.PICTURE)
+    shutil.copy(LION, tmp_path / export_code.PICTURE)
     python = given.python + '\nimport numpy\nnumpy.savez("again.npz", **{name: m.numpy() for name, m in maps.items()})'
-    environment = {name: value for name, value in os.environ.items() if name not in (*recipes.INSTRUCTION_SETS, "OMP_NUM_THREADS")}
+    environment = {name: value for name, value in os.environ.items() if name not in (*export_code.INSTRUCTION_SETS, "OMP_NUM_THREADS")}
     command = [sys.executable, "-c", python]
     subprocess.run(command, cwd=tmp_path, env=environment | {"PYTHONPATH": str(ROOT)}, check=True, timeout=600)
     done = run(given.command, tmp_path)
@@ -121,20 +122,20 @@ def test_the_texts_compute_the_same_map_in_a_process_of_other_threads(
 
 
 def test_the_texts_set_the_instructions_that_the_page_was_started_with(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in recipes.INSTRUCTION_SETS:
+    for name in export_code.INSTRUCTION_SETS:
         monkeypatch.delenv(name, raising=False)
-    plain = recipes.write(MODEL, 291, "explain", {}, True, 2)
+    plain = export_code.write(MODEL, 291, "explain", {}, True, 2)
     assert "environ" not in plain[0]
     assert plain[1].startswith("python -m trgbp_core")
     monkeypatch.setenv("ATEN_CPU_CAPABILITY", "avx2")
-    python, command = recipes.write(MODEL, 291, "explain", {}, True, 2)
+    python, command = export_code.write(MODEL, 291, "explain", {}, True, 2)
     assert python.index("os.environ['ATEN_CPU_CAPABILITY'] = 'avx2'") < python.index("import torch")
     assert command.startswith("ATEN_CPU_CAPABILITY=avx2 python -m trgbp_core")
 
 
-@pytest.mark.parametrize("kind", takeaway.FORMATS)
+@pytest.mark.parametrize("kind", export.FORMATS)
 def test_a_figure_of_each_format_opens(kind: str, explorer: Explorer) -> None:
-    content = takeaway.figure(taken(explorer, "classes"), kind)
+    content = export.figure(taken(explorer, "classes"), kind)
     starts = {"PNG": b"\x89PNG", "PDF": b"%PDF", "SVG": b"<?xml"}
     assert content.startswith(starts[kind])
     assert len(content) > 20_000
@@ -144,7 +145,7 @@ def test_a_figure_of_each_format_opens(kind: str, explorer: Explorer) -> None:
 
 def test_the_data_says_what_it_is(explorer: Explorer) -> None:
     given = taken(explorer, "explain")
-    content = takeaway.data(given)
+    content = export.data(given)
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         text = archive.read("README.txt").decode()
     arrays = np.load(io.BytesIO(content), allow_pickle=False)
@@ -157,7 +158,7 @@ def test_the_data_says_what_it_is(explorer: Explorer) -> None:
 
 
 def test_a_networks_owner_is_told_where_the_text_needs_the_network() -> None:
-    python, command = recipes.write("mine", 3, "explain", {}, False, 1)
+    python, command = export_code.write("mine", 3, "explain", {}, False, 1)
     assert "the network that the page was started with" in python
     assert "from Python only" in command
 
@@ -167,11 +168,11 @@ def test_a_method_that_does_not_apply_is_left_out_of_the_maps(explorer: Explorer
 
 
 def test_a_name_leads_nowhere(tmp_path: Path) -> None:
-    path = takeaway.save(b"x", tmp_path, "../../a b\0<c>.png")
+    path = export.save(b"x", tmp_path, "../../a b\0<c>.png")
     assert path.parent == tmp_path
     assert path.read_bytes() == b"x"
 
 
 def test_an_unknown_format_is_refused(explorer: Explorer) -> None:
     with pytest.raises(ValueError, match="PNG, PDF, SVG"):
-        takeaway.figure(taken(explorer, "classes"), "EXE")
+        export.figure(taken(explorer, "classes"), "EXE")

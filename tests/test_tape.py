@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from trgbp_core import TRGBP, UnsupportedOperation
-from trgbp_core.recording import record
+from trgbp_core.engine.recording import record
 
 from .nets import NETS, Functional, Plain, Residual, picture, randomise
 

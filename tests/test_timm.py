@@ -12,8 +12,8 @@ import torch
 from torch import nn
 
 from trgbp_core import TRGBP, load_model
-from trgbp_core.own import first_choice, named
-from trgbp_core.weights import WeightsError
+from trgbp_core.zoo.checkpoints import WeightsError
+from trgbp_core.zoo.custom import first_choice, named
 
 from .comparison import completeness_gap
 from .zoo import refused

@@ -8,8 +8,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from trgbp_core import TRGBP
-from trgbp_core.aggregation import PIXEL
-from trgbp_core.geometry import Window, spread, tap_counts, upsample
+from trgbp_core.engine.geometry import Window, spread, tap_counts, upsample
+from trgbp_core.trgbp.aggregation import PIXEL
 
 from .nets import NETS, Plain, picture, randomise
 

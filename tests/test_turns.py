@@ -8,9 +8,9 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from trgbp_core.flights import Cancelled
-from trgbp_core.turns import TIDIED, Busy, Turns, asker, request
-from trgbp_core.workers import Workers
+from trgbp_core.serving.jobs import Cancelled
+from trgbp_core.serving.queue import TIDIED, Busy, Turns, asker, request
+from trgbp_core.serving.workers import Workers
 
 WAIT = 20  # seconds; when to give up on a busy machine
 
@@ -66,8 +66,8 @@ def test_one_clients_turns_are_taken_one_at_a_time_in_the_order_of_asking() -> N
 
 
 def test_who_computes_while_others_wait_leaves_them_a_core(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("trgbp_core.turns.WORKERS", Workers(lambda _: 3))
-    monkeypatch.setattr("trgbp_core.turns.LEAVING_ONE", Workers(lambda _: 2))
+    monkeypatch.setattr("trgbp_core.serving.queue.WORKERS", Workers(lambda _: 3))
+    monkeypatch.setattr("trgbp_core.serving.queue.LEAVING_ONE", Workers(lambda _: 2))
     turns, found = Turns(), list[int]()
     held, threads = Held(turns), []
     for count in (1, 2):
@@ -115,7 +115,7 @@ def asked_in_turn(turns: Turns, asked: list[tuple[str, bool]]) -> list[str]:
 
 def test_a_short_computation_overtakes_long_ones_but_not_those_that_have_waited_long(monkeypatch: pytest.MonkeyPatch) -> None:
     assert asked_in_turn(Turns(), [("long", False), ("short", True), ("other", False)]) == ["short", "long", "other"]
-    monkeypatch.setattr("trgbp_core.turns.PATIENCE_SECONDS", 0.0)
+    monkeypatch.setattr("trgbp_core.serving.queue.PATIENCE_SECONDS", 0.0)
     assert asked_in_turn(Turns(), [("long", False), ("short", True), ("other", False)]) == ["long", "short", "other"]
 
 
@@ -130,7 +130,7 @@ def test_a_short_computation_overtakes_long_ones_but_not_those_that_have_waited_
 def test_a_request_in_pieces_keeps_its_place_until_it_has_used_its_share(
     little: float, requests: list[str], expected: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("trgbp_core.turns.LITTLE_SECONDS", little)
+    monkeypatch.setattr("trgbp_core.serving.queue.LITTLE_SECONDS", little)
     turns, order, others = Turns(), list[str](), list[threading.Thread]()
 
     def ask(client: str) -> None:

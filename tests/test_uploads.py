@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from trgbp_core.uploads import Uploads, written
+from trgbp_core.serving.uploads import Uploads, written
 
 
 def noise(seed: int, side: int = 64) -> Image.Image:

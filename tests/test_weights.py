@@ -13,8 +13,8 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from trgbp_core import weights
-from trgbp_core.weights import WeightsError, adopt, find, hash_prefix, is_sound, read
+from trgbp_core.zoo import checkpoints
+from trgbp_core.zoo.checkpoints import WeightsError, adopt, find, hash_prefix, is_sound, read
 
 
 def network() -> nn.Sequential:
@@ -184,4 +184,4 @@ def test_what_was_read_is_not_changed_by_fitting_it(tmp_path):
     keys = list(state)
     adopt(network(), state, "tiny.pth")
     assert list(state) == keys
-    assert weights.SUFFIXES[0] == ".safetensors"
+    assert checkpoints.SUFFIXES[0] == ".safetensors"

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from trgbp_core.rates import threads_of
-from trgbp_core.workers import Workers
+from trgbp_core.engine.devices import threads_of
+from trgbp_core.serving.workers import Workers
 
 WAIT = 20
 

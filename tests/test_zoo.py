@@ -9,7 +9,7 @@ from captum.attr import GuidedBackprop
 from torch import Tensor, fx, nn
 
 from trgbp_core import TRGBP, cascade
-from trgbp_core.cascade import layer_groups
+from trgbp_core.sanity.cascade import layer_groups
 
 from .comparison import completeness_gap
 from .guided_reference import guided_gradient

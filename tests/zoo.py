@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from trgbp_core import ModelError, available_models, load_model
-from trgbp_core.models import Zoo
+from trgbp_core.zoo.loading import Zoo
 
 ARCHITECTURES = [entry.name for entry in available_models() if "@" not in entry.name]
 """One name an architecture; further weights of the same (``resnet50@IMAGENET1K_V2``) are the same network."""

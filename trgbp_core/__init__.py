@@ -1,13 +1,13 @@
 """TR-GBP: Theoretical Refinements of Guided BackPropagation."""
 
-from .baselines import METHODS, NotApplicable
-from .cascade import Stage, cascade
-from .images import ImageError
-from .models import ModelError, available_models, load_model
-from .own import own_model
-from .passthrough import UnsupportedOperation
-from .preprocessing import Preprocess
-from .trgbp import TRGBP, Explanation, Layer
+from .data.images import ImageError
+from .data.preprocessing import Preprocess
+from .engine.passthrough import UnsupportedOperation
+from .methods import METHODS, NotApplicable
+from .sanity.cascade import Stage, cascade
+from .trgbp.explainer import TRGBP, Explanation, Layer
+from .zoo.custom import own_model
+from .zoo.loading import ModelError, available_models, load_model
 
 __all__ = [
     "METHODS",

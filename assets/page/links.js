@@ -1,4 +1,4 @@
-// The page's state as a link, and the way from a link to that state: the server answers a query (trgbp_core/links.py) and sets the page.
+// The page's state as a link, and the way from a link to that state: the server answers a query (trgbp_core/explorer/links.py) and sets the page.
 (() => {
   const { state, element } = window.TRGBP;
   let asked = null;

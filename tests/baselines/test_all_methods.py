@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from tests.nets import NETS, picture, randomise
-from trgbp_core.baselines import METHODS, NotApplicable
-from trgbp_core.baselines.patterns import use_patterns
-from trgbp_core.baselines.signals import fit_patterns
+from trgbp_core.methods import METHODS, NotApplicable
+from trgbp_core.methods.patterns import use_patterns
+from trgbp_core.methods.signals import fit_patterns
 
 # Where a method's own assumptions exclude a network: CAM needs pooling and one linear layer, CAMERAS pictures of other sizes.
 EXCLUDED = {("cam", "plain"), ("cameras", "plain")}

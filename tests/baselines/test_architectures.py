@@ -14,11 +14,11 @@ from torch import Tensor, nn
 from tests import zoo
 from tests.nets import picture
 from tests.nets import randomise as sized
-from trgbp_core.baselines import METHODS, NotApplicable
-from trgbp_core.baselines.paths import Noise
-from trgbp_core.baselines.patterns import use_patterns
-from trgbp_core.baselines.signals import fit_patterns
-from trgbp_core.random_weights import randomise, uninitialised
+from trgbp_core.methods import METHODS, NotApplicable
+from trgbp_core.methods.paths import Noise
+from trgbp_core.methods.patterns import use_patterns
+from trgbp_core.methods.signals import fit_patterns
+from trgbp_core.zoo.random_weights import randomise, uninitialised
 
 FAMILIES = (
     "efficientnet_lite0 resnet18 vgg11 alexnet squeezenet1_1 densenet121 googlenet inception_v3 mobilenet_v2 "

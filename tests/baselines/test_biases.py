@@ -7,7 +7,7 @@ from torch import nn
 from torchvision.models import densenet121, googlenet, mobilenet_v2, resnet18, shufflenet_v2_x0_5
 
 from tests.nets import randomise
-from trgbp_core.baselines import METHODS, NotApplicable
+from trgbp_core.methods import METHODS, NotApplicable
 
 from .gradient_networks import CLASSES, KINDS, largest_difference, picture
 

@@ -17,10 +17,10 @@ from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 from torch import Tensor, nn
 
 from trgbp_core import METHODS, TRGBP, NotApplicable
-from trgbp_core.baselines.activation import last_activation, record_activation, record_both
-from trgbp_core.baselines.cam import cam, grad_cam, grad_cam_pp, norm_grad
-from trgbp_core.baselines.score_cam import score_cam
-from trgbp_core.trgbp import RecordedPicture
+from trgbp_core.methods.activation import last_activation, record_activation, record_both
+from trgbp_core.methods.cam import cam, grad_cam, grad_cam_pp, norm_grad
+from trgbp_core.methods.score_cam import score_cam
+from trgbp_core.trgbp.explainer import RecordedPicture
 
 from .activation_networks import (
     CLASSES,

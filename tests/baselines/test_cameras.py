@@ -8,9 +8,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from trgbp_core import NotApplicable
-from trgbp_core.baselines.activation import record_activation
-from trgbp_core.baselines.cam import grad_cam
-from trgbp_core.baselines.cameras import cameras, resolutions
+from trgbp_core.methods.activation import record_activation
+from trgbp_core.methods.cam import grad_cam
+from trgbp_core.methods.cameras import cameras, resolutions
 
 CLASSES = 5
 SIZES = [(32, 32), (40, 40), (56, 56), (72, 72), (88, 88)]

@@ -7,8 +7,8 @@ from torch import nn
 from torchvision.models import densenet121, mobilenet_v2, resnet18
 
 from tests.nets import randomise
-from trgbp_core.baselines import METHODS, NotApplicable
-from trgbp_core.baselines.fullgrad import full_gradients
+from trgbp_core.methods import METHODS, NotApplicable
+from trgbp_core.methods.fullgrad import full_gradients
 
 from .gradient_networks import KINDS, largest_difference, picture
 

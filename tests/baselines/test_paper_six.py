@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from trgbp_core.baselines import METHODS
+from trgbp_core.methods import METHODS
 
 from .gradient_networks import KINDS, largest_difference, last_map, picture, rewritten
 

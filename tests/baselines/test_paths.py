@@ -7,9 +7,9 @@ import saliency.core as authors
 import torch
 from saliency.core import guided_ig as authors_guided_ig
 
-from trgbp_core.baselines import METHODS
-from trgbp_core.baselines.gradients import input_gradient
-from trgbp_core.baselines.paths import Noise
+from trgbp_core.methods import METHODS
+from trgbp_core.methods.gradients import input_gradient
+from trgbp_core.methods.paths import Noise
 
 from .gradient_networks import KINDS, largest_difference, picture
 

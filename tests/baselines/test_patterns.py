@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from trgbp_core import METHODS, NotApplicable
-from trgbp_core.baselines.patterns import Patterns, fit_patterns, use_patterns
+from trgbp_core.methods.patterns import Patterns, fit_patterns, use_patterns
 
 from .rule_networks import functional, mobile, pictures, plain, report, residual, saturating
 

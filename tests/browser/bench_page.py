@@ -197,8 +197,8 @@ def cancelling(page: Page) -> float:
 def one_explanation() -> float:
     """Seconds of one explanation of the embedded network in a process of its own, the median of ten."""
     code = (
-        "from trgbp_core.memory import keep_freed_memory; keep_freed_memory()\n"
-        "from trgbp_core import TRGBP, load_model; from trgbp_core.rates import medians\n"
+        "from trgbp_core.serving.memory import keep_freed_memory; keep_freed_memory()\n"
+        "from trgbp_core import TRGBP, load_model; from benchmarks.machine import medians\n"
         f"zoo = load_model({MODEL!r}); x = zoo.preprocess({str(EXAMPLES / 'cheetah_and_lion.jpg')!r})\n"
         "explainer = TRGBP(zoo.network); print(medians({'e': lambda: explainer.explain(x, [0])}, 10)['e'])"
     )

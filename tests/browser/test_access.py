@@ -12,9 +12,9 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
 import app
-from trgbp_core.explorer import Explorer
-from trgbp_core.render import COLOUR_MAPS, lookup
-from trgbp_core.tabs import words
+from trgbp_core.drawing.render import COLOUR_MAPS, lookup
+from trgbp_core.explorer.explorer import Explorer
+from trgbp_core.page.tabs import translation
 
 pytestmark = pytest.mark.browser
 WAIT = 120_000  # milliseconds; a limit for a busy machine, no measurement
@@ -164,8 +164,8 @@ def test_the_controls_speak(language: str, browser: Browser, page_url: str) -> N
 
 
 def test_every_label_has_its_words_in_every_language() -> None:
-    found = words.translations()
-    left = set(words.labels(app.build(Explorer())).values())
+    found = translation.translations()
+    left = set(translation.labels(app.build(Explorer())).values())
     assert set(found) == set(LANGUAGES)
     for language, known in found.items():
         assert set(known) == set(found["de"]), language

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import Browser
 
-from trgbp_core.page import asset
+from trgbp_core.page.layout import asset
 
 pytestmark = pytest.mark.browser
 

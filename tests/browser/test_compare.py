@@ -15,8 +15,8 @@ from torch import Tensor, nn
 import app
 from tests.nets import small_classifier
 from trgbp_core import Preprocess, own_model
-from trgbp_core.baselines import METHODS, Method
-from trgbp_core.flights import Cancelled
+from trgbp_core.methods import METHODS, Method
+from trgbp_core.serving.jobs import Cancelled
 
 pytestmark = pytest.mark.browser
 WAIT = 90_000  # milliseconds; a limit for a busy machine, no measurement

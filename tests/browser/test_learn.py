@@ -9,7 +9,8 @@ from urllib.parse import parse_qs, urlparse
 import pytest
 from playwright.sync_api import Browser, Page, Route, expect
 
-from trgbp_core import examples, lessons
+from trgbp_core.data import examples
+from trgbp_core.explorer.lessons import lessons
 
 WAIT = 90_000  # milliseconds; a limit for a busy machine, no measurement
 SHELF = lessons.load(pictures=examples.pictures(), models=["efficientnet_lite0"])

@@ -115,7 +115,7 @@ def test_an_optional_spaces_package_takes_the_heavy_handlers_and_nothing_else_ch
         "taken = []\ndef GPU(work):\n    taken.append(work.__name__)\n    return work\n"
         "import atexit; atexit.register(lambda: print('taken:', *sorted(set(taken))))\n"
     )
-    program = "import app, trgbp_core.hosting as h; demo = app.launch(['--port', '7989'], prevent_thread_lock=True)"
+    program = "import app, trgbp_core.serving.server as h; demo = app.launch(['--port', '7989'], prevent_thread_lock=True)"
     environment = os.environ | {"PYTHONPATH": str(tmp_path)}
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr

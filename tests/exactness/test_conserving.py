@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from trgbp_core.geometry import upsample
+from trgbp_core.engine.geometry import upsample
 
 from .cases import constant
 from .checks import apart

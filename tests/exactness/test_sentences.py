@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from trgbp_core import METHODS, TRGBP, ModelError, Preprocess, own_model
-from trgbp_core.cascade import cascade, layer_groups
+from trgbp_core.sanity.cascade import cascade, layer_groups
 
 from ..nets import small_classifier
 from .cases import Around, Ending, seeded, x_of

@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
-from trgbp_core import METHODS, TRGBP, images, load_model
-from trgbp_core.measures import ebpg
-from trgbp_core.models import Zoo
+from trgbp_core import METHODS, TRGBP, load_model
+from trgbp_core.data import images
+from trgbp_core.metrics.localisation import ebpg
+from trgbp_core.zoo.loading import Zoo
 
 from ..comparison import JUMP
 from .server import OWN

@@ -12,7 +12,7 @@ from typing import Any
 
 import app
 from trgbp_core import load_model, own_model
-from trgbp_core.trgbp import TRGBP
+from trgbp_core.trgbp.explainer import TRGBP
 
 OWN = {"noise-squeezenet": "random:squeezenet1_1", "noise-resnet18": "random:resnet18"}
 

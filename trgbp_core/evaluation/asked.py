@@ -9,11 +9,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from .. import datasets, images
-from ..baselines import METHODS
-from ..datasets import Dataset
-from ..models import Zoo
-from ..trgbp import TRGBP
+from ..data import datasets, images
+from ..data.datasets import Dataset
+from ..methods import METHODS
+from ..trgbp.explainer import TRGBP
+from ..zoo.loading import Zoo
 from .settings import drawn
 
 RAW = "raw"

@@ -9,11 +9,11 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from .. import devices
-from ..baselines import METHODS, NotApplicable
-from ..batches import BatchExplanation
-from ..passthrough import UnsupportedOperation
-from ..trgbp import TRGBP
+from ..engine import devices
+from ..engine.passthrough import UnsupportedOperation
+from ..methods import METHODS, NotApplicable
+from ..trgbp.batches import BatchExplanation
+from ..trgbp.explainer import TRGBP
 from .store import Piece
 
 SHARED = ("tr_gbp", "tr_gbp_conserving", "guided_backprop")

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..perturbation import FRACTIONS
+from ..metrics.perturbation import FRACTIONS
 from . import sanity as sanity_checks
 from .results import Results, title
 from .statistics import Array, bootstrap, estimate, means

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 
-from ..datasets import Problem
-from ..measures import grid_pointing_game, mosaic
-from ..models import Zoo
+from ..data.datasets import Problem
+from ..metrics.localisation import grid_pointing_game, mosaic
+from ..zoo.loading import Zoo
 from .attributions import SHARED, Attributions, usable
 from .reading import Seen, stacked
 from .store import Piece

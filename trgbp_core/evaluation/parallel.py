@@ -12,7 +12,7 @@ from typing import Any
 import torch
 import torch.distributed as dist
 
-from .. import devices
+from ..engine import devices
 from .store import Store, write
 
 PATIENCE = timedelta(days=7)

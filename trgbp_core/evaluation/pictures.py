@@ -7,13 +7,13 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from .. import devices
-from ..datasets import Problem
-from ..imagenet import Box
-from ..measures import FRACTIONS, PerturbationCurve, ebpg, ibd, perturbation_curve, pointing_game
-from ..models import Zoo
-from ..perturbation import ABSOLUTE_LERF, Order
-from ..scoring import scores
+from ..data.datasets import Problem
+from ..data.imagenet import Box
+from ..engine import devices
+from ..engine.plain_passes import scores
+from ..metrics.localisation import FRACTIONS, PerturbationCurve, ebpg, ibd, perturbation_curve, pointing_game
+from ..metrics.perturbation import ABSOLUTE_LERF, Order
+from ..zoo.loading import Zoo
 from .attributions import Attributions, usable
 from .reading import Seen, stacked
 from .settings import Settings
@@ -52,7 +52,7 @@ def measure(read: Sequence[Seen | Problem], zoo: Zoo, watched: torch.nn.Module, 
 
     Args:
         read: its pictures, as :func:`~trgbp_core.evaluation.reading.ahead` brings them.
-        watched: the network once more, for plain forward passes: see :func:`~trgbp_core.folding.folded`.
+        watched: the network once more, for plain forward passes: see :func:`~trgbp_core.engine.fused_copy.folded`.
     """
     piece = Piece()
     seen = []

@@ -4,12 +4,12 @@
   its second. 0: the class makes no difference; 1: the maps have nothing in common.
 - **Randomised weights** (Section 4.2): what is left is where filters look. Every picture is explained on a network of its own draw; the
   mean of |R|, each map scaled to sum 1, is correlated (Pearson: a uniform map gains nothing) with the coverage of all layers
-  (:func:`trgbp_core.predictability.predicted_sum`), which is computed without running anything. 1: the predicted shape.
+  (:func:`trgbp_core.theory.coverage.predicted_sum`), which is computed without running anything. 1: the predicted shape.
 - **Noise**: noise that nobody sees (a standard deviation of :data:`NOISE` of the pixels' range) leaves the map as it was. Spearman's rank
   correlation of relu(R) with and without it, for the same class. 1: the same map. The layers' ε, which theory foretells for the R̃^l alone,
   is another statement: see the command ``predict``.
 - **Boundary** (Section 5.4): a strong frame goes with a wrong prediction. The ROC AUC of IBD (Eq. 12) against 'misclassified', and the
-  calibration error of the table that states it (:func:`~trgbp_core.evaluation.calibrating.calibration_error`). 50 and chance: frames say
+  calibration error of the table that states it (:func:`~trgbp_core.evaluation.calibration.calibration_error`). 50 and chance: frames say
   nothing.
 
 Means over pictures, with 95 % bootstrap intervals over pictures (none from fewer than 20). Nothing in a method, and nothing here, is
@@ -27,16 +27,17 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from .. import datasets, devices
-from ..baselines import METHODS, NotApplicable
-from ..cascade import randomised
-from ..geometry import Psi
-from ..measures import ibd
-from ..predictability import Coverage, coverage, predicted_sum
-from ..similarity import spearman
-from . import boundaries
+from ..data import datasets
+from ..engine import devices
+from ..engine.geometry import Psi
+from ..methods import METHODS, NotApplicable
+from ..metrics.localisation import ibd
+from ..metrics.similarity import spearman
+from ..sanity.cascade import randomised
+from ..theory.coverage import Coverage, coverage, predicted_sum
+from . import frame_tables
 from .asked import RAW, Asked, Attribute, attribute, title
-from .boundaries import Frames, cell
+from .frame_tables import Frames, cell
 from .settings import chosen_methods
 from .statistics import Array, Statistic, means
 from .tables import NOTHING, table
@@ -66,9 +67,9 @@ def options(command: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Print the table, a line as soon as its method is measured, the fastest first."""
-    from ..memory import keep_freed_memory
-    from ..models import load_model
-    from ..speed import on_terminal
+    from ..serving.memory import keep_freed_memory
+    from ..zoo.download_progress import on_terminal
+    from ..zoo.loading import load_model
 
     keep_freed_memory()
     device = devices.prepare(arguments.device)
@@ -81,12 +82,12 @@ def run(arguments: argparse.Namespace) -> None:
     with on_terminal(arguments.model) as progress:
         zoo = load_model(arguments.model, device=device, progress=progress)
     dataset = datasets.load(arguments.images, arguments.annotations, labels=zoo.labels)
-    frames = {} if arguments.results is None else boundaries.read(arguments.results)
+    frames = {} if arguments.results is None else frame_tables.read(arguments.results)
     if arguments.frames is not None:
         asked = Asked(zoo, dataset, arguments.frames, arguments.seed)
-        measured, refused = boundaries.measure([key for key in (RAW, *keys) if key not in frames], asked)
-        print(table(boundaries.HEAD, []))
-        print("\n".join(boundaries.lines((RAW, *keys), frames | measured, refused, arguments.seed)))
+        measured, refused = frame_tables.measure([key for key in (RAW, *keys) if key not in frames], asked)
+        print(table(frame_tables.HEAD, []))
+        print("\n".join(frame_tables.lines((RAW, *keys), frames | measured, refused, arguments.seed)))
         return
     foretold = coverage(zoo.network, (1, len(zoo.mean), zoo.input_size, zoo.input_size))
     print(table(HEAD, []), flush=True)
@@ -116,7 +117,7 @@ def line(key: str, asked: Asked, foretold: Sequence[Coverage], frames: Frames | 
     """One method's line of the table; a method that does not apply says why.
 
     Args:
-        foretold: what :func:`~trgbp_core.predictability.coverage` says of the network.
+        foretold: what :func:`~trgbp_core.theory.coverage.coverage` says of the network.
         frames: (IBD, misclassified) of more pictures than are asked; None for those that are.
     """
     try:
@@ -131,8 +132,8 @@ def line(key: str, asked: Asked, foretold: Sequence[Coverage], frames: Frames | 
         cell(agreement(found.random, predicted.cpu().flatten().double().numpy()), count, asked.seed),
         cell(means(found.steady[:, None]), count, asked.seed),
     ]
-    curve, gap = boundaries.cells(*(frames or (found.ibd, found.wrong)), asked.seed)
-    cells += [curve if curve == NOTHING else curve + boundaries.more((frames or (found.ibd,))[0]), gap]
+    curve, gap = frame_tables.cells(*(frames or (found.ibd, found.wrong)), asked.seed)
+    cells += [curve if curve == NOTHING else curve + frame_tables.more((frames or (found.ibd,))[0]), gap]
     return f"| {' | '.join([title(key), str(count), *cells])} |"
 
 

@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from .. import images
-from ..datasets import Problem, Sample
-from ..imagenet import Box
-from ..preprocessing import Preprocess
+from ..data import images
+from ..data.datasets import Problem, Sample
+from ..data.imagenet import Box
+from ..data.preprocessing import Preprocess
 
 AHEAD = 2
 """Units that each process has ready or under way."""

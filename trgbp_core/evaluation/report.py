@@ -10,8 +10,8 @@ from importlib.metadata import PackageNotFoundError, version
 
 import torch
 
-from ..datasets import KINDS, Dataset
-from ..models import Zoo
+from ..data.datasets import KINDS, Dataset
+from ..zoo.loading import Zoo
 from . import sections
 from .attributions import RECORDING, SHARED
 from .parallel import Team

@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..baselines import METHODS
-from ..datasets import Dataset, Problem
-from ..models import Zoo
-from ..perturbation import FRACTIONS
+from ..data.datasets import Dataset, Problem
+from ..methods import METHODS
+from ..metrics.perturbation import FRACTIONS
+from ..zoo.loading import Zoo
 from . import paper, pictures, sanity
 from .run import MOSAICS, RESULTS, SANITY, Finished
 from .settings import Settings

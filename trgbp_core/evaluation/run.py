@@ -10,9 +10,9 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from ..datasets import Dataset, DatasetError, Problem, Sample, tally
-from ..folding import folded
-from ..models import Zoo
+from ..data.datasets import Dataset, DatasetError, Problem, Sample, tally
+from ..engine.fused_copy import folded
+from ..zoo.loading import Zoo
 from . import mosaics, pictures, sanity
 from .parallel import Team
 from .progress import Bar

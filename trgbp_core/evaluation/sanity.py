@@ -7,10 +7,10 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor, nn
 
-from ..cascade import cascade, layer_groups
-from ..datasets import Problem
-from ..models import Zoo
-from ..similarity import Sign, similarity
+from ..data.datasets import Problem
+from ..metrics.similarity import Sign, similarity
+from ..sanity.cascade import cascade, layer_groups
+from ..zoo.loading import Zoo
 from .attributions import Attributions, usable
 from .reading import Seen, stacked
 from .settings import Settings

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..datasets import KINDS
+from ..data.datasets import KINDS
 from . import figures, paper
 from .paper import TABLE_1, TABLE_2
 from .results import Results, title

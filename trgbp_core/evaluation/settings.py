@@ -12,10 +12,10 @@ from typing import Any
 
 import torch
 
-from ..baselines import METHODS
-from ..datasets import Dataset
-from ..devices import EXPLAINED
-from ..version import VERSION
+from ..data.datasets import Dataset
+from ..data.version import VERSION
+from ..engine.devices import EXPLAINED
+from ..methods import METHODS
 
 PAPER = ("saliency", "guided_backprop", "guided_ig", "full_grad", "grad_cam", "cameras", "tr_gbp")
 """The paper's methods in the order of its tables' columns."""

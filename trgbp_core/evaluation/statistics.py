@@ -11,7 +11,7 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
-from ..estimates import Estimate
+from ..metrics.estimate import Estimate
 
 Array = npt.NDArray[np.float64]
 Statistic = Callable[[Array], Array]
@@ -70,7 +70,7 @@ def means(values: Array) -> Statistic:
 def auc(values: Array, positive: npt.NDArray[np.bool_], *, drop: float = 0.0) -> Statistic:
     """The ROC AUC of ``values`` (N,) against ``positive`` (N,), without the share ``drop`` of the smallest values: (B, N) → (B, 1).
 
-    With weights of 1 it equals :func:`trgbp_core.measures.boundary_auc` (``drop`` = 1/2 is the paper's protocol, Table 2).
+    With weights of 1 it equals :func:`trgbp_core.metrics.localisation.boundary_auc` (``drop`` = 1/2 is the paper's protocol, Table 2).
     """
     order = np.argsort(values, kind="stable")
     ordered, label = values[order], positive[order].astype(np.float64)

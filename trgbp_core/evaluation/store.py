@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..datasets import Problem
+from ..data.datasets import Problem
 
 Row = dict[str, Any]
 NAMES = {"pictures": "the pictures or their annotations", "code": "this program's version or sources", "device": "the device, cpu or cuda"}

@@ -10,9 +10,9 @@ from pathlib import Path
 import torch
 from PIL import Image
 
-from ..devices import CPU
-from ..models import load_model
-from ..speed import on_terminal
+from ..engine.devices import CPU
+from ..zoo.download_progress import on_terminal
+from ..zoo.loading import load_model
 from . import classes, methods, sanity
 from .grid import Rows, save, sheet
 from .subject import EXAMPLES, Options, Subject
@@ -80,7 +80,7 @@ def draw(
         the files, PNG and PDF, as they are written into ``folder``; several sheets where the pictures do not fit on one.
 
     Raises:
-        ModelError, WeightsError: see :func:`trgbp_core.models.load_model`. ValueError: a class or layer that there is not.
+        ModelError, WeightsError: see :func:`trgbp_core.zoo.loading.load_model`. ValueError: a class or layer that there is not.
     """
     figure = FIGURES[number]
     asked = [(model, name, image) for model in models for name, image in pictures]

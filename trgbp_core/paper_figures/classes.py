@@ -6,9 +6,9 @@ import string
 from collections.abc import Sequence
 from dataclasses import replace
 
-from ..geometry import Psi
-from ..render import peak
-from ..trgbp import TRGBP, Explanation
+from ..drawing.render import peak
+from ..engine.geometry import Psi
+from ..trgbp.explainer import TRGBP, Explanation
 from .grid import Cell, Rows
 from .subject import Subject
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ..baselines import METHODS, NotApplicable
-from ..trgbp import TRGBP
+from ..methods import METHODS, NotApplicable
+from ..trgbp.explainer import TRGBP
 from .grid import Cell, Rows
 from .subject import Subject
 

@@ -10,13 +10,13 @@ from pathlib import Path
 from PIL import Image
 from torch import Tensor
 
-from .. import images
-from ..labels import find_class
-from ..models import Zoo
-from ..render import overlay, why_empty
+from ..data import images
+from ..data.labels import find_class
+from ..drawing.render import overlay, why_empty
+from ..zoo.loading import Zoo
 from .grid import Cell
 
-EXAMPLES = Path(__file__).parent.parent.parent / "assets" / "examples"
+EXAMPLES = Path(__file__).parents[2] / "assets" / "examples"
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Options:
         classes: those to explain, as a person names them; the network's own best where there are none.
         methods: keys of METHODS, for Figure 4. layers: single layers instead of blocks, for Figures 9 and 10.
         specific: R^l instead of R̃^l, for Figures 9 and 10. seed: of the cascade.
-        colours: one of :data:`trgbp_core.render.COLOUR_MAPS`. opacity: of a map over its picture, 0 to 1.
+        colours: one of :data:`trgbp_core.drawing.render.COLOUR_MAPS`. opacity: of a map over its picture, 0 to 1.
     """
 
     classes: tuple[str, ...] = ()

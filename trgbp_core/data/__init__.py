@@ -1,0 +1,1 @@
+"""A stranger's file becomes a safe picture; data sets, labels and examples."""

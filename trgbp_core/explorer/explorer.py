@@ -1,0 +1,314 @@
+"""What the page asks for: plain data and encoded pictures, cached, bounded, safe for many people at once. No Gradio in here."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from ..data.labels import find_class
+from ..drawing.render import data_uri
+from ..methods import METHODS, NotApplicable
+from ..sanity.cascade import Mode
+from ..serving.cache import Cache
+from ..serving.jobs import Cancel, Progress
+from ..serving.memory import give_back_holes
+from ..serving.queue import Turns
+from ..serving.streaming import Step
+from ..theory import frame
+from ..theory.coverage import Coverage, coverage
+from ..trgbp.explainer import TRGBP, Explanation, RecordedPicture
+from ..zoo import loading
+from . import sanity
+from .layer_pictures import Maps, Payload, class_frames, gather, layer_facts, panel
+
+__all__ = ["DEFAULT_MODEL", "NETWORK_BYTES", "Explorer", "Payload", "Question", "panel"]
+
+Result = TypeVar("Result")
+DEFAULT_MODEL = "efficientnet_lite0"
+NETWORK_BYTES = 700_000_000
+RECORDING_BYTES = 300_000_000
+UNPACKED = 2
+"""So many pictures, the newest, are kept in the form in which a further class takes least time."""
+
+PAYLOAD_BYTES = 64_000_000
+MAP_BYTES = 64_000_000
+GATHERED_BYTES = 32_000_000
+
+
+@dataclass(frozen=True)
+class Question:
+    """A picture put to a network: what everything on the page is computed from."""
+
+    key: str
+    zoo: loading.Zoo
+    picture: Image.Image
+    x: Tensor
+
+    def about(self, e: Explanation, k: int) -> Payload:
+        """A class in plain data."""
+        return {"index": k, "name": self.zoo.labels[k], "probability": float(e.probabilities[0, k])}
+
+
+class _Recorded:
+    """A recorded picture and what its classes' maps have come to occupy. ``threads``: how many the forward pass was computed with."""
+
+    def __init__(self, question: Question) -> None:
+        self.threads = torch.get_num_threads()
+        self._picture: RecordedPicture = TRGBP(question.zoo.network).record(question.x)
+        self._known: set[int] = set()
+
+    def knows(self, k: int | None) -> bool:
+        """Whether class ``k`` (None: the best) and the top 5 need no computing."""
+        return {*self._picture.top5, *(() if k is None else (k,))} <= self._known
+
+    def explain(self, k: int | None) -> Explanation:
+        e = self._picture.explain(None if k is None else [k])
+        self._known.update(e.classes)
+        return e
+
+    def pack(self) -> None:
+        self._picture.pack()
+
+    @property
+    def nbytes(self) -> int:
+        return self._picture.nbytes
+
+
+class Explorer:
+    """Answers the page's questions. One object serves everybody: its caches are keyed by content, and hold nothing of a session.
+
+    What a network computes is computed in :attr:`turns`, so that many who ask at once are served in turn; ``step``, in all that follows,
+    is told how it goes and may raise :class:`flights.Cancelled`.
+    """
+
+    def __init__(self, networks: loading.ModelCache | None = None) -> None:
+        self.turns = Turns(tidy=give_back_holes)
+        self._networks = networks or loading.ModelCache(NETWORK_BYTES)
+        self._recordings: Cache[_Recorded] = Cache(RECORDING_BYTES, lambda r: r.nbytes)
+        self._unpacked: deque[str] = deque()
+        self._payloads: Cache[Payload] = Cache(PAYLOAD_BYTES, _payload_bytes)
+        self._maps: Cache[tuple[Tensor, int]] = Cache(MAP_BYTES, lambda found: found[0].nbytes)
+        self._gathered: Cache[tuple[Explanation, Maps]] = Cache(GATHERED_BYTES, lambda found: found[1].nbytes)
+        self._foretold: Cache[list[Coverage]] = Cache(MAP_BYTES, lambda found: sum(c.map.nbytes for c in found))
+        self._tables: Cache[frame.Calibration | None] = Cache(PAYLOAD_BYTES, lambda table: 8_000)
+        self._seconds: dict[tuple[str, str], float] = {}
+
+    def network(self, name: str, *, progress: Progress | None = None, cancel: Cancel | None = None) -> loading.Zoo:
+        """A network of the zoo or of the page's owner, downloaded and loaded once for all. Raises what :func:`models.load_model` raises."""
+        return self._networks.get(name, progress=progress, cancel=cancel)
+
+    def entries(self) -> tuple[loading.Entry, ...]:
+        """The networks that can be asked: see :attr:`models.ModelCache.entries`."""
+        return self._networks.entries
+
+    def ask(self, picture: Image.Image, model: str, *, progress: Progress | None = None, cancel: Cancel | None = None) -> Question:
+        """Put an RGB picture to a network."""
+        zoo = self.network(model, progress=progress, cancel=cancel)
+        seen = zoo.picture(picture)
+        digest = hashlib.sha256(seen.tobytes()).hexdigest()[:20]
+        return Question(f"{model}:{digest}", zoo, seen, zoo.normalise(seen))
+
+    def explanation(self, question: Question, k: int | None = None, step: Step | None = None) -> Explanation:
+        """The explanation of class ``k`` (default: the best) and of the top 5; a further class costs no further forward pass."""
+        recorded = self._recordings.peek(question.key)
+        if recorded is not None and recorded.knows(k):
+            return recorded.explain(k)
+        return self.turns.run(lambda between: self._explained(question, k), step, short=True)
+
+    def computed(self, question: Question, k: int | None, arithmetic: Callable[[Explanation], Result], step: Step | None = None) -> Result:
+        """``arithmetic(explanation)``, both in one turn."""
+        return self.turns.run(lambda between: arithmetic(self.explanation(question, k, between)), step, short=True)
+
+    def _explained(self, question: Question, k: int | None) -> Explanation:
+        """Within a turn: nobody else computes, so that what is not kept yet is not under way elsewhere either."""
+        recorded = self._recordings.peek(question.key)
+        if recorded is None:
+            recorded = _Recorded(question)
+            self._unpacked.append(question.key)
+        e = recorded.explain(k)
+        self._recordings.put(question.key, recorded)
+        while len(self._unpacked) > UNPACKED:
+            self._recordings.change(self._unpacked.popleft(), _Recorded.pack)
+        return e
+
+    def top(self, question: Question, count: int = 5) -> list[tuple[int, str, float]]:
+        """The best classes as (index, name, probability)."""
+        e = self.explanation(question)
+        return [(k, question.zoo.labels[k], float(e.probabilities[0, k])) for k in e.top5[:count]]
+
+    def find_class(self, question: Question, wanted: object, step: Step | None = None) -> int:
+        """See :func:`labels.find_class`; None or nothing means the best class."""
+        k = named_class(question, wanted)
+        return self.explanation(question, step=step).top5[0] if k is None else k
+
+    def one_by_one(self, work: Iterator[Result], step: Step | None = None) -> Iterator[Result]:
+        """What ``work`` yields, each computed in a turn of its own."""
+        missing = object()
+        while (found := self.turns.run(lambda between: next(work, missing), step)) is not missing:
+            yield found  # type: ignore[misc]
+
+    # -- Explain, Classes --------------------------------------------------------------------------------------------------------
+
+    def explain(self, question: Question, k: int | None = None, step: Step | None = None) -> Payload:
+        """Everything that the tabs Explain and Classes show: of class ``k`` (default: the best), and of the top 5.
+
+        Returns:
+            ``key``, ``model``, ``picture``, ``seen``, ``note``; ``layers``, what is known of each; ``top``, indices; ``chosen``, k;
+            ``classes``, each with what :func:`frames.class_frames` gives, ``k`` first if it is none of the top 5.
+        """
+        first, rest = self.explain_at_once(question, k, step)
+        found = {item["index"]: item for item in [*first["classes"], *rest["classes"]]}
+        order = dict.fromkeys([*(() if first["chosen"] in first["top"] else (first["chosen"],)), *first["top"]])
+        return first | {"classes": [found[i] for i in order]}
+
+    def explain_at_once(self, question: Question, k: int | None = None, step: Step | None = None) -> Iterator[Payload]:
+        """:meth:`explain` in two parts: with class ``k`` alone, then the rest of the top 5."""
+        about = self._payloads.get(("picture", question.key), lambda: self._about(question, k, step), _asks(step))
+        chosen = about["top"][0] if k is None else k
+        yield about | self.further_class(question, chosen, step)
+        yield {"key": question.key, "classes": [self._class(question, i, step) for i in about["top"] if i != chosen]}
+
+    def further_class(self, question: Question, k: int, step: Step | None = None) -> Payload:
+        """Of :meth:`explain`, what is new with class ``k``: ``key``, ``chosen`` and that class."""
+        return {"key": question.key, "chosen": k, "classes": [self._class(question, k, step)]}
+
+    def _about(self, question: Question, k: int | None, step: Step | None) -> Payload:
+        e, _ = self._gather(question, k, step)
+        return {
+            "key": question.key,
+            "model": question.zoo.name,
+            "picture": data_uri(question.picture, "JPEG", quality=88),
+            "seen": f"{question.picture.width}×{question.picture.height} pixels, as {question.zoo.title} sees them",
+            "layers": layer_facts(e),
+            "top": list(e.top5),
+            "note": "; ".join(e.let_through),
+        }
+
+    def _class(self, question: Question, k: int, step: Step | None) -> Payload:
+        """What the page shows of class ``k``."""
+
+        def draw() -> Payload:
+            e, maps = self._gather(question, k, step)
+            names = ["the picture itself", *(layer.name for layer in e.layers)]
+            return question.about(e, k) | class_frames(maps, k, question.zoo.labels[k], names)
+
+        return self._payloads.get(("class", question.key, k), draw, _asks(step))
+
+    def _gather(self, question: Question, k: int | None, step: Step | None) -> tuple[Explanation, Maps]:
+        """The maps of class ``k`` and of the top 5, computed in one turn and kept for what is drawn of them next."""
+        found = self._gathered.peek(question.key)
+        if found is None or (k is not None and k not in found[0].classes):
+            found = self.computed(question, k, lambda e: (e, gather(e)), step)
+            self._gathered.put(question.key, found)
+        return found
+
+    # -- Compare ------------------------------------------------------------------------------------------------------------------
+
+    def fastest_first(self, question: Question, methods: Iterable[str]) -> list[str]:
+        """Methods in the order of the time that they took on this network, or are known to take."""
+        return sorted(methods, key=lambda key: self._seconds.get((question.zoo.name, key), METHODS[key].cost))
+
+    def attribution(self, question: Question, k: int, key: str, step: Step | None = None) -> Tensor:
+        """One method's map of class ``k``, (1, 1, H, W), computed once for all who ask.
+
+        Raises:
+            NotApplicable: the method's own assumptions exclude this network.
+        """
+        method = METHODS[key]
+
+        def compute(between: Step) -> tuple[Tensor, int]:
+            start = time.perf_counter()
+            map = method.attribute(question.zoo.network, question.x, k, progress=lambda share: between(method.title, share))
+            self._seconds[question.zoo.name, key] = time.perf_counter() - start - self.turns.waited
+            return map, torch.get_num_threads()
+
+        return self._maps.get((question.key, k, key), lambda: self.turns.run(compute, step), _asks(step))[0]
+
+    def threads(self, question: Question, maps: Sequence[tuple[int, str]] | None = None) -> int:
+        """How many of torch's threads the kept results were computed with: fewer than there are if others waited then.
+
+        Without ``maps``, the explanation's forward pass, which alone decides which rectifiers are open (every class's backward pass is
+        continuous in its rounding); else the most that any of these (class, method) was computed with. Where nothing is kept, all.
+        """
+        if maps is None:
+            recorded = self._recordings.peek(question.key)
+            return torch.get_num_threads() if recorded is None else recorded.threads
+        kept = (self._maps.peek((question.key, k, key)) for k, key in maps)
+        return max((found[1] for found in kept if found is not None), default=torch.get_num_threads())
+
+    def kept(self, key: tuple[Any, ...], compute: Callable[[Step], Payload], step: Step | None = None) -> Payload:
+        """``compute(between)``, run in a turn (see :meth:`turns.Turns.run`), once for all who ask for ``key``, and kept."""
+        return self._payloads.get(key, lambda: self.turns.run(compute, step), _asks(step))
+
+    def compare(self, question: Question, k: int, methods: Sequence[str], step: Step | None = None) -> Iterator[Payload]:
+        """One panel a method as it finishes, fastest first; a method that does not apply says why instead of a map."""
+        for key in self.fastest_first(question, methods):
+            found = self._payloads.peek(("compare", question.key, k, key)) or self._method(question, k, key, step)
+            self._payloads.put(("compare", question.key, k, key), found)
+            yield found
+
+    def _method(self, question: Question, k: int, key: str, step: Step | None) -> Payload:
+        method = METHODS[key]
+        about = {"key": key, "citation": method.citation}
+        try:
+            map = self.attribution(question, k, key, step)
+        except NotApplicable as error:
+            return about | {"title": method.title, "empty": str(error), "seconds": None}
+        drawn = panel(map, method.title, "", question.zoo.labels[k], signed=method.signed)
+        return about | drawn | {"seconds": self._seconds[question.zoo.name, key]}
+
+    # -- Predict ------------------------------------------------------------------------------------------------------------------
+
+    def foretold(self, question: Question) -> list[Coverage]:
+        """See :func:`predictability.coverage`; once for each network, since no picture is part of it."""
+        size = tuple(question.x.shape)
+        return self._foretold.get((question.zoo.name, size), lambda: self.turns.run(lambda between: coverage(question.zoo.network, size)))
+
+    def calibration(self, zoo: loading.Zoo) -> frame.Calibration | None:
+        """The network's table of real pictures, if one comes with it."""
+        return self._tables.get(zoo.name, lambda: frame.of_network(zoo.name, zoo.network))
+
+    # -- Sanity check -------------------------------------------------------------------------------------------------------------
+
+    def cascade(
+        self, question: Question, k: int, baseline: str, *, mode: Mode = "gaussian", seed: int = 0, step: Step | None = None
+    ) -> Iterator[Payload]:
+        """The trained network, then one payload a stage of :func:`trgbp_core.sanity.cascade.cascade`; see :func:`stages.in_turns`."""
+        known = None
+        if baseline not in sanity.INCLUDED:
+            with contextlib.suppress(NotApplicable):
+                known = self.attribution(question, k, baseline, step)
+        trained = (self.explanation(question, k, step), known)
+        cascade = sanity.Cascade(question.zoo.network, question.x, k, baseline, mode=mode, seed=seed, trained=trained)
+        seconds = self._seconds.get((question.zoo.name, baseline), 0.0)
+        for stage in sanity.in_turns(cascade, self.turns, step, seconds=seconds):
+            yield sanity.payload(stage, question.zoo.labels, k)
+
+
+def named_class(question: Question, wanted: object) -> int | None:
+    """The class that ``wanted`` names; None where nothing is wanted: the best, which only the explanation knows. Raises as it does."""
+    return None if wanted is None or (isinstance(wanted, str) and not wanted.strip()) else find_class(wanted, question.zoo.labels)
+
+
+def _asks(step: Step | None) -> Callable[[], None] | None:
+    return None if step is None else lambda: step("", 0.0)
+
+
+def _payload_bytes(payload: Payload) -> int:
+    def count(value: Any) -> int:
+        if isinstance(value, str):
+            return len(value) + 50
+        if isinstance(value, dict):
+            return sum(count(v) for v in value.values())
+        return sum(map(count, value)) if isinstance(value, (list, tuple)) else 50
+
+    return count(payload)

@@ -1,0 +1,106 @@
+"""Text that computes again what a tab shows: Python that leaves its maps in ``maps``, and the command line where there is one."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Mapping
+from typing import Any
+
+PICTURE = "picture.jpg"
+"""The name that the text gives to the visitor's own file."""
+
+INSTRUCTION_SETS = ("ATEN_CPU_CAPABILITY", "ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA")
+"""Environment variables that choose the processor's instructions and with them the order of sums, read when torch is imported."""
+
+
+def write(network: str, k: int, tab: str, options: Mapping[str, Any], known: bool, threads: int) -> tuple[str, str]:
+    """(Python, command line) for one of the tabs explain, classes, compare, measure, cascade and predict.
+
+    Both set what decides the order of float32 sums, so that the same machine computes the same map: the number of threads, and those of
+    :data:`INSTRUCTION_SETS` that this process was started with (docs/reproducibility.md).
+
+    Args:
+        network: its name. k: the class. known: whether :func:`trgbp_core.load_model` knows that name.
+        options: ``methods`` for compare and measure; ``baseline``, ``mode`` and ``seed`` for cascade; ``draws`` for predict.
+        threads: torch's number of threads when the maps were computed.
+    """
+    parts = [_opening(network, tab, known, threads), _BODIES[tab](k, options)]
+    asked = f"{PICTURE} --model {network} --class {k} --threads {threads} --out out"
+    commands = {
+        "explain": f"python -m trgbp_core explain {asked}",
+        "classes": f"python -m trgbp_core explain {asked}  # once for each class",
+        "compare": f"python -m trgbp_core compare {asked} --methods {','.join(options.get('methods', ()))}",
+        "measure": f"python -m trgbp_core compare {asked} --methods {','.join(options.get('methods', ()))}",
+        "cascade": f"python -m trgbp_core cascade {asked} --beside {options.get('baseline', 'grad_cam')}",
+        "predict": f"python -m trgbp_core predict {PICTURE} --models {network} --class {k} --threads {threads} "
+        f"--seeds {options.get('draws', 5)}",
+    }
+    before = "".join(f"{name}={shlex.quote(value)} " for name, value in _instruction_sets().items())
+    return "\n".join(parts), before + commands[tab] if known else "# a network of your own: from Python only"
+
+
+def _instruction_sets() -> dict[str, str]:
+    return {name: os.environ[name] for name in INSTRUCTION_SETS if os.environ.get(name)}
+
+
+def _opening(network: str, tab: str, known: bool, threads: int) -> str:
+    names = {"explain": "TRGBP, ", "classes": "TRGBP, ", "cascade": "METHODS, TRGBP, cascade, ", "predict": ""}.get(
+        tab, "METHODS, NotApplicable, "
+    )
+    load = f'zoo = load_model("{network}")' if known else f"zoo = ...  # {network!r}: the network that the page was started with"
+    chosen = _instruction_sets()
+    lines = [*(["import os", "", *(f"os.environ[{name!r}] = {value!r}" for name, value in chosen.items())] if chosen else ())]
+    lines += ["import torch", f"from trgbp_core import {names}load_model", "from trgbp_core.data import images", ""]
+    lines += [f"torch.set_num_threads({threads})  # another number sums in another order", load]
+    return "\n".join([*lines, f'x = zoo.preprocess(images.read("{PICTURE}"))  # your file'])
+
+
+def _explain(k: int, options: Mapping[str, Any]) -> str:
+    return f"""e = TRGBP(zoo.network).explain(x, targets=[{k}])
+maps = {{"raw": e.raw({k}), "tr_gbp": e.attribution({k}), "tr_gbp_conserving": e.attribution({k}, psi="conserving")}}
+for i in range(len(e.layers) + 1):
+    maps[f"layer_{{i:03d}}_raw"], maps[f"layer_{{i:03d}}"] = e.layer_raw(i, {k}), e.layer_attribution(i, {k})
+maps["layer_000_contribution_raw"] = e.layer_contribution(0, {k})  # x ⊙ R̃^0, the pixels' part of the conserving sum
+maps["layer_000_contribution"] = e.layer_attribution(0, {k}, pixel="contribution")"""
+
+
+def _classes(k: int, options: Mapping[str, Any]) -> str:
+    return f"""e = TRGBP(zoo.network).explain(x, targets=[{k}])
+maps = {{f"class_{{i}}_{{psi}}": e.attribution(i, psi=psi) for psi in ("paper", "conserving") for i in e.top5}}"""
+
+
+def _methods(k: int, options: Mapping[str, Any]) -> str:
+    return f"""maps = {{}}
+for key in {list(options["methods"])!r}:
+    try:
+        maps[key] = METHODS[key].attribute(zoo.network, x, target={k})
+    except NotApplicable as reason:
+        print(key, reason)"""
+
+
+def _cascade(k: int, options: Mapping[str, Any]) -> str:
+    baseline = options["baseline"]
+    own = baseline in ("tr_gbp", "tr_gbp_conserving", "guided_backprop")
+    line = "" if own else f'\n    maps[f"stage_{{index:03d}}_baseline"] = METHODS["{baseline}"].attribute(network, x, target={k})'
+    return f"""maps = {{}}
+stages = [(stage.index, stage.network) for stage in cascade(zoo.network, seed={options["seed"]}, mode="{options["mode"]}")]
+for index, network in [(0, zoo.network), *stages]:
+    e = TRGBP(network).explain(x, targets=[{k}])
+    maps[f"stage_{{index:03d}}_own"], maps[f"stage_{{index:03d}}_raw"] = e.attribution({k}), e.raw({k})
+    maps[f"stage_{{index:03d}}_conserving"] = e.attribution({k}, psi="conserving")
+    maps[f"stage_{{index:03d}}_gbp"] = e.layer_raw(0, {k}){line}"""
+
+
+def _predict(k: int, options: Mapping[str, Any]) -> str:
+    return f"""from trgbp_core.theory.coverage import coverage, predicted_sum
+from trgbp_core.theory.randomised_weights import draw
+
+predicted = coverage(zoo.network, x.shape)  # no picture, no draw
+*_, draws = draw(zoo.network, x, {k}, seeds={options["draws"]})
+maps = {{"predicted": predicted_sum(predicted, tuple(x.shape[2:])), "measured": draws.total.mean(0, keepdim=True)}}
+for i, (layer, drawn) in enumerate(zip(predicted, draws.maps), start=1):
+    maps[f"layer_{{i:03d}}_predicted"], maps[f"layer_{{i:03d}}_measured"] = layer.map, drawn.mean(0, keepdim=True)"""
+
+
+_BODIES = {"explain": _explain, "classes": _classes, "compare": _methods, "measure": _methods, "cascade": _cascade, "predict": _predict}

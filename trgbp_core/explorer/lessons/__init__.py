@@ -1,0 +1,1 @@
+"""Lessons: their files, their claims, their experiments, and handouts."""

@@ -1,0 +1,116 @@
+"""The page's Measure tab: how much of a map lies in a box that somebody drew, what taking pixels away does, how much hangs on the frame."""
+
+from __future__ import annotations
+
+import base64
+import functools
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..drawing.render import to_array
+from ..methods import METHODS, NotApplicable
+from ..metrics.localisation import Box, ebpg, ibd, perturbation_curve, pointing_game
+from ..metrics.perturbation import ABSOLUTE_LERF, FRACTIONS
+from ..serving.streaming import Step
+from .explorer import Explorer, Payload, Question, panel
+
+CELLS = 56
+"""Boxes snap to a grid of this many cells a side, so that the browser can add up EBPG exactly while a box is being drawn."""
+
+
+def cell_shares(map: Tensor) -> np.ndarray:
+    """The share of relu(R) in each cell of the grid, (CELLS, CELLS) float32, rows first; all 0 for a map without positive relevance.
+
+    A pixel counts for the cell in which its centre lies, so that sums of cells equal :func:`measures.ebpg` of boxes on the grid.
+
+    Args:
+        map: (1, 1, H, W).
+    """
+    energy = np.maximum(to_array(map).astype(np.float64), 0)
+    rows, columns = (((np.arange(n) + 0.5) * CELLS / n).astype(int) for n in energy.shape)
+    cells = np.zeros((CELLS, CELLS))
+    np.add.at(cells, (rows[:, None], columns[None]), energy)
+    return (cells / (cells.sum() or 1)).astype(np.float32)
+
+
+def locate(explorer: Explorer, question: Question, k: int, methods: Sequence[str], step: Step | None = None) -> Iterator[Payload]:
+    """One payload a method, fastest first: its map, the shares of the grid's cells (base64 of float32), its IBD (Eq. 12)."""
+    for key in explorer.fastest_first(question, methods):
+        method = METHODS[key]
+        try:
+            map = explorer.attribution(question, k, key, step)
+        except NotApplicable as error:
+            yield {"key": key, "title": method.title, "empty": str(error)}
+            continue
+        shares = base64.b64encode(cell_shares(map).astype("<f4").tobytes()).decode()
+        yield panel(map, method.title, "", question.zoo.labels[k]) | {
+            "key": key,
+            "cells": CELLS,
+            "shares": shares,
+            "ibd": explorer.turns.run(lambda between, map=map: _number(ibd(map)), step, short=True),  # type: ignore[misc]
+        }
+
+
+def scores(map: Tensor, box: Box) -> dict[str, float]:
+    """EBPG (Eq. 11) and the pointing game of one box, (left, top, right, bottom) in fractions of the picture, and IBD (Eq. 12).
+
+    Raises:
+        ValueError: the box holds no pixel, or reaches out of the picture.
+    """
+    try:
+        edges = [float(edge) for edge in box]
+    except (TypeError, ValueError):
+        edges = []
+    if len(edges) != 4 or not all(0 <= edge <= 1 for edge in edges):
+        raise ValueError(f"A box is left, top, right and bottom in fractions of the picture, each from 0 to 1; not {str(box)[:60]}.")
+    named = {"ebpg": ebpg(map, edges, "fractions"), "pointing_game": pointing_game(map, edges, "fractions"), "ibd": ibd(map)}
+    return {name: _number(value) for name, value in named.items()}
+
+
+def perturb(explorer: Explorer, question: Question, k: int, methods: Sequence[str], step: Step | None = None) -> Iterator[Payload]:
+    """One payload a method: its MoRF and LeRF curves (Section 5.3.2), pixels becoming black, and their areas."""
+    for key in explorer.fastest_first(question, methods):
+        method = METHODS[key]
+        try:
+            map = explorer.attribution(question, k, key, step)
+            curves = functools.partial(_curves, question, k, key, map)
+            yield explorer.kept(("perturb", question.key, k, key), curves, step)
+        except (NotApplicable, _Unmeasurable) as error:
+            yield {"key": key, "title": method.title, "empty": str(error)}
+
+
+class _Unmeasurable(ValueError):
+    """A map that cannot be ranked."""
+
+
+def _curves(question: Question, k: int, key: str, map: Tensor, step: Step) -> Payload:
+    if not bool(torch.isfinite(map).all()):
+        raise _Unmeasurable("Not a number: this map cannot be ranked.")
+    title, result = METHODS[key].title, dict[str, Any]()
+    for position, order in enumerate(("morf", "lerf")):
+        ranked = map.abs() if order == "lerf" and key in ABSOLUTE_LERF else map
+
+        def report(share: float, at: int = position) -> None:
+            step(f"{title}: taking pixels away", (at + share) / 2)
+
+        curve = perturbation_curve(
+            question.zoo.network,
+            question.x,
+            ranked,
+            k,
+            fill=question.zoo.preprocess.black,
+            order=order,  # type: ignore[arg-type]
+            progress=report,
+        )
+        values = curve.change.nan_to_num(posinf=0.0)
+        result[order] = [round(float(v), 5) for v in values[0]]
+        result[f"{order}_area"] = _number(curve.area())
+    return {"key": key, "title": title, "fractions": list(FRACTIONS), **result}
+
+
+def _number(value: Tensor) -> float:
+    return round(float(value.reshape(())), 6)

@@ -1,0 +1,172 @@
+"""Methods that are one backward pass: Saliency, Input × gradient, Deconvnet, Guided backpropagation, Guided Grad-CAM."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.autograd import Function
+
+from ..engine.fused_copy import folded
+from ..engine.plain_passes import score_gradient, scores
+from ..engine.recording import record
+from ..engine.tape import Tape
+from ..engine.targets import Target, one_hot, per_picture
+from .registry import Progress, register
+
+
+def input_gradient(network: nn.Module, x: Tensor, target: Target = None) -> Tensor:
+    """The ordinary gradient ∂f_target/∂x, (N, C, H, W): see :func:`~plain_passes.score_gradient`."""
+    return score_gradient(network, x, lambda logits: per_picture(target, logits))
+
+
+def rectified_gradient(tape: Tape, x: Tensor, target: Target = None) -> Tensor:
+    """What the rules of ``tape`` bring from f_target to the picture, (N, C, H, W).
+
+    Raises:
+        UnsupportedOperation: the network holds an operation that is neither a rectifier nor linear.
+    """
+    recording = record(tape.network, x, tape=tape)
+    classes = per_picture(target, recording.logits)
+    return recording.backward(one_hot(classes[None], recording.logits))[0][0]
+
+
+def picked_classes(network: nn.Module, x: Tensor, target: Target) -> Tensor:
+    """(N,) classes, chosen once at the picture itself and kept all along the path."""
+    return per_picture(target, scores(network, lambda start, stop: x[start:stop].clone(), len(x)))
+
+
+def prepared(network: nn.Module, x: Tensor, target: Target) -> tuple[nn.Module, Tensor]:
+    """What a method needs that asks for many gradients: the network folded (:func:`~fused_copy.folded`), and the classes (N,)."""
+    return folded(network, x[:1].detach()), picked_classes(network, x, target)
+
+
+def baseline_for(x: Tensor, baseline: Tensor | float) -> Tensor:
+    """Where a path to ``x`` starts: ``baseline`` as a batch like ``x``.
+
+    Methods take zero by default, as captum and the methods' authors do: zero as the network sees it, after normalisation, which is a
+    picture of the data's mean colour. Any other picture may take its place, such as the normalised black one.
+
+    Raises:
+        ValueError: it does not broadcast to ``x``.
+    """
+    start = torch.as_tensor(baseline, dtype=x.dtype, device=x.device)
+    try:
+        return start.expand_as(x)
+    except RuntimeError:
+        raise ValueError(f"A baseline of shape {tuple(start.shape)} does not fit pictures of shape {tuple(x.shape)}.") from None
+
+
+class _ReverseRectify(Function):
+    """A rectifier whose backward pass is a rectifier too: relu(g), whatever the forward pass let through."""
+
+    @staticmethod
+    def forward(ctx: Any, z: Tensor, value: Callable[[], Tensor]) -> Tensor:
+        return value()
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> Any:
+        return grads[0].clamp_min(0), None
+
+
+@dataclass
+class _DeconvolutionTape(Tape):
+    """Deconvnet's rule at every rectifier, ReLU6 included; everything else keeps its ordinary gradient."""
+
+    __hash__ = object.__hash__
+
+    def rectify(self, z: Tensor, ceiling: float, inplace: bool) -> Tensor:
+        plain = z.detach()
+        result = _ReverseRectify.apply(z, lambda: plain.clamp_(0, ceiling) if inplace else plain.clamp(0, ceiling))
+        if inplace:
+            self._successors[z] = result
+        return result
+
+
+@register(
+    "saliency",
+    title="Saliency",
+    family="gradients",
+    citation="Simonyan et al. 2013",
+    what="The absolute gradient of the class score, the largest over the colours.",
+    promise="Says what the score does under a tiny change of a pixel.",
+    failure="Full of noise: a local slope, not a share of the score.",
+)
+def saliency(network: nn.Module, x: Tensor, target: Target = None, *, progress: Progress | None = None) -> Tensor:
+    """max_c |∂f_k/∂x_c| (Simonyan et al. 2013, Section 3.1), (N, 1, H, W), not negative."""
+    return input_gradient(network, x, target).abs().amax(1, keepdim=True)
+
+
+@register(
+    "input_x_gradient",
+    title="Input × gradient",
+    family="gradients",
+    citation="Shrikumar et al. 2016",
+    what="The gradient times the pixel's own value, summed over the colours.",
+    promise="Shares the score out among the pixels; exact where the network has no biases.",
+    failure="Leaves the biases' part out, gives grey pixels nothing, and is as noisy as the gradient.",
+    signed=True,
+    cost=4,
+)
+def input_x_gradient(network: nn.Module, x: Tensor, target: Target = None, *, progress: Progress | None = None) -> Tensor:
+    """Σ_c x_c · ∂f_k/∂x_c (Shrikumar et al. 2016), (N, 1, H, W), signed; x as the network sees it, normalised."""
+    return (x.detach() * input_gradient(network, x, target)).sum(1, keepdim=True)
+
+
+@register(
+    "deconvnet",
+    title="Deconvnet",
+    family="gradients",
+    citation="Zeiler & Fergus 2014",
+    what="The gradient, with rectifiers turned round: they cut negative signals going back, whatever they cut going forward.",
+    promise="Projects the class back to the patterns that excite it.",
+    failure="Ignores which units were active: apart from max-pooling's switches it does not see the picture.",
+    signed=True,
+    cost=4,
+)
+def deconvnet(network: nn.Module, x: Tensor, target: Target = None, *, progress: Progress | None = None) -> Tensor:
+    """The backward pass with relu(g) at rectifiers (Zeiler & Fergus 2014, Section 2.1), summed over the colours, (N, 1, H, W), signed.
+
+    Raises:
+        UnsupportedOperation: the network holds an operation that is neither a rectifier nor linear.
+    """
+    return rectified_gradient(_DeconvolutionTape(network, layer_maps=False), x, target).sum(1, keepdim=True)
+
+
+@register(
+    "guided_backprop",
+    title="Guided backprop",
+    family="gradients",
+    citation="Springenberg et al. 2014",
+    what="The gradient, with negative parts cut off at every rectifier.",
+    promise="Sharp pictures of what the network can reconstruct.",
+    failure="Ignores the class and survives even a randomised network.",
+    signed=True,
+)
+def guided_backprop(network: nn.Module, x: Tensor, target: Target = None, *, progress: Progress | None = None) -> Tensor:
+    """The guided gradient (Eq. 4) summed over the colours: R̃^0_k, (N, 1, H, W), signed."""
+    return rectified_gradient(Tape(network, layer_maps=False), x, target).sum(1, keepdim=True)
+
+
+@register(
+    "guided_grad_cam",
+    title="Guided Grad-CAM",
+    family="gradients",
+    citation="Selvaraju et al. 2017",
+    what="Guided backprop, weighed pixel by pixel with the upsampled Grad-CAM.",
+    promise="As sharp as guided backprop, as class-specific as Grad-CAM.",
+    failure="Only its coarse window depends on the class; the strokes inside are guided backprop's.",
+    signed=True,
+    cost=7,
+)
+def guided_grad_cam(network: nn.Module, x: Tensor, target: Target = None, *, progress: Progress | None = None) -> Tensor:
+    """The guided gradient, summed over the colours, times Grad-CAM (Selvaraju et al. 2017, Section 3.2), (N, 1, H, W), signed.
+
+    Grad-CAM is upsampled bilinearly, as its authors do. Raises what either of the two raises.
+    """
+    from .cam import grad_cam  # here, because the order in which families are imported is the order of the page
+
+    return guided_backprop(network, x, target) * grad_cam(network, x, target)

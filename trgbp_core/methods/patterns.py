@@ -1,0 +1,163 @@
+"""PatternNet and PatternAttribution: back through patterns, where the gradient goes back through weights.
+
+A pattern says what a unit's input looks like when the unit speaks (:mod:`.signals`); it takes the weight's place on the way back,
+a for PatternNet, w ⊙ a for PatternAttribution.
+"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field, replace
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import torch
+from torch import Tensor, nn
+
+from ..engine.layers import LayerRecord
+from ..engine.recording import record
+from ..engine.rules import Affine, per_channel
+from ..engine.targets import Target
+from .propagation_rules import folded_weight
+from .registry import NotApplicable, Progress, register
+from .signals import COMMAND, Patterns, fit_patterns, layer_key
+from .substitution import Back, RuleTape, carried_back
+
+__all__ = ["Patterns", "fit_patterns", "pattern_attribution", "pattern_net", "use_patterns"]
+
+EXPONENTS = (60, 110)  # 2⁻¹¹⁰ of a score is still a normal number in single precision
+LARGEST = 60  # 2⁶⁰: sums and products of a map's values stay finite
+
+_in_use: WeakKeyDictionary[nn.Module, Patterns] = WeakKeyDictionary()
+_lock = threading.Lock()
+
+
+def use_patterns(network: nn.Module, patterns: Patterns) -> None:
+    """From now on, ``pattern_net`` and ``pattern_attribution`` explain this very ``network`` with ``patterns``, as long as it lives.
+
+    The network itself is not touched. A copy of it, or another one, is not meant.
+    """
+    with _lock:
+        _in_use[network] = patterns
+
+
+@dataclass
+class _PatternTape(RuleTape):
+    """Goes back through patterns where the ordinary tape goes back through weights; all other operations keep their gradient."""
+
+    patterns: Patterns = field(default_factory=lambda: Patterns({}, 0))
+    attribution: bool = False
+    method: str = "PatternNet"
+
+    __hash__ = object.__hash__
+
+    def layer_back(self, x: Tensor, index: int, record: LayerRecord) -> Back:
+        affine = record.affine
+        if affine.weight is None:
+            return lambda g: (g if self.attribution else _inverse(g, affine.scale),)
+
+        def back(g: Tensor) -> tuple[Tensor]:
+            pattern = self._pattern(layer_key(index, record.name), affine)
+            return (replace(affine, weight=pattern * folded_weight(affine) if self.attribution else pattern, scale=None).input_gradient(g),)
+
+        return back
+
+    def rectifier_back(self, z: Tensor, out: Tensor, ceiling: float) -> Back:
+        gate = ((z > 0) & (z < ceiling)).to(z)
+        return lambda g: (g * gate,)
+
+    def _pattern(self, key: str, affine: Affine) -> Tensor:
+        assert affine.weight is not None
+        pattern = self.patterns.layers.get(key)
+        if pattern is None or pattern.shape != affine.weight.shape:
+            raise NotApplicable(
+                f"These patterns were learnt from another network: they have none that fits its layer {key.partition(':')[2]}."
+            )
+        pattern = pattern.to(affine.weight)
+        products = (pattern * folded_weight(affine)).flatten(1)
+        # wᵀa = 1 by construction, and 0 for a unit that never spoke: so every pattern knows its weight.
+        total, slack = products.sum(1), 1e-3 + 1e-4 * products.abs().sum(1)
+        if bool(((total - 1).abs() > slack).logical_and(total.abs() > slack).any()):
+            raise NotApplicable(
+                f"These patterns were learnt with other weights than layer {key.partition(':')[2]} has now; learn them anew."
+            )
+        return pattern
+
+
+def _inverse(g: Tensor, scale: Tensor | None) -> Tensor:
+    """The pattern of a lone batch norm y = s x + b is 1/s, known without data; a channel with s = 0 carries no signal."""
+    if scale is None:
+        return g
+    return g * per_channel(torch.where(scale == 0, 0.0, 1 / scale), g)
+
+
+def _carry(network: nn.Module, x: Tensor, target: Target, patterns: Patterns | None, *, attribution: bool) -> Tensor:
+    method = "PatternAttribution" if attribution else "PatternNet"
+    if patterns is None:
+        with _lock:
+            patterns = _in_use.get(network)
+    if patterns is None:
+        raise NotApplicable(f"{method} needs patterns learnt from pictures by this very network; learn them with: {COMMAND}")
+    tape: Any = _PatternTape(network, method=method, patterns=patterns, attribution=attribution)
+    recording = record(network, x, tape=tape)
+    for exponent in (0, *EXPONENTS):  # the way back is linear in what it starts from: start smaller where it ends too large
+        signal = carried_back(recording, target, score=True, factor=2.0**-exponent).sum(1, keepdim=True)
+        if bool(signal.isfinite().all()):
+            return _in_range(signal, exponent)
+    raise NotApplicable(f"{method}'s numbers grow out of {x.dtype} in this deep network; give it and the picture in double precision.")
+
+
+def _in_range(signal: Tensor, exponent: int) -> Tensor:
+    """``signal`` · 2^exponent, each picture's map divided by the power of two that keeps it below 2^LARGEST; maps below stay exact."""
+    _, size = torch.frexp(signal.abs().amax((1, 2, 3), keepdim=True))
+    return torch.ldexp(signal, torch.clamp(LARGEST - size, max=exponent))
+
+
+@register(
+    "pattern_net",
+    title="PatternNet",
+    family="patterns",
+    citation="Kindermans et al. 2017",
+    what="The signal that the class score stands for, put together from what each unit's input looked like in many pictures.",
+    promise="Shows the signal and leaves the distractor out: exactly so for a linear model.",
+    failure="Needs patterns learnt for this very network; in a deep one its numbers mean nothing but their proportions.",
+    signed=True,
+    cost=5,
+)
+def pattern_net(
+    network: nn.Module, x: Tensor, target: Target = None, *, patterns: Patterns | None = None, progress: Progress | None = None
+) -> Tensor:
+    """S(x) = the score f_k carried back through patterns a in place of weights (Kindermans et al. 2017), summed over the
+    colours: (N, 1, H, W), signed.
+
+    Each unit brings back all of a signal that it shares with others, so that deep networks add it up to numbers beyond all bounds (10³⁵ in
+    EfficientNet-Lite0): a map above 2⁶⁰ is divided by a power of two, its picture's own.
+
+    Rectifiers, poolings and concatenations keep their ordinary gradient, as in the paper; so do additions and averages, which the paper
+    does not have.
+
+    Args:
+        patterns: from :func:`fit_patterns` or :meth:`Patterns.load`; by default those that :func:`use_patterns` gave to the network.
+
+    Raises:
+        NotApplicable: no patterns, those of another network or of other weights, or something neither linear nor a rectifier.
+    """
+    return _carry(network, x, target, patterns, attribution=False)
+
+
+@register(
+    "pattern_attribution",
+    title="PatternAttribution",
+    family="patterns",
+    citation="Kindermans et al. 2017",
+    what="How much each pixel's part of the signal contributes to the class score.",
+    promise="Attributes the score to the signal and nothing to the distractor: exactly so for a linear model.",
+    failure="Needs patterns learnt for this very network; hardly depends on the class.",
+    signed=True,
+    cost=5,
+)
+def pattern_attribution(
+    network: nn.Module, x: Tensor, target: Target = None, *, patterns: Patterns | None = None, progress: Progress | None = None
+) -> Tensor:
+    """The score f_k carried back through w ⊙ a in place of weights (Kindermans et al. 2017), else as :func:`pattern_net`."""
+    return _carry(network, x, target, patterns, attribution=True)

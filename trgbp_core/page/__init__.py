@@ -1,0 +1,1 @@
+"""The page: layout, handlers, endpoints and tabs."""

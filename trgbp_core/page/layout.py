@@ -1,0 +1,181 @@
+"""Between the explorer and the page: questions as the page puts them, answers with a sentence for the status line."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from ..data import examples
+from ..drawing.render import COLOUR_MAPS, DIVERGING, lookup
+from ..explorer.explorer import Explorer, Payload, Question, named_class
+from ..explorer.links import Link
+from ..methods import METHODS
+from ..sanity.cascade import layer_groups
+from ..serving.streaming import Progress, Step, streamed, within
+from ..zoo.loading import Entry
+
+ASSETS = Path(__file__).parents[2] / "assets" / "page"
+SCRIPTS = ("clones.js", "words.js", "maps.js", "classes.js", "views.js", "measure.js", "predict.js", "links.js", "learn.js")
+FONTS = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif"]
+TITLE = (
+    "<h1>TR-GBP Explorer</h1><p>Which pixels made the network say so, layer by layer — and may the explanation be believed? "
+    "Put in a picture, pick a class.</p>"
+)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """``payload`` is None where something was wrong; ``status`` says what in a sentence. ``choices`` fill the class picker."""
+
+    payload: Payload | None
+    status: str
+    choices: list[tuple[str, str]] = field(default_factory=list)
+    value: str | None = None
+
+
+def asset(name: str) -> str:
+    """The text of one of the page's own files."""
+    return (ASSETS / name).read_text(encoding="utf-8")
+
+
+def head() -> str:
+    """What goes into the page's head: the colour maps (256 × RGB, base64), the page's scripts, and no motion for whoever wants none."""
+    colours = {name: base64.b64encode(lookup(name).tobytes()).decode() for name in (*COLOUR_MAPS, DIVERGING)}
+    words = f"window.TRGBP_WORDS = {asset('translations.json')};"
+    scripts = [words, f"window.TRGBP_COLOURS = {json.dumps(colours)};", *map(asset, SCRIPTS)]
+    return f"<style>{asset('still.css')}</style>" + "".join(f"<script>{script}</script>" for script in scripts)
+
+
+def model_choices(entries: Iterable[Entry]) -> list[tuple[str, str]]:
+    """(title, name) of every network; those that must be downloaded say how much."""
+    return [(e.title if e.available else f"{e.title} ↓ {e.download_size / 1e6:.0f} MB", e.name) for e in entries]
+
+
+def ask(explorer: Explorer, picture: Any, model: str) -> Question:
+    """Raises ValueError with a sentence for whatever is wrong with the picture or the network."""
+    if picture is None:
+        raise ValueError("There is no picture yet: upload one, paste one, or pick an example.")
+    if isinstance(picture, Exception):
+        raise picture
+    assert isinstance(picture, Image.Image)
+    offered(explorer, model)
+    return explorer.ask(picture, model)
+
+
+def offered(explorer: Explorer, model: str) -> Entry:
+    """The network of that name, if the page offers it: a visitor cannot make the server fetch anything else."""
+    found = {entry.name: entry for entry in explorer.entries()}.get(model)
+    if found is None:
+        raise ValueError(f"There is no network {str(model)[:60]!r} here; pick one of the list.")
+    return found
+
+
+def known_methods(keys: Any) -> list[str]:
+    """``keys`` if they are a list of methods; raises ValueError with a sentence otherwise."""
+    if not isinstance(keys, list) or not keys:
+        raise ValueError("No method is ticked: open “Which methods” and tick some.")
+    unknown = [key for key in keys if not isinstance(key, str) or key not in METHODS]
+    if unknown:
+        raise ValueError(f"There is no method {str(unknown[0])[:60]!r}; there are {', '.join(METHODS)}.")
+    return list(dict.fromkeys(keys))
+
+
+def packed(payload: Payload) -> str:
+    """A payload as one text. Gradio's page copies what its components hold whenever an event's status changes: a text costs it nothing,
+    the same in lists and dictionaries a third of a second."""
+    return json.dumps(payload, ensure_ascii=False, separators=(",", ":"))
+
+
+def explain(
+    explorer: Explorer, picture: Any, model: str, asked: Mapping[str, int], step: Step | None = None, shown: str = ""
+) -> Iterator[Answer]:
+    """All that the tabs Explain and Classes show of a picture: the class that is explained, then the rest of the top 5.
+
+    Args:
+        asked: the class to explain, by the key of the question; the best where there is none.
+        shown: the key of the question that the page shows; of that one the class comes alone.
+        step: told how many are before it; may raise to stop.
+    """
+    try:
+        question = ask(explorer, picture, model)
+        named, parts = named_class(question, asked.get(question.key)), iter(list[Payload]())
+        link = {"image": examples.name_of(picture, examples.pictures()), "model": model}
+        if shown == question.key:
+            first = explorer.further_class(question, explorer.find_class(question, named, step), step) | {"again": True}
+        else:
+            parts = explorer.explain_at_once(question, named, step)
+            first = next(parts) | {"link": link}
+        best, k = explorer.top(question), first["chosen"]
+        top = {i for i, _, _ in best}
+        choices = [(f"{name} · {_percent(p)}", str(i)) for i, name, p in best]
+        choices += [(f"{name} · {i}", str(i)) for i, name in enumerate(question.zoo.labels) if i not in top]
+        yield Answer(first, _said(question, k, best), choices, str(k))
+        yield from (Answer(part, "") for part in parts)
+    except ValueError as error:
+        yield Answer(None, f"**{error}**")
+
+
+def explain_class(explorer: Explorer, picture: Any, model: str, wanted: Any, known: bool, step: Step | None = None) -> Iterator[Answer]:
+    """What a further class adds to the picture that is shown; nothing but the sentence where the page has it already (``known``)."""
+    try:
+        question = ask(explorer, picture, model)
+        k = explorer.find_class(question, wanted, step)
+        payload = None if known else explorer.further_class(question, k, step)
+        yield Answer(payload, _said(question, k, explorer.top(question)))
+    except ValueError as error:
+        yield Answer(None, f"**{error}**")
+
+
+def _said(question: Question, k: int, best: list[tuple[int, str, float]]) -> str:
+    said = ", ".join(f"{name} ({_percent(p)})" for _, name, p in best[:3])
+    return f"{question.zoo.title} says: {said}. Explained: **{question.zoo.labels[k]}**."
+
+
+def told(work: Callable[[Step], Iterator[Answer]]) -> Iterator[Answer]:
+    """``work``'s answers from a thread of its own, and a sentence now and then while it has to wait."""
+    for event in within(streamed(work)):
+        if isinstance(event, Progress):
+            yield Answer(None, waiting(event))
+        else:
+            yield event
+
+
+def waiting(event: Progress) -> str:
+    """Who waits for what, as a sentence; nothing where nobody waits."""
+    return f"{event.what[:1].upper()}{event.what[1:]} …" if event.what else ""
+
+
+def follow(explorer: Explorer, question: Question, link: Link) -> tuple[int, Link, list[str]]:
+    """The class that ``link`` asks for, ``link`` with what exists of it, and a sentence for everything that does not."""
+    missing = []
+    try:
+        k = explorer.find_class(question, link.wanted)
+    except ValueError as error:
+        missing.append(f"{error} The best class is explained instead.")
+        k = explorer.find_class(question, None)
+    layers, stages, title = len(explorer.explanation(question, k).layers), len(layer_groups(question.zoo.network)), question.zoo.title
+    if link.layer is not None and link.layer > layers:
+        missing.append(f"{title} has layers 0 to {layers}; this link asks for {link.layer}.")
+        link = replace(link, layer=None)
+    if link.stage > stages:
+        missing.append(f"{title} has {stages} layers to randomise; this link asks for {link.stage}.")
+        link = replace(link, stage=0)
+    return k, link, missing
+
+
+def whole(value: Any, what: str, lowest: int = -(2**63)) -> int:
+    """``value`` as a whole number of at least ``lowest``; raises ValueError with a sentence otherwise."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not lowest <= value < 2**63 or value != int(value):
+        at_least = f" of at least {lowest}" if lowest >= 0 else ""
+        raise ValueError(f"A {what} is a whole number{at_least}, not {str(value)[:60]}.")
+    return int(value)
+
+
+def _percent(p: float) -> str:
+    return f"{p:.0%}" if p >= 0.01 else f"{p:.1%}"

@@ -1,0 +1,80 @@
+"""Maps of many layers become one of the picture (Eq. 9): by size, by ψ, and with one of three terms for the picture itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import get_args
+
+import torch
+from torch import Tensor
+
+from ..engine.geometry import Pair, Pixel, Psi, spread, upsample
+from ..engine.recording import Recording, as_written
+from ..engine.validation import NotApplicable
+
+PIXEL: dict[Psi, Pixel] = {"paper": "gradient", "conserving": "contribution"}
+"""The pixel term that goes with each ψ. R̃^0 is a gradient, per unit of a pixel, and so depends on how pictures are normalised; every R̃^l
+is a contribution to the logit. The paper adds the two (Eq. 9). ``x ⊙ R̃^0``, the pixels' contribution, has the unit of the others: with the
+ordinary gradient and a ψ that keeps masses, the whole picture's sum is the logit."""
+
+
+def pixel_term(pixel: Pixel | None, psi: Psi) -> Pixel:
+    """``pixel``, or what goes with ``psi``. Raises ValueError where there is no such term."""
+    found = pixel or PIXEL.get(psi, "gradient")
+    if found not in get_args(Pixel):
+        raise ValueError(f"pixel is {', '.join(map(repr, get_args(Pixel)))} or None, not {pixel!r}.")
+    return found
+
+
+def contribution(x: Tensor, gradients: Tensor) -> Tensor:
+    """x ⊙ R̃^0 (..., N, 1, H, W), summed over the colours, of pictures (N, C, H, W) and gradients (..., N, C, H, W)."""
+    return (x * gradients).sum(-3, keepdim=True)
+
+
+def layer_maps(recording: Recording, bias_maps: Iterable[Tensor]) -> list[Tensor]:
+    """R̃^l, (K, N, 1, h, w) each, from every layer's Σ_o b'_o g_o."""
+    with as_written(recording.input.device):
+        spreading = [(spread(m, r.window), r.transposed) for m, r in zip(bias_maps, recording.layers, strict=True)]
+    return [m.mT if transposed else m for m, transposed in spreading]
+
+
+def summed_layer_maps(recording: Recording, bias_maps: Iterable[Tensor]) -> list[Tensor]:
+    """The sums of the R̃^l of one size each; layers that look through the same window are summed before they are spread."""
+    alike: dict[object, tuple[list[Tensor], int]] = {}
+    for index, (m, r) in enumerate(zip(bias_maps, recording.layers, strict=True)):
+        alike.setdefault((r.window, r.transposed), ([], index))[0].append(m)
+    with as_written(recording.input.device):
+        sums = [(sum(maps[1:], start=maps[0]), recording.layers[index]) for maps, index in alike.values()]
+        spreading = [spread(m, r.window).mT if r.transposed else spread(m, r.window) for m, r in sums]
+    return list(by_size(spreading).values())
+
+
+def by_size(maps: Iterable[Tensor]) -> dict[Pair, Tensor]:
+    """The sums of the maps (..., h, w) of each size."""
+    found: dict[Pair, Tensor] = {}
+    for m in maps:
+        size = (m.shape[-2], m.shape[-1])
+        found[size] = found[size] + m if size in found else m
+    return found
+
+
+def aggregate(maps: Iterable[Tensor], size: Pair, psi: Psi) -> Tensor:
+    """Σ ψ(maps) (Eq. 9), (..., 1, H, W); maps of one size are summed before they are upsampled, ψ being linear."""
+    summed = by_size(maps).values()
+    with as_written(next(iter(summed)).device):
+        whole = [upsample(m.flatten(0, -4), size, psi).unflatten(0, m.shape[:-3]) for m in summed]
+    return sum(whole[1:], start=whole[0])
+
+
+def check_classes(logits: Tensor) -> None:
+    """Raises NotApplicable where there is no other class to compare with (Eq. 10)."""
+    if logits.shape[1] == 1:
+        raise NotApplicable(
+            "The network has one logit. R subtracts what the top classes share, so that of a single one nothing is left by definition: "
+            "look at R̃ instead, Explanation.raw(0)."
+        )
+
+
+def top_mean(maps: Iterable[Tensor]) -> Tensor:
+    """What the top classes share (Eq. 10)."""
+    return torch.stack(list(maps)).mean(0)

@@ -1,0 +1,120 @@
+"""The decomposition's own axiom, which every network is held against before its first explanation.
+
+With the ordinary gradient in place of the guided one, the shares of the pixels and of every layer's biases add up to the logit exactly.
+They do not where a network computes something that the tape could not follow, whatever it was: then the answer is a sentence, not a map.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Hashable
+from dataclasses import dataclass
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import torch
+from torch import Tensor, nn
+
+from ..engine.plain_passes import plain_logits
+from ..engine.recording import Recording
+from ..engine.targets import one_hot
+from ..engine.validation import UnsuitableNetwork
+
+TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-3}
+"""Relative, by precision: what rounding leaves of a sum over some hundred layers, with a margin."""
+LOWER_PRECISION = 5e-2
+ROUNDINGS = 64
+"""How many roundings of every share are granted besides."""
+
+
+class AxiomFailed(UnsuitableNetwork):
+    """The shares of pixels and biases do not add up to the logit: the network does something that the engine could not follow."""
+
+
+@dataclass(frozen=True)
+class Held:
+    """What was learned from the first recording of a network: how many bytes a picture takes, and its largest activation's numbers."""
+
+    bytes_per_picture: int
+    largest: int
+
+
+_lock = threading.Lock()
+_known: WeakKeyDictionary[nn.Module, dict[Hashable, Held]] = WeakKeyDictionary()
+
+
+def held(network: nn.Module, x: Tensor) -> Held | None:
+    """What is known of ``network`` for one picture like ``x``, or for several; None before its first recording of such."""
+    with _lock:
+        return _known.get(network, {}).get((_shape(x), len(x) > 1))
+
+
+def inherit(copy: nn.Module, original: nn.Module) -> None:
+    """``copy`` runs the same operations as ``original`` with other numbers, and needs no check of its own."""
+    with _lock:
+        _known[copy] = _known.setdefault(original, {})
+
+
+def hold(network: nn.Module, recording: Recording) -> None:
+    """Hold a recording of ``network`` against the axiom; once for a shape of input and the operations that ran.
+
+    Args:
+        recording: on pictures (N, C, H, W). One that lets operations outside the theory through has no axiom to hold.
+
+    Raises:
+        AxiomFailed: the shares do not add up, or the logits are not the network's own; the message says by how much.
+    """
+    x = recording.input
+    checked = (_shape(x), len(x) > 1, recording.graph.signature)
+    with _lock:
+        known = _known.setdefault(network, {})
+        if checked in known:
+            return
+    if not recording.let_through:
+        _check(network, recording)
+    found = Held(recording.nbytes // len(x), recording.largest // len(x))
+    with _lock:
+        known[checked[:2]] = found
+        if not recording.let_through:
+            known[checked] = found
+
+
+def _shape(x: Tensor) -> Hashable:
+    return tuple(x.shape[1:]), x.dtype, x.device.type
+
+
+def _check(network: nn.Module, recording: Recording) -> None:
+    x, logits = recording.input.detach(), recording.logits
+    tolerance = TOLERANCE.get(x.dtype, LOWER_PRECISION)
+    best = logits.argmax(1)[None]
+    gradient, maps = recording.backward(one_hot(best, logits), guided=False)
+    shares = [(x * gradient[0]).flatten(1).to(_wide(x)), *(m[0].flatten(1).to(_wide(x)) for m in maps)]
+    parts = torch.stack([share.sum(1) for share in shares])
+    scale = torch.maximum(logits.abs().amax(1).to(parts), parts.abs().sum(0))
+    # Where all of it cancels, what is left is rounding.
+    added = x.abs().flatten(1).amax(1) + sum(share.abs().sum(1) for share in shares)
+    scale += ROUNDINGS * torch.finfo(x.dtype).eps / tolerance * added
+    alone = torch.cat([plain_logits(network, one) for one in x.split(1)])
+    off = _relative((alone - logits).abs().amax(1), scale)
+    if not off <= tolerance:
+        raise AxiomFailed(
+            f"Called once more on the same {'pictures, one by one' if len(x) > 1 else 'picture'}, the network returns other logits "
+            f"({off:.2g} of them off). It keeps something from call to call, draws random numbers, mixes the pictures of a batch, depends "
+            "on how its input lies in memory, or writes to its tensors in a way that cannot be followed; it cannot be explained like this."
+        )
+    off = _relative(parts.sum(0) - logits.gather(1, best.T)[:, 0], scale)
+    if not off <= tolerance:
+        raise AxiomFailed(
+            f"With the ordinary gradient the shares of pixels and biases add up to the logit; here they miss it by {off:.2g} of it, in "
+            f"{x.dtype}. The network does something that the engine could not follow: a value that bypasses autograd (numpy, .data, an "
+            "operator of one's own), or a write to a part of a tensor that another name refers to. Write that step with torch's own "
+            "operations on whole tensors, and in one precision."
+        )
+
+
+def _relative(gap: Tensor, scale: Tensor) -> float:
+    return float((gap.abs() / scale.clamp_min(torch.finfo(scale.dtype).tiny)).max())
+
+
+def _wide(x: Tensor) -> Any:
+    return torch.float64 if x.dtype == torch.float64 else torch.float32

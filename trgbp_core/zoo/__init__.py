@@ -1,0 +1,1 @@
+"""The networks: catalogue, loading, checkpoints, downloads, and networks of one's own."""

