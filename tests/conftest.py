@@ -10,7 +10,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # one process a core (pytest's -n
 
 import pytest
 
-from .serving import served
+from .support.serving import served
 
 
 @pytest.fixture(scope="session")

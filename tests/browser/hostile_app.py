@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 import app
-from tests.hostile_machine import prepare
+from tests.support.hostile_machine import prepare
 
 if __name__ == "__main__":
     prepare()

@@ -13,7 +13,7 @@ from playwright.sync_api import Browser, Page, expect
 from torch import Tensor, nn
 
 import app
-from tests.nets import small_classifier
+from tests.support.nets import small_classifier
 from trgbp_core import Preprocess, own_model
 from trgbp_core.methods import METHODS, Method
 from trgbp_core.serving.jobs import Cancelled

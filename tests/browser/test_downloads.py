@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.hostile_machine import environment, make_weights
-from tests.hostile_server import Server
-from tests.serving import served
+from tests.support.hostile_machine import environment, make_weights
+from tests.support.hostile_server import Server
+from tests.support.serving import served
 
 PICTURES = itertools.cycle((Path(__file__).parents[2] / "assets" / "examples").glob("c*e*.jpg"))
 WAIT = 60_000  # milliseconds; a limit for a busy machine, no measurement

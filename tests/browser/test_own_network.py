@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.documents import python_blocks
-from tests.serving import served
+from tests.support.documents import python_blocks
+from tests.support.serving import served
 
 WAIT = 60_000  # milliseconds; a limit for a busy machine, no measurement
 LION = Path(__file__).parents[2] / "assets" / "examples" / "lion.jpg"

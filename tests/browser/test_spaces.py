@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser
 
-from tests.proxy import proxied
-from tests.strangers import ROOT, Stranger
+from tests.support.proxy import proxied
+from tests.support.strangers import ROOT, Stranger
 
 pytestmark = pytest.mark.browser
 WAIT = 120_000  # milliseconds; a limit for a busy machine, no measurement

@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.pictures import encoded, noise
-from tests.serving import served
-from tests.strangers import FILES, ROOT
+from tests.support.pictures import encoded, noise
+from tests.support.serving import served
+from tests.support.strangers import FILES, ROOT
 
 from .chromium import watched
 

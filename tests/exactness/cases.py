@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..nets import picture
+from ..support.nets import picture
 
 Odd = Callable[[Tensor], Tensor] | type[nn.Module]
 Make = Callable[[], nn.Module]

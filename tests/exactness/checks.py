@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from trgbp_core import TRGBP, Explanation
 
-from ..comparison import completeness_gap
+from ..support.comparison import completeness_gap
 from .cases import Case, Make
 
 EXACT = 1e-9

@@ -11,9 +11,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from trgbp_core import METHODS, TRGBP, ModelError, Preprocess, own_model
-from trgbp_core.sanity.cascade import cascade, layer_groups
+from trgbp_core.engine.layer_order import layer_groups
+from trgbp_core.sanity.cascade import cascade
 
-from ..nets import small_classifier
+from ..support.nets import small_classifier
 from .cases import Around, Ending, seeded, x_of
 from .checks import apart, refusal
 from .endings import CONTAINERS

@@ -11,8 +11,6 @@ from typing import Any
 
 import numpy as np
 
-from .. import __doc__ as about
-
 
 def main(argv: list[str] | None = None) -> int:
     """Run one command; returns the exit code."""
@@ -45,7 +43,7 @@ def _computing_with(arguments: argparse.Namespace) -> Iterator[None]:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m trgbp_core", description=about)
+    parser = argparse.ArgumentParser(prog="python -m trgbp_core", description="TR-GBP: Theoretical Refinements of Guided BackPropagation.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     explain = _command(commands, "explain", _explain, "explain one picture: overlays, maps (PNG, .npy) and the top 5")
     _asked(explain)

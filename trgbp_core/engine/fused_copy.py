@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
-from ..sanity.cascade import layer_groups
 from .evaluation_mode import evaluation_copy
+from .layer_order import layer_groups
 from .passthrough import UnsupportedOperation
 from .recording import logits_of, record
 

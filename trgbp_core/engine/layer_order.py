@@ -19,6 +19,46 @@ _LAYERS = (torch.conv2d, F.linear)
 _NORMS = (F.batch_norm, torch.batch_norm)
 
 
+NORM_MODULES = (nn.BatchNorm1d, nn.BatchNorm2d)
+
+
+def layer_groups(network: nn.Module, x: Tensor | None = None) -> list[tuple[str, ...]]:
+    """The layers to randomise, first to last, as module names: a convolution or linear layer with the batch norm behind it.
+
+    Args:
+        x: a picture, (1, C, H, W). With it the order is that of execution, and what does not run is left out: see
+            :func:`executed_layers`. Without it the order is the one in which the modules were defined; in every network of the
+            zoo the two are one.
+
+    Raises:
+        ValueError: the network cannot read ``x``.
+    """
+    return executed_layers(network, x) if x is not None else _defined_layers(network)
+
+
+def _defined_layers(network: nn.Module) -> list[tuple[str, ...]]:
+    groups: list[tuple[str, ...]] = []
+    previous: nn.Module | None = None
+    for name, module in network.named_modules():
+        if not any(True for _ in module.parameters(recurse=False)):
+            continue
+        layer = holder(name)
+        if layer != name:  # the tensors of a parametrization belong to its layer
+            if groups and groups[-1][0] == layer:
+                groups[-1] += (name,)
+            else:
+                groups.append((layer, name))
+                previous = network.get_submodule(layer)
+            continue
+        width = getattr(previous, "out_channels", getattr(previous, "out_features", None))
+        if isinstance(module, NORM_MODULES) and groups and width == module.num_features:
+            groups[-1] += (name,)
+        else:
+            groups.append((name,))
+        previous = module
+    return groups
+
+
 @dataclass
 class _Order(Tape):
     """Notes which module's parameters each operation takes, and whose output a batch norm reads."""

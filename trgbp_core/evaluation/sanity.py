@@ -8,8 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from ..data.datasets import Problem
+from ..engine.layer_order import layer_groups
 from ..metrics.similarity import Sign, similarity
-from ..sanity.cascade import cascade, layer_groups
+from ..sanity.cascade import cascade
 from ..zoo.loading import Zoo
 from .attributions import Attributions, usable
 from .reading import Seen, stacked

@@ -19,9 +19,10 @@ from torch import Tensor
 from ..data.version import CITATION, VERSION
 from ..drawing.figures import Cell, grid, written
 from ..drawing.render import shown, to_array
+from ..engine.layer_order import layer_groups
 from ..methods import METHODS, NotApplicable
 from ..metrics.localisation import ibd
-from ..sanity.cascade import Stage, cascade, layer_groups
+from ..sanity.cascade import Stage, cascade
 from ..serving.streaming import Step
 from ..theory.coverage import predicted_sum
 from ..theory.randomised_weights import draw

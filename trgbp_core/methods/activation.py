@@ -13,7 +13,7 @@ from ..engine.recording import Recording, record
 from ..engine.tape import Tape
 from ..engine.targets import Target, one_hot, per_picture
 from ..engine.torch_ops import ADDITIVE
-from .registry import NotApplicable
+from ..engine.validation import NotApplicable
 
 
 @dataclass

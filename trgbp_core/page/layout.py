@@ -13,10 +13,10 @@ from PIL import Image
 
 from ..data import examples
 from ..drawing.render import COLOUR_MAPS, DIVERGING, lookup
+from ..engine.layer_order import layer_groups
 from ..explorer.explorer import Explorer, Payload, Question, named_class
 from ..explorer.links import Link
 from ..methods import METHODS
-from ..sanity.cascade import layer_groups
 from ..serving.streaming import Progress, Step, streamed, within
 from ..zoo.loading import Entry
 

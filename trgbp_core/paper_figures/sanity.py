@@ -17,7 +17,8 @@ from dataclasses import dataclass, replace
 from torch import Tensor
 
 from ..engine.geometry import Pair
-from ..sanity.cascade import Stage, cascade, layer_groups
+from ..engine.layer_order import layer_groups
+from ..sanity.cascade import Stage, cascade
 from ..trgbp.explainer import TRGBP, Explanation, Layer
 from .grid import Cell, Rows
 from .subject import Subject
@@ -73,7 +74,7 @@ def milestones(layers: Sequence[Layer], groups: Sequence[tuple[str, ...]]) -> li
     """How many layers are randomised in each column: the logits; then as many as it takes for a further block to be gone; all.
 
     Args:
-        groups: what is randomised together, input side first (:func:`trgbp_core.sanity.cascade.layer_groups`).
+        groups: what is randomised together, input side first (:func:`layer_groups`).
     """
     areas = {layer.name.partition("#")[0]: _area(layer.size) for layer in layers}
     complete = {1, len(groups)}

@@ -15,13 +15,12 @@ import torch
 from torch import Tensor, nn
 
 from ..engine.evaluation_mode import shared_copy
-from ..engine.layer_order import executed_layers, holder
+from ..engine.layer_order import NORM_MODULES, layer_groups
 from ..engine.validation import unwrapped
 from ..trgbp import axiom
 
 Mode = Literal["gaussian", "reset"]
 MODES: tuple[Mode, ...] = ("gaussian", "reset")
-_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
 
 
 @dataclass(frozen=True)
@@ -32,43 +31,6 @@ class Stage:
     index: int
     total: int
     network: nn.Module
-
-
-def layer_groups(network: nn.Module, x: Tensor | None = None) -> list[tuple[str, ...]]:
-    """The layers to randomise, first to last, as module names: a convolution or linear layer with the batch norm behind it.
-
-    Args:
-        x: a picture, (1, C, H, W). With it the order is that of execution, and what does not run is left out: see
-            :func:`execution.executed_layers`. Without it the order is the one in which the modules were defined; in every network of the
-            zoo the two are one.
-
-    Raises:
-        ValueError: the network cannot read ``x``.
-    """
-    return executed_layers(network, x) if x is not None else _defined_layers(network)
-
-
-def _defined_layers(network: nn.Module) -> list[tuple[str, ...]]:
-    groups: list[tuple[str, ...]] = []
-    previous: nn.Module | None = None
-    for name, module in network.named_modules():
-        if not any(True for _ in module.parameters(recurse=False)):
-            continue
-        layer = holder(name)
-        if layer != name:  # the tensors of a parametrization belong to its layer
-            if groups and groups[-1][0] == layer:
-                groups[-1] += (name,)
-            else:
-                groups.append((layer, name))
-                previous = network.get_submodule(layer)
-            continue
-        width = getattr(previous, "out_channels", getattr(previous, "out_features", None))
-        if isinstance(module, _NORMS) and groups and width == module.num_features:
-            groups[-1] += (name,)
-        else:
-            groups.append((name,))
-        previous = module
-    return groups
 
 
 def cascade(
@@ -148,7 +110,7 @@ def _gaussian(module: nn.Module, generator: torch.Generator) -> dict[str, Tensor
 def _reset(module: nn.Module, generator: torch.Generator) -> dict[str, Tensor]:
     """What ``reset_parameters`` of the layer draws, from a generator of our own instead of the global one."""
     tensors = {name: torch.empty_like(p) for name, p in module.named_parameters(recurse=False)}
-    if isinstance(module, _NORMS):
+    if isinstance(module, NORM_MODULES):
         tensors |= {"weight": torch.ones_like(module.weight), "bias": torch.zeros_like(module.bias)}
         if module.running_mean is not None and module.running_var is not None:
             tensors |= {"running_mean": torch.zeros_like(module.running_mean), "running_var": torch.ones_like(module.running_var)}

@@ -1,0 +1,248 @@
+"""How fast the page answers, measured in a real Chromium: ``python -m benchmarks.page``.
+
+Every line is a median and a 95th percentile beside what is asked for. Times begin with the event in the browser (a key, a press of the
+mouse, a chosen file) and end after the frame in which the result is on the screen.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image, ImageOps
+from playwright.sync_api import Browser, Page
+
+from tests.browser.chromium import launched
+from tests.support.serving import served
+
+EXAMPLES = Path(__file__).parents[1] / "assets" / "examples"
+STOPWATCH = Path(__file__).with_name("stopwatch.js")
+MODEL = "efficientnet_lite0"
+WAIT = 120_000  # milliseconds; when to give up
+OTHERS = ("espresso", "tiger", "volcano", "banana", "schooner", "Border collie", "acoustic guitar", "bee eater", "church", "fire engine")
+
+
+@dataclass(frozen=True)
+class Line:
+    """One measured thing; ``values`` and ``limit`` in ``unit``."""
+
+    what: str
+    values: list[float]
+    limit: float | None
+    unit: str = "ms"
+
+    def row(self) -> str:
+        middle, high = statistics.median(self.values), percentile(self.values, 0.95)
+        verdict = "" if self.limit is None else "yes" if high <= self.limit else "**no**"
+        asked = "" if self.limit is None else f"≤ {self.limit:g} {self.unit}"
+        return f"| {self.what} | {len(self.values)} | {middle:.4g} | {high:.4g} {self.unit} | {asked} | {verdict} |"
+
+
+def percentile(values: list[float], share: float) -> float:
+    """The smallest value that at least ``share`` of ``values`` do not exceed."""
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, max(0, -(-int(len(ordered) * share * 1000) // 1000) - 1))]
+
+
+def pictures(folder: Path) -> list[Path]:
+    """Pictures that the server has not seen: the examples, mirrored and cut."""
+    files = []
+    for source in sorted(EXAMPLES.glob("*.jpg")):
+        with Image.open(source) as picture:
+            width, height = picture.size
+            changed = ImageOps.mirror(picture).crop((width // 20, height // 20, width, height))
+            changed.save(folder / source.name, quality=90)
+        files.append(folder / source.name)
+    return files
+
+
+@contextmanager
+def opened(browser: Browser, url: str) -> Iterator[Page]:
+    page = browser.new_page(viewport={"width": 1280, "height": 800})
+    page.set_default_timeout(WAIT)
+    page.add_init_script(path=str(STOPWATCH))
+    page.goto(url)
+    page.wait_for_function("document.body?.dataset.trgbpExplain")
+    yield page
+    page.close()
+
+
+def starts(repeats: int, folder: Path) -> list[float]:
+    """Seconds from ``python app.py`` to the first answer."""
+    seconds = []
+    for _ in range(repeats):
+        begun = time.perf_counter()
+        with served(folder / "log.txt", "app.py"):
+            seconds.append(time.perf_counter() - begun)
+    return seconds
+
+
+def opening(browser: Browser, url: str, repeats: int) -> tuple[list[float], list[float]]:
+    """Milliseconds from opening the page to its first contentful paint, and to the first explained picture."""
+    paints, explained = [], []
+    for _ in range(repeats):
+        with opened(browser, url) as page:
+            paints.append(page.evaluate("performance.getEntriesByName('first-contentful-paint')[0].startTime"))
+            explained.append(page.evaluate("stopwatch.explained"))
+    return paints, explained
+
+
+def slide(page: Page, control: str, canvas: str, last: int) -> list[float]:
+    """Milliseconds from each key press on a slider to the frame with the next map, checked against the map shown at leisure."""
+    slider = page.locator(f'input[data-control="{control}"]')
+    slider.scroll_into_view_if_needed()
+    slider.focus()
+    page.keyboard.press("Home")
+    page.evaluate(f"stopwatch.watch('{control}', {canvas!r})")
+    for _ in range(last):
+        page.keyboard.press("ArrowRight")
+        page.wait_for_timeout(40)
+    times, seen = page.evaluate("[stopwatch.times, stopwatch.seen]")
+    page.keyboard.press("Home")
+    page.evaluate(f"stopwatch.watch('{control}', {canvas!r})")
+    for _ in range(last):
+        page.keyboard.press("ArrowRight")
+        page.wait_for_timeout(150)
+    assert seen == page.evaluate("stopwatch.late"), f"a frame of {control} showed another map than the one that was asked for"
+    return list(times)
+
+
+def opacity_and_colours(page: Page) -> tuple[list[float], list[float]]:
+    """The same for the opacity's slider, and for the list of colour maps."""
+    opacity = slide(page, "opacity", "#tg-explain .tg-four canvas", 20)
+    colours = []
+    for name in ("jet", "viridis", "cividis", "gray", "inferno") * 3:
+        page.evaluate("stopwatch.watch('colours', '#tg-explain .tg-four canvas')")
+        page.locator('select[data-control="colours"]').select_option(name)
+        page.wait_for_timeout(200)
+        colours += page.evaluate("stopwatch.times")
+    return opacity, colours
+
+
+def answered(page: Page, event: str) -> float:
+    """Milliseconds from the last ``event`` to the frame with a newly explained picture or class."""
+    page.wait_for_function("stopwatch.explained > stopwatch.armed")
+    return float(page.evaluate(f"stopwatch.explained - stopwatch.last['{event}']"))
+
+
+def classes(page: Page) -> tuple[list[float], list[float]]:
+    """Milliseconds from picking a class of the list to its map: among the top 5, and any other."""
+    top, others = [], []
+    box = page.locator("#tg-class input")
+    for index in (1, 2, 3, 4, 0) * 2:
+        box.click()
+        option = page.locator("#tg-class [role=option], [role=listbox] [role=option]").nth(index)
+        option.wait_for()
+        page.evaluate("stopwatch.arm()")
+        option.click()
+        top.append(answered(page, "mousedown"))
+    for name in OTHERS:
+        box.click()
+        box.fill(name)
+        page.wait_for_timeout(300)
+        page.evaluate("stopwatch.arm()")
+        box.press("Enter")
+        others.append(answered(page, "keydown"))
+    return top, others
+
+
+def upload(page: Page, files: list[Path]) -> tuple[list[float], list[float]]:
+    """Milliseconds from choosing a file to its first map; bytes that came from the server until all frames were there."""
+    session = page.context.new_cdp_session(page)
+    session.send("Network.enable")
+    received, inside = [0], set[str]()  # what is written inside a page (data:) comes from no server, but is reported like the rest
+    session.on("Network.requestWillBeSent", lambda e: inside.add(e["requestId"]) if e["request"]["url"].startswith("data:") else None)
+    session.on("Network.dataReceived", lambda e: received.append(e["dataLength"]) if e["requestId"] not in inside else None)
+    times, sizes = [], []
+    for file in files:
+        page.wait_for_timeout(500)
+        received.clear()
+        page.evaluate("stopwatch.arm()")
+        page.locator("#tg-input input[type=file]").set_input_files(str(file))
+        times.append(answered(page, "change"))
+        page.wait_for_timeout(1000)
+        sizes.append(sum(received) / 1e6)
+    return times, sizes
+
+
+def cascade(page: Page) -> tuple[float, float, float]:
+    """Seconds to the trained network's maps, to the first randomised layer's, and to the last one's."""
+    page.get_by_role("tab", name="Sanity check").click()
+    page.evaluate("stopwatch.arm()")
+    page.locator("#tg-cascade-run").click()
+    page.wait_for_function("stopwatch.stages.length && stopwatch.stages.at(-1).index === stopwatch.stages.at(-1).total")
+    begun, stages = page.evaluate("[stopwatch.last.click, stopwatch.stages]")
+    return tuple((stages[i]["time"] - begun) / 1000 for i in (0, 1, -1))  # type: ignore[return-value]
+
+
+def cancelling(page: Page) -> float:
+    """How many stages still arrive after Stop is pressed in the middle of a run."""
+    page.locator("#tg-cascade-run").click()
+    page.evaluate("stopwatch.arm()")
+    page.wait_for_function("stopwatch.stages.length && stopwatch.stages.at(-1).index >= 3")
+    page.evaluate("stopwatch.arm()")
+    page.locator("#tg-cascade-stop").click()
+    page.wait_for_timeout(3000)
+    return float(page.evaluate("stopwatch.stages.filter(stage => stage.time > stopwatch.last.click).length"))
+
+
+def one_explanation() -> float:
+    """Seconds of one explanation of the embedded network in a process of its own, the median of ten."""
+    code = (
+        "from trgbp_core.serving.memory import keep_freed_memory; keep_freed_memory()\n"
+        "from trgbp_core import TRGBP, load_model; from benchmarks.machine import medians\n"
+        f"zoo = load_model({MODEL!r}); x = zoo.preprocess({str(EXAMPLES / 'cheetah_and_lion.jpg')!r})\n"
+        "explainer = TRGBP(zoo.network); print(medians({'e': lambda: explainer.explain(x, [0])}, 10)['e'])"
+    )
+    import sys
+
+    return float(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=EXAMPLES.parents[1]).stdout)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.page", description=__doc__)
+    parser.add_argument("--repeats", type=int, default=3, help="how often the server is started and the page opened (default 3)")
+    repeats = parser.parse_args().repeats
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder)
+        explanation = one_explanation()
+        lines = [Line("server up", starts(repeats, place), 8, "s")]
+        with served(place / "log.txt", "app.py") as url, launched() as browser:
+            lines += page_lines(browser, url, place, repeats, explanation)
+    print(f"{os.cpu_count()} cores; one explanation of {MODEL} (picked class and top 5): {1000 * explanation:.0f} ms\n")
+    print("| measured | n | median | 95 % | asked | met |\n|---|---:|---:|---:|---:|---|")
+    print("\n".join(line.row() for line in lines))
+
+
+def page_lines(browser: Browser, url: str, place: Path, repeats: int, explanation: float) -> list[Line]:
+    """All that is measured on an open page."""
+    paints, first = opening(browser, url, repeats)
+    lines = [Line("first contentful paint", paints, 1500), Line("opened to first explained picture", first, None)]
+    with opened(browser, url) as page:
+        page.wait_for_timeout(1000)
+        layers = page.evaluate("TRGBP.state.data.explain.layers.length") - 1
+        lines.append(Line("layer slider, every layer", slide(page, "layer", "#tg-explain .tg-layer canvas", layers), 20))
+        opacity, colours = opacity_and_colours(page)
+        lines += [Line("opacity", opacity, 50), Line("colour map", colours, 50)]
+        top, others = classes(page)
+        lines += [Line("class among the top 5", top, 150), Line("any other class", others, 400)]
+        times, sizes = upload(page, pictures(place))
+        lines += [Line("new picture to its first map", times, 700), Line("bytes of one picture's frames", sizes, 1.5, "MB")]
+        trained, stage, whole = cascade(page)
+        lines += [Line("cascade, trained network", [trained], None, "s"), Line("cascade, first stage", [stage], 0.7, "s")]
+        lines.append(Line("cascade, all stages ÷ one explanation", [whole / explanation], 55, "×"))
+        lines.append(Line("cascade slider, every stage", slide(page, "stage", "#tg-cascade canvas", 50), 20))
+        lines.append(Line("stages that arrive after Stop", [cancelling(page)], 1, ""))
+    return lines
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,190 @@
+"""Weights on the command line: fetched with their progress, stopped and gone on with, refused with a sentence, or given as a file."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from trgbp_core import ModelError, load_model
+from trgbp_core.cli import models
+from trgbp_core.zoo.custom import first_choice, with_weights
+from trgbp_core.zoo.loading import ModelCache
+
+from ..support.hostile_machine import environment, make_weights
+from ..support.hostile_server import Server
+from ..support.zoo import embedded
+
+ROOT = Path(__file__).parents[2]
+LION = str(ROOT / "assets" / "examples" / "lion.jpg")
+NAME = "squeezenet1_1"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("weights")
+    make_weights(folder, [NAME])
+    return folder
+
+
+@pytest.fixture
+def server(folder: Path) -> Iterator[Server]:
+    server = Server({file.name: file.read_bytes() for file in folder.glob("*.pth")})
+    server.start()
+    yield server
+    server.stop()
+
+
+def command(*arguments: str, server: Server, folder: Path, home: Path) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "tests.support.hostile_machine", *arguments],
+        cwd=ROOT,
+        env={**os.environ, **environment(server.address, folder, home)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def test_fetch_tells_its_progress_and_where_the_file_lies_and_downloads_once(server: Server, folder: Path, tmp_path: Path) -> None:
+    for times in (1, 2):
+        process = command("models", "--fetch", NAME, server=server, folder=folder, home=tmp_path)
+        out, err = process.communicate(timeout=120)
+        print(out, err)
+        assert process.returncode == 0, err
+        assert out.startswith(f"{NAME}: ready, ")
+        path = Path(out.strip().partition(", ")[2])
+        assert path.parent == tmp_path / "hub" / "checkpoints"
+        assert path.read_bytes() == server.files[path.name]
+        assert (" MB/s" in err) == (times == 1)
+    assert len(server.requests) == 1
+
+
+def test_fetch_of_an_unknown_network_is_refused_before_anything_is_downloaded(server: Server, folder: Path, tmp_path: Path) -> None:
+    process = command("models", "--fetch", NAME, "vit_b_16", server=server, folder=folder, home=tmp_path)
+    assert process.wait(120) == 2
+    assert "vision transformer" in process.stderr.read()  # type: ignore[union-attr]
+    assert not server.requests
+
+
+def test_a_stopped_download_leaves_no_half_file_and_the_next_command_goes_on_with_it(server: Server, folder: Path, tmp_path: Path) -> None:
+    server.script = ["slow"]
+    process = command("explain", LION, "--model", NAME, "--out", str(tmp_path), server=server, folder=folder, home=tmp_path)
+    line = process.stderr.readline()  # type: ignore[union-attr]
+    print(line)
+    assert line.startswith(f"{NAME}: 0.0 of 5.0 MB")
+    process.stderr.readline()  # type: ignore[union-attr] # a tenth has come
+    process.send_signal(signal.SIGINT)
+    assert process.wait(60) == 130
+    rest = process.stderr.read()  # type: ignore[union-attr]
+    assert "trgbp_core: stopped" in rest
+    assert "Traceback" not in rest
+    cache = tmp_path / "hub" / "checkpoints"
+    assert [file.suffix for file in cache.iterdir()] == [".part"]
+    server.release.set()
+    process = command("models", "--fetch", NAME, server=server, folder=folder, home=tmp_path)
+    assert process.wait(120) == 0
+    assert (server.requests[-1] or "").startswith("bytes=")
+    assert [file.suffix for file in cache.iterdir()] == [".pth"]
+
+
+@pytest.mark.parametrize(
+    ("script", "words"),
+    [
+        (["stall"] * 9, "the server has stalled"),
+        (["lie"], "wrong SHA-256"),
+        (None, "cannot be reached"),
+    ],
+)
+def test_a_failed_download_is_a_sentence_and_exit_code_2(
+    script: list[str] | None, words: str, server: Server, folder: Path, tmp_path: Path
+) -> None:
+    if script is None:
+        server.stop()
+    else:
+        server.script = list(script)
+    try:
+        process = command("explain", LION, "--model", NAME, server=server, folder=folder, home=tmp_path)
+        out, err = process.communicate(timeout=120)
+    finally:
+        if script is None:
+            server.start()
+    print(err)
+    assert process.returncode == 2
+    assert not out
+    last = err.splitlines()[-1]
+    assert last.startswith("trgbp_core: ")
+    assert words in last
+    assert "embedded network efficientnet_lite0" in last
+    assert "Traceback" not in err
+
+
+# -- a file of weights -----------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
+def test_explain_takes_the_weights_of_a_file_instead_of_the_published_ones(suffix: str, nothing_here: None, tmp_path: Path) -> None:
+    state, file = load_model(f"random:{NAME}").network.state_dict(), tmp_path / f"mine{suffix}"
+    save_file(state, file) if suffix == ".safetensors" else torch.save(state, file)
+    arguments = ["explain", LION, "--model", NAME, "--weights", str(file), "--out", str(tmp_path / "out")]
+    done = subprocess.run([sys.executable, "-m", "trgbp_core", *arguments], cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    zoo = load_model(f"random:{NAME}")
+    with torch.no_grad():
+        best = zoo.labels[int(zoo.network(zoo.preprocess(LION)).argmax())]
+    assert f"{best}   <- explained" in done.stdout
+
+
+@pytest.mark.parametrize("program", [["-m", "trgbp_core", "explain", LION], ["app.py"]])
+def test_a_file_that_does_not_fit_is_refused_with_exit_code_2(program: list[str], tmp_path: Path) -> None:
+    torch.save({"weight": torch.zeros(3)}, tmp_path / "other.pth")
+    arguments = [*program, "--model", NAME, "--weights", str(tmp_path / "other.pth")]
+    done = subprocess.run([sys.executable, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 2
+    assert "other.pth does not fit this network" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_network_with_weights_of_a_file_takes_the_place_of_the_published_one(nothing_here: None, tmp_path: Path) -> None:
+    torch.save(load_model(f"random:{NAME}").network.state_dict(), tmp_path / "mine.pth")
+    cache = ModelCache(own=with_weights(NAME, tmp_path / "mine.pth"))
+    (entry,) = [entry for entry in cache.entries if entry.name == NAME]
+    assert entry.title == "SqueezeNet 1.1, mine.pth"
+    assert entry.available
+    assert entry.accuracy is None
+    assert cache.get(NAME).entry is entry
+
+
+def test_noise_and_a_file_of_weights_exclude_each_other(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=f"is called {NAME}"):
+        load_model(f"random:{NAME}", weights=tmp_path / "mine.pth")
+
+
+def test_the_page_may_begin_with_a_network_that_its_picker_does_not_hold() -> None:
+    own = first_choice(f"random:{NAME}", None, {})
+    assert own[f"random:{NAME}"].entry.available
+    assert first_choice("efficientnet_lite0", None, {}) == {}
+    assert first_choice("mine", None, {"mine": embedded()}) == {}
+    with pytest.raises(ModelError, match="has its weights already"):
+        first_choice("mine", "file.pth", {"mine": embedded()})
+    with pytest.raises(ModelError, match="no network 'nope'"):
+        first_choice("nope", None, {})
+
+
+# -- the table -------------------------------------------------------------------------------------------------------------------------
+
+
+def test_the_table_says_of_every_network_where_its_weights_are(nothing_here: None) -> None:
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in models.table().splitlines()]
+    assert rows[0] == ["name", "network", "input", "parameters", "top-1", "weights", "licence"]
+    by_name = {row[0].strip("`"): row for row in rows[2:]}
+    assert by_name["resnet50"][2:] == ["224×224", "25.6 M", "76.1 %", "download, 103 MB", "BSD-3-Clause"]
+    assert by_name["efficientnet_lite0"][5] == "embedded"
+    assert next(iter(by_name)) == "efficientnet_lite0"

@@ -1,0 +1,72 @@
+"""The folded copy computes what the network computes."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from trgbp_core import load_model
+from trgbp_core.engine.fused_copy import folded
+
+from ..support.comparison import close
+from ..support.nets import NETS, picture, randomise
+
+
+@pytest.mark.parametrize("name", sorted(NETS))
+def test_a_folded_network_has_the_same_logits(name: str) -> None:
+    network = randomise(NETS[name]())
+    twin = folded(network, picture())
+    close(twin(picture(2, 3, 32, 32)).detach(), network(picture(2, 3, 32, 32)).detach(), name)
+
+
+@pytest.mark.parametrize("name", ["random:resnet18", "random:densenet121", "random:vgg11_bn", "random:googlenet", "efficientnet_lite0"])
+def test_folding_reaches_the_zoo_s_networks(name: str) -> None:
+    zoo = load_model(name)
+    x = torch.randn(2, 3, zoo.input_size, zoo.input_size, generator=torch.Generator().manual_seed(0))
+    twin = folded(zoo.network, x)
+    with torch.no_grad():
+        expected = zoo.network(x)
+        # float32, every weight rounded once more, in up to 120 layers.
+        close(twin(x) / expected.abs().max(), expected / expected.abs().max(), name, 5e-5)
+    assert twin is not zoo.network
+    count = [sum(isinstance(m, nn.BatchNorm2d) for m in each.modules()) for each in (zoo.network, twin)]
+    print(f"{name}: {count[0]} batch norms, {count[1]} left")
+    assert count[1] < count[0]
+    assert not any(m.training for m in twin.modules())
+
+
+def test_the_network_itself_is_left_as_it_was() -> None:
+    network = randomise(NETS["residual"]()).train()
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    twin = folded(network, picture())
+    assert all(m.training for m in network.modules())
+    assert all(torch.equal(before[name], tensor) for name, tensor in network.state_dict().items())
+    assert not twin.training
+
+
+class Swapped(nn.Module):
+    """The norm that is defined behind the convolution runs before it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.norm, self.last = nn.Conv2d(3, 3, 3), nn.BatchNorm2d(3), nn.Linear(3, 4)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.last(self.first(self.norm(x)).mean((2, 3)))
+
+
+class Watched(Swapped):
+    """Something else reads the convolution's output before its norm does."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = self.first(x)
+        return self.last((self.norm(y) + y).mean((2, 3)))
+
+
+@pytest.mark.parametrize("build", [Swapped, Watched])
+def test_a_norm_that_cannot_be_folded_is_left_alone(build: type[nn.Module]) -> None:
+    network = randomise(build())
+    twin = folded(network, picture())
+    assert any(isinstance(m, nn.BatchNorm2d) for m in twin.modules())
+    close(twin(picture()).detach(), network(picture()).detach(), build.__name__)

@@ -1,0 +1,126 @@
+"""The command as people start it: killed in the middle and continued, and by two processes together."""
+
+from __future__ import annotations
+
+import csv
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from trgbp_core import load_model
+
+from ..support.small_sets import csv_set
+
+ROOT = Path(__file__).parents[2]
+ONE_THREAD = {"OMP_NUM_THREADS": "1"}  # as torchrun has it: with as many threads, sums are added up in the same order
+FILES = ("results.csv", "mosaics.csv", "sanity.csv", "skipped.csv", "report.md")
+PICTURES, BATCH, MOSAICS = 10, 2, 2
+
+
+def command(folder: Path, out: str) -> list[str]:
+    options = f"--methods saliency,tr_gbp --mosaics {MOSAICS} --sanity 2 --stages 2".split()
+    given = ["--images", str(folder / "images"), "--annotations", str(folder / "annotations.csv"), "--out", str(folder / out)]
+    return ["-m", "trgbp_core", "evaluate", *given, *options, "--batch", str(BATCH)]
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, **ONE_THREAD}
+    return subprocess.run([sys.executable, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=500, env=environment)
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, bytes]]:
+    """The files of a run that nobody disturbed."""
+    folder = tmp_path_factory.mktemp("set")
+    images, annotations = csv_set(folder, PICTURES, classes=1000)
+    (images / "0003.png").write_bytes(b"no picture")
+    photographs = [file for file in sorted((ROOT / "assets" / "examples").iterdir()) if file.name != "cheetah_and_lion.jpg"]
+    for index, file in zip((2, *range(4, PICTURES)), photographs, strict=True):
+        shutil.copy(file, images / f"{index:04d}.png")
+    call_right(images, annotations)
+    done = run(*command(folder, "whole"))
+    assert done.returncode == 0, done.stderr
+    assert "9 pictures" in done.stdout
+    assert (folder / "whole" / "mosaics.csv").read_text().count("\n") == 1 + MOSAICS * 4 * 2, "a row a cell and method"
+    assert "seconds per picture" in done.stdout
+    return folder, read(folder / "whole")
+
+
+def call_right(images: Path, annotations: Path) -> None:
+    """Label every picture as the network sees it: mosaics are made of pictures that it gets right."""
+    zoo = load_model("efficientnet_lite0")
+    with annotations.open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    for row in rows:
+        if row["image"] != "0003.png":
+            row["class_index"] = str(int(zoo.network(zoo.preprocess(images / row["image"])).argmax()))
+    with annotations.open("w", newline="") as stream:
+        writer = csv.DictWriter(stream, rows[0])
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def read(folder: Path) -> dict[str, bytes]:
+    return {name: (folder / name).read_bytes() for name in FILES}
+
+
+def parts(folder: Path, phase: str) -> int:
+    return len(list((folder / "parts").glob(f"{phase}-*.json")))
+
+
+def test_a_run_that_is_killed_continues_to_the_same_bytes(uninterrupted: tuple[Path, dict[str, bytes]]) -> None:
+    folder, expected = uninterrupted
+    out = folder / "killed"
+    for phase, units in (("pictures", PICTURES // BATCH), ("mosaics", MOSAICS)):
+        process = subprocess.Popen(
+            [sys.executable, *command(folder, "killed")], cwd=ROOT, env={**os.environ, **ONE_THREAD}, stderr=subprocess.DEVNULL
+        )
+        while not parts(out, phase) and process.poll() is None:
+            time.sleep(0.02)
+        process.send_signal(signal.SIGKILL)
+        assert process.wait() == -signal.SIGKILL
+        assert 1 <= parts(out, phase) < units, "it was not killed in the middle"
+        assert not (out / "results.csv").exists()
+    before = {file.name: file.stat().st_mtime_ns for file in (out / "parts").glob("*.json")}
+    done = run(*command(folder, "killed"))
+    assert done.returncode == 0, done.stderr
+    assert read(out) == expected
+    assert before.items() <= {file.name: file.stat().st_mtime_ns for file in (out / "parts").glob("*.json")}.items(), "done twice"
+
+
+def test_two_processes_write_the_same_report(uninterrupted: tuple[Path, dict[str, bytes]]) -> None:
+    folder, expected = uninterrupted
+    done = run("-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", *command(folder, "two"))
+    assert done.returncode == 0, done.stderr
+    assert read(folder / "two") == expected
+    assert done.stdout.count("seconds per picture") == 1, "only the first process speaks"
+    assert "process 1 of 2" in done.stderr
+
+
+def test_the_first_process_needs_no_folder_in_common_with_the_others(tmp_path: Path) -> None:
+    script = tmp_path / "gather.py"
+    script.write_text(
+        "import sys\nfrom pathlib import Path\n"
+        f"sys.path.insert(0, {str(ROOT)!r})\n"
+        "from trgbp_core.evaluation.parallel import team\nfrom trgbp_core.evaluation.store import Piece, Store\n"
+        "with team() as here:\n"
+        "    store = Store(Path(sys.argv[1]) / str(here.rank))\n"
+        "    store.open({})\n"
+        "    for index in here.mine(5):\n"
+        "        store.save('phase', index, Piece(rows=[{'unit': index, 'by': here.rank}]))\n"
+        "    here.collect(store, 'phase', 5)\n"
+        "    assert here.told('heard' if here.leads else None) == 'heard'\n"
+    )
+    done = run("-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", str(script), str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    from trgbp_core.evaluation.store import Store
+
+    found = [row for piece in Store(tmp_path / "0").pieces("phase", 5) for row in piece.rows]
+    assert found == [{"unit": index, "by": index % 2} for index in range(5)]
+    assert len(list((tmp_path / "1" / "parts").iterdir())) == 2

@@ -1,0 +1,88 @@
+"""What people read of a run: the report, the summary, the progress bar."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+import torch
+
+from trgbp_core import METHODS
+from trgbp_core.data import datasets
+from trgbp_core.evaluation.parallel import Team
+from trgbp_core.evaluation.progress import Bar, duration
+from trgbp_core.evaluation.report import SECTIONS, write_report
+from trgbp_core.evaluation.results import read
+from trgbp_core.evaluation.settings import DEFAULT, Settings, chosen_methods
+from trgbp_core.evaluation.statistics import means
+from trgbp_core.evaluation.tables import compared
+
+from ..support.small_runs import METHODS_HERE, SMALL, Done, finished_run, rows, work
+from ..support.small_sets import LABELS, csv_set
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory) -> Done:
+    return finished_run(tmp_path_factory.mktemp("done"))
+
+
+def test_the_report_has_the_paper_s_tables_and_every_section(done: Done) -> None:
+    store, finished, dataset, zoo = done
+    summary = write_report(store, finished, dataset, zoo, SMALL, Team())
+    report = (store.folder / "report.md").read_text()
+    assert re.findall(r"^## (.*)$", report, re.MULTILINE) == [heading for heading, _ in SECTIONS]
+    assert "| EBPG, VGG16 (paper) | 40.2 ± 0.3 | 56.1 ± 0.4 | 45.7 ± 1.1 | 52.2 ± 1.4 | – |" in report
+    assert "| ResNet50 (paper) | 51.44 | 51.96 | 53.06 | 62.16 | – |" in report
+    boxed = [row for row in rows(store.folder / "results.csv") if row["ebpg"] and row["method"] == "tr_gbp"]
+    mean = 100 * sum(float(row["ebpg"]) for row in boxed) / len(boxed)
+    line = next(line for line in report.splitlines() if line.startswith("| EBPG, small |"))
+    assert float(line.split("|")[5]) == pytest.approx(mean, abs=0.05)
+    for name in ("perturbation.png", "perturbation.pdf", "sanity.png", "sanity.pdf"):
+        assert (store.folder / name).stat().st_size > 10_000
+    told = json.loads((store.folder / "run.json").read_text())
+    assert told["counts"]["pictures"] == 14
+    assert told["settings"]["seed"] == 0
+    assert told["versions"]["torch"] == torch.__version__
+    assert all(f"{method}" in told["seconds per picture"] for method in METHODS_HERE)
+    assert "report.md" in summary
+
+
+def test_a_table_of_all_eight_methods_has_the_paper_s_order_of_columns(done: Done) -> None:
+    assert chosen_methods("paper") == DEFAULT
+    assert DEFAULT[:7] == ("saliency", "guided_backprop", "guided_ig", "full_grad", "grad_cam", "cameras", "tr_gbp")
+    assert set(chosen_methods("all")) == set(METHODS)
+    assert chosen_methods("all")[:8] == DEFAULT
+    for wrong in (("magic",), ("saliency", "saliency"), ()):
+        with pytest.raises(ValueError, match="method"):
+            Settings(methods=wrong)
+
+
+def test_differences_are_paired(done: Done, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("trgbp_core.evaluation.statistics.FEWEST", 2)  # the data set of the tests is small
+    r = read(*done, SMALL)
+    of = compared(r, means(r.table("ibd")), len(r.images))
+    itself = of.difference("tr_gbp", "tr_gbp")
+    assert (itself.value, itself.low, itself.high) == (0, 0, 0)
+    there, back = of.difference("tr_gbp", "saliency"), of.difference("saliency", "tr_gbp")
+    assert there.value == -back.value
+    assert there.low == pytest.approx(-back.high)
+
+
+def test_a_method_that_does_not_apply_is_left_out_with_its_reason(tmp_path: Path) -> None:
+    images, annotations = csv_set(tmp_path, 5)
+    dataset = datasets.load(images, annotations, labels=LABELS)
+    settings = Settings(methods=("saliency", "pattern_net"), mosaics=0, sanity=0)
+    store, finished, zoo = work(tmp_path / "out", dataset, settings)
+    write_report(store, finished, dataset, zoo, settings, Team())
+    report = (store.folder / "report.md").read_text()
+    assert re.search(r"^- PatternNet does not apply: .*patterns", report, re.MULTILINE)
+    assert "Not measured." in report
+
+
+def test_the_bar_shows_rate_and_time_left() -> None:
+    bar = Bar("Pictures", 100, 20, shown=False)
+    bar.advance(20)
+    assert bar.line(10.0) == "Pictures [█████████···············] 40/100 pictures, 0.50 s each, 30 s left"
+    assert [duration(s) for s in (3.2, 90, 3599, 7500)] == ["3 s", "2 min", "1 h 00 min", "2 h 05 min"]

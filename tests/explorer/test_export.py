@@ -1,0 +1,178 @@
+"""What is taken along from a tab: figures that open, numbers that say what they are, and text that gives the same maps again."""
+
+from __future__ import annotations
+
+import io
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from trgbp_core.data import images
+from trgbp_core.data.version import VERSION
+from trgbp_core.engine.geometry import upsample
+from trgbp_core.explorer import export, export_code
+from trgbp_core.explorer.explorer import Explorer
+from trgbp_core.explorer.export import take
+from trgbp_core.serving.workers import Workers
+
+from ..support.comparison import SAME_FORWARD
+from ..support.strangers import ROOT
+
+LION = ROOT / "assets" / "examples" / "lion.jpg"
+MODEL = "efficientnet_lite0"
+OPTIONS: dict[str, dict[str, Any]] = {
+    "explain": {},
+    "classes": {},
+    "compare": {"methods": ["tr_gbp", "saliency", "grad_cam", "pattern_net"]},
+    "measure": {"methods": ["guided_backprop", "full_grad"]},
+    "cascade": {"baseline": "saliency", "mode": "gaussian", "seed": 3},
+    "predict": {"draws": 2},
+}
+
+
+@pytest.fixture(scope="module")
+def explorer() -> Explorer:
+    return Explorer()
+
+
+def taken(explorer: Explorer, tab: str) -> export.Taken:
+    return take(explorer, explorer.ask(images.read(LION), MODEL), 291, tab, OPTIONS[tab])
+
+
+def run(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """An exported command line, in a shell that has no settings of its own."""
+    words = shlex.split(command, comments=True)
+    place = words.index("python")
+    chosen = dict(word.split("=", 1) for word in words[:place])
+    line = [sys.executable, *words[place + 1 :]]
+    return subprocess.run(line, cwd=folder, env={"PYTHONPATH": str(ROOT)} | chosen, capture_output=True, text=True, timeout=600)
+
+
+@pytest.mark.parametrize("tab", OPTIONS)
+def test_the_text_computes_the_maps_that_are_on_the_screen(
+    tab: str, explorer: Explorer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = taken(explorer, tab)
+    shutil.copy(LION, tmp_path / export_code.PICTURE)
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {}
+    exec(given.python, names)
+    assert set(given.maps) <= set(names["maps"])
+    for name, (_, map) in given.maps.items():
+        again = names["maps"][name].numpy().reshape(map.shape)
+        np.testing.assert_allclose(again, map, rtol=0, atol=SAME_FORWARD * np.abs(map).max())
+
+
+@pytest.mark.parametrize(("whole", "pixels"), [("tr_gbp", "layer_000"), ("tr_gbp_conserving", "layer_000_contribution")])
+def test_the_layers_that_are_taken_along_add_up_to_the_map(whole: str, pixels: str, explorer: Explorer) -> None:
+    maps = {name: torch.from_numpy(map) for name, (_, map) in taken(explorer, "explain").maps.items()}
+    names = [name for name in maps if name.startswith("layer_") and name[6:].isdigit() and name != "layer_000"]
+    assert len(names) == 50
+    psi = "conserving" if whole.endswith("conserving") else "paper"
+    total = maps[pixels] + sum(upsample(maps[name][None, None], (224, 224), psi)[0, 0] for name in names)
+    assert float((total - maps[whole]).abs().max()) < 1e-5 * float(maps[whole].abs().max())  # float32, added in another order
+
+
+@pytest.mark.parametrize("tab", ["explain", "compare"])
+def test_the_command_line_runs_and_its_maps_are_those(tab: str, explorer: Explorer, tmp_path: Path) -> None:
+    given = taken(explorer, tab)
+    shutil.copy(LION, tmp_path / export_code.PICTURE)
+    done = run(given.command, tmp_path)
+    assert done.returncode == 0, done.stderr
+    if tab == "explain":
+        for name in ("raw", "tr_gbp", "tr_gbp_conserving"):
+            map = given.maps[name][1]
+            again = np.load(tmp_path / "out" / f"{name}.npy").reshape(map.shape)
+            np.testing.assert_allclose(again, map, rtol=0, atol=SAME_FORWARD * np.abs(map).max())
+    else:
+        assert (tmp_path / "out" / "compare.png").exists()
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_the_texts_compute_the_same_map_in_a_process_of_other_threads(
+    threads: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The page's maps, computed with 1 and with 2 threads, by processes that would compute with all cores by themselves."""
+    monkeypatch.setattr("trgbp_core.serving.queue.WORKERS", Workers(lambda count: threads))
+    given = taken(Explorer(), "explain")
+    assert f"set_num_threads({threads})" in given.python
+    assert f"--threads {threads}" in given.command
+    shutil.copy(LION, tmp_path / export_code.PICTURE)
+    python = given.python + '\nimport numpy\nnumpy.savez("again.npz", **{name: m.numpy() for name, m in maps.items()})'
+    environment = {name: value for name, value in os.environ.items() if name not in (*export_code.INSTRUCTION_SETS, "OMP_NUM_THREADS")}
+    command = [sys.executable, "-c", python]
+    subprocess.run(command, cwd=tmp_path, env=environment | {"PYTHONPATH": str(ROOT)}, check=True, timeout=600)
+    done = run(given.command, tmp_path)
+    assert done.returncode == 0, done.stderr
+    with np.load(tmp_path / "again.npz") as by_python:
+        for name in ("raw", "tr_gbp", "tr_gbp_conserving"):
+            map = given.maps[name][1]
+            for again in (by_python[name], np.load(tmp_path / "out" / f"{name}.npy")):
+                np.testing.assert_allclose(again.reshape(map.shape), map, rtol=0, atol=SAME_FORWARD * np.abs(map).max())
+
+
+def test_the_texts_set_the_instructions_that_the_page_was_started_with(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in export_code.INSTRUCTION_SETS:
+        monkeypatch.delenv(name, raising=False)
+    plain = export_code.write(MODEL, 291, "explain", {}, True, 2)
+    assert "environ" not in plain[0]
+    assert plain[1].startswith("python -m trgbp_core")
+    monkeypatch.setenv("ATEN_CPU_CAPABILITY", "avx2")
+    python, command = export_code.write(MODEL, 291, "explain", {}, True, 2)
+    assert python.index("os.environ['ATEN_CPU_CAPABILITY'] = 'avx2'") < python.index("import torch")
+    assert command.startswith("ATEN_CPU_CAPABILITY=avx2 python -m trgbp_core")
+
+
+@pytest.mark.parametrize("kind", export.FORMATS)
+def test_a_figure_of_each_format_opens(kind: str, explorer: Explorer) -> None:
+    content = export.figure(taken(explorer, "classes"), kind)
+    starts = {"PNG": b"\x89PNG", "PDF": b"%PDF", "SVG": b"<?xml"}
+    assert content.startswith(starts[kind])
+    assert len(content) > 20_000
+    if kind == "PNG":
+        assert np.asarray(Image.open(io.BytesIO(content)).convert("RGB")).std() > 20
+
+
+def test_the_data_says_what_it_is(explorer: Explorer) -> None:
+    given = taken(explorer, "explain")
+    content = export.data(given)
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        text = archive.read("README.txt").decode()
+    arrays = np.load(io.BytesIO(content), allow_pickle=False)
+    names = [name for name in arrays.files if name != "README.txt"]
+    assert {"picture", "raw", "tr_gbp", "layer_050", "logits", "ibd"} <= set(names)
+    for name in names:
+        assert f"{name}: {arrays[name].shape}" in text
+    assert all(word in text for word in (VERSION, torch.__version__, np.__version__, "load_model", "Towards Predictable"))
+    assert arrays["ibd"].shape == (len(given.maps),)
+
+
+def test_a_networks_owner_is_told_where_the_text_needs_the_network() -> None:
+    python, command = export_code.write("mine", 3, "explain", {}, False, 1)
+    assert "the network that the page was started with" in python
+    assert "from Python only" in command
+
+
+def test_a_method_that_does_not_apply_is_left_out_of_the_maps(explorer: Explorer) -> None:
+    assert set(taken(explorer, "compare").maps) == {"tr_gbp", "saliency", "grad_cam"}
+
+
+def test_a_name_leads_nowhere(tmp_path: Path) -> None:
+    path = export.save(b"x", tmp_path, "../../a b\0<c>.png")
+    assert path.parent == tmp_path
+    assert path.read_bytes() == b"x"
+
+
+def test_an_unknown_format_is_refused(explorer: Explorer) -> None:
+    with pytest.raises(ValueError, match="PNG, PDF, SVG"):
+        export.figure(taken(explorer, "classes"), "EXE")

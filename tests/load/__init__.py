@@ -1,1 +1,0 @@
-"""Many clients at once against the named endpoints: ``python -m tests.load``."""

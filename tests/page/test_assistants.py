@@ -1,0 +1,86 @@
+"""The endpoints as tools of an assistant (MCP): described, callable, and wrong calls told in a sentence."""
+
+from __future__ import annotations
+
+import base64
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mcp import ClientSession
+from mcp.client.streamable_http import streamablehttp_client
+
+from tests.support.loops import run
+
+from ..support.serving import served
+from ..support.strangers import LION, MODEL, ROOT
+
+TOOLS = {"explain", "layers", "compare", "measure", "predict", "cascade"}
+PICTURE = "data:image/jpeg;base64," + base64.b64encode(LION).decode()
+
+
+@pytest.fixture(scope="module")
+def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with served(tmp_path_factory.mktemp("mcp") / "log.txt", "app.py", "--mcp", faults=True) as url:
+        yield f"{url}gradio_api/mcp/"
+
+
+def ask(url: str, tool: str, arguments: dict[str, Any]) -> tuple[bool, list[Any]]:
+    async def asked() -> tuple[bool, list[Any]]:
+        async with streamablehttp_client(url) as (reading, writing, _), ClientSession(reading, writing) as session:
+            await session.initialize()
+            answer = await session.call_tool(tool, arguments)
+            return answer.isError, answer.content
+
+    return run(asked())
+
+
+def test_every_endpoint_is_a_tool_with_every_input_described(url: str) -> None:
+    async def listed() -> Any:
+        async with streamablehttp_client(url) as (reading, writing, _), ClientSession(reading, writing) as session:
+            await session.initialize()
+            return (await session.list_tools()).tools
+
+    tools = {tool.name: tool for tool in run(listed())}
+    assert set(tools) >= TOOLS
+    for name in TOOLS:
+        assert len(tools[name].description) > 100
+        for asked, about in tools[name].inputSchema["properties"].items():
+            assert len(about.get("description", "")) > 10, (name, asked)
+
+
+def test_an_assistant_explains_a_picture_and_gets_words_and_pictures(url: str) -> None:
+    failed, content = ask(url, "explain", {"picture": PICTURE, "model": MODEL, "wanted": "lion"})
+    assert not failed
+    text = " ".join(part.text for part in content if part.type == "text")
+    assert all(word in text for word in ("'name': 'lion'", "peak ", "upper left", "in the frame"))
+    assert "tr_gbp_conserving" in text
+
+
+def test_a_wrong_call_is_told_in_a_sentence(url: str) -> None:
+    for arguments, sentence in (({"wanted": "unicorn"}, "No class is called 'unicorn'"), ({"model": "vit_b_16"}, "There is no network")):
+        failed, content = ask(url, "explain", {"picture": PICTURE, "model": MODEL, "wanted": ""} | arguments)
+        assert failed
+        assert sentence in content[0].text
+        assert "Traceback" not in content[0].text
+
+
+def test_without_its_package_the_flag_names_it(tmp_path: Path) -> None:
+    """With an empty finder for ``mcp`` in front, as on a machine without it."""
+    program = (
+        "import sys, importlib.util as u; find = u.find_spec\n"
+        "u.find_spec = lambda name, *more: None if name == 'mcp' else find(name, *more)\n"
+        "import app; app.launch(['--mcp'])"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 2
+    assert "pip install 'gradio[mcp]'" in done.stderr
+
+
+def test_the_tools_of_the_page_itself_are_not_offered(url: str) -> None:
+    failed, content = ask(url, "new_class", {})
+    assert failed, json.dumps([part.model_dump() for part in content], default=str)

@@ -1,0 +1,120 @@
+"""The named endpoints through gradio_client: plain data and pictures, and a sentence for whatever is wrong."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from gradio_client import Client, handle_file
+from gradio_client.exceptions import AppError
+from PIL import Image
+
+from trgbp_core import METHODS, TRGBP
+from trgbp_core.data import images
+from trgbp_core.zoo.loading import load_model
+
+from ..support.comparison import JUMP
+
+EXAMPLES = Path(__file__).parents[2] / "assets" / "examples"
+LION = EXAMPLES / "lion.jpg"
+MODEL = "efficientnet_lite0"
+
+
+@pytest.fixture(scope="module")
+def client(page_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
+    """Its downloads pass through folders of the system's temporary one, which it leaves there empty: here that is the test's own."""
+    folder = tmp_path_factory.mktemp("downloads")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tempfile, "tempdir", str(folder))
+        yield Client(page_url, verbose=False, download_files=folder)
+
+
+def opened(gallery: list[dict[str, str]]) -> dict[str, Image.Image]:
+    return {item["caption"]: Image.open(item["image"]) for item in gallery}
+
+
+def test_explain_gives_the_engines_numbers_and_pictures(client: Client) -> None:
+    data, gallery = client.predict(handle_file(LION), MODEL, "lion", api_name="/explain")
+    zoo = load_model(MODEL)
+    e = TRGBP(zoo.network).explain(zoo.preprocess(images.read(LION)))
+    assert [item["index"] for item in data["top5"]] == list(e.top5)
+    assert data["class"]["probability"] == pytest.approx(float(e.probabilities[0, 291]), abs=1e-5)
+    assert [layer["name"] for layer in data["layers"]] == [layer.name for layer in e.layers]
+    pictures = opened(gallery)
+    assert set(pictures) == {"raw", "tr_gbp", "tr_gbp_conserving"}
+    assert all(p.size == (224, 224) for p in pictures.values())
+
+
+def test_layers_gives_the_maps_themselves(client: Client) -> None:
+    data, gallery = client.predict(handle_file(LION), MODEL, "291", 49, api_name="/layers")
+    zoo = load_model(MODEL)
+    e = TRGBP(zoo.network).explain(zoo.preprocess(images.read(LION)), [291])
+    assert data["name"] == "_conv_head"
+    raw = torch.tensor(data["raw"])
+    assert float((raw - e.layer_raw(49, 291)[0, 0]).abs().max()) < JUMP * float(raw.abs().max())  # another process
+    assert len(gallery) == 2
+
+
+def test_compare_gives_a_map_a_method(client: Client) -> None:
+    keys = ["tr_gbp", "saliency", "grad_cam"]
+    data, gallery = client.predict(handle_file(LION), MODEL, "", keys, api_name="/compare")
+    assert set(data) == set(keys)
+    assert all(entry["seconds"] > 0 for entry in data.values())
+    assert set(opened(gallery)) == {METHODS[key].title for key in keys}
+
+
+def test_measure_gives_the_share_of_each_map_in_a_box(client: Client) -> None:
+    data, gallery = client.predict(handle_file(LION), MODEL, "", ["saliency", "tr_gbp"], [0, 0, 1, 1], api_name="/measure")
+    assert all(scores["ebpg"] == 1 and scores["pointing_game"] == 1 for scores in data.values())
+    half, _ = client.predict(handle_file(LION), MODEL, "", ["saliency", "tr_gbp"], [0, 0, 0.5, 1], api_name="/measure")
+    assert all(0 < half[key]["ebpg"] < 1 and half[key]["ibd"] == data[key]["ibd"] for key in data)
+    assert len(gallery) == 2
+
+
+def test_predict_foretells_and_measures_when_asked(client: Client) -> None:
+    data, gallery = client.predict(handle_file(LION), MODEL, "lion", 0, api_name="/predict")
+    assert "measured" not in data
+    assert len(gallery) == len(data["layers"]) == 50
+    assert 0 < data["boundary"]["expected"] < data["boundary"]["uniform"]
+    data, gallery = client.predict(handle_file(LION), MODEL, "lion", 2, api_name="/predict")
+    measured = data["measured"]
+    assert len(gallery) == 2 * len(measured["random"]["layers"])
+    assert measured["random"]["total"] > 0.95
+    assert "real pictures" in measured["boundary"]["said"][0]
+
+
+def test_cascade_gives_similarities_a_stage(client: Client) -> None:
+    data, gallery = client.predict(handle_file(LION), MODEL, "lion", "saliency", "gaussian", 0, 3, api_name="/cascade")
+    assert [stage["index"] for stage in data] == [0, 1, 2, 3]
+    assert all(abs(s["spearman"] - 1) < 1e-6 for s in data[0]["similarity"].values())
+    assert data[3]["similarity"]["own"]["spearman"] < 0.999
+    assert len(gallery) == 5
+
+
+@pytest.mark.parametrize(
+    ("arguments", "name", "sentence"),
+    [
+        ((LION, MODEL, "no such class"), "/explain", "No class is called"),
+        ((LION, MODEL, "1000"), "/explain", "there is no class 1000"),
+        ((LION, "vit_b_16", ""), "/explain", "There is no network"),
+        ((LION, "random:vgg16", ""), "/explain", "There is no network"),
+        ((Path(__file__), MODEL, ""), "/explain", "not a picture"),
+        ((LION, MODEL, "", 51), "/layers", "there is no layer 51"),
+        ((LION, MODEL, "", ["no_such"]), "/compare", "There is no method"),
+        ((LION, MODEL, "", ["saliency"], [0.2, 0.2, 1.3, 0.5]), "/measure", "A box is"),
+        ((LION, MODEL, "", ["saliency"], "everywhere"), "/measure", "A box is"),
+        ((LION, MODEL, "", "saliency", "zero", 0, 1), "/cascade", "mode is one of"),
+        ((LION, MODEL, "", "saliency", "gaussian", -3, 1), "/cascade", "A seed is"),
+    ],
+)
+def test_what_is_wrong_is_said_in_a_sentence_and_the_next_request_is_answered(
+    client: Client, arguments: tuple[object, ...], name: str, sentence: str
+) -> None:
+    picture, *rest = arguments
+    with pytest.raises(AppError, match=sentence):
+        client.predict(handle_file(str(picture)), *rest, api_name=name)
+    data, _ = client.predict(handle_file(LION), MODEL, "", api_name="/explain")
+    assert data["class"]["name"] == "lion"

