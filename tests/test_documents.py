@@ -92,6 +92,11 @@ def test_modules_and_files_that_commands_name_exist() -> None:
     assert not [name for name in files if not (ROOT / name).exists()]
 
 
+def test_the_test_files_of_the_lowest_versions_exist() -> None:
+    (files,) = re.findall(r"^files=\((.*)\)$", (ROOT / ".ci" / "lowest").read_text(encoding="utf-8"), re.MULTILINE)
+    assert not [name for name in files.split() if not (ROOT / "tests" / f"{name}.py").is_file()]
+
+
 def test_files_of_the_project_that_the_text_names_exist() -> None:
     paths = [code for code in inline_code() if re.fullmatch(r"\.?(?:[\w-]+/)+[\w.-]*", code) and not re.search("NUMBER|NAME", code)]
     assert len(paths) > 20
