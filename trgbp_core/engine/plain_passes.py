@@ -1,22 +1,28 @@
-"""Plain passes, forward and backward, for methods and measures that need no more than scores and their ordinary gradient."""
+"""Passes without a tape, for methods and measures that need no more than scores and their ordinary gradient, often of many pictures."""
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_weights
 from torch.overrides import TorchFunctionMode
 
 from . import devices
 from .evaluation_mode import evaluation_copy
-from .recording import as_written, forward, logits_of
+from .layer_order import layer_groups
+from .passthrough import UnsupportedOperation
+from .recording import as_written, forward, logits_of, record
 from .torch_ops import DROPOUTS
 from .validation import check
 
 BATCH = 4
 """Pictures that go through a network together: more leave the processor's cache between two layers, fewer leave its cores idle."""
+TOLERANCE = 1e-4
+"""Of the largest logit. Folding rounds every weight once more, which moves logits by some 1e-6; a wrong fold moves them by far more."""
 
 
 class _AsExplained(TorchFunctionMode):
@@ -86,3 +92,75 @@ def score_gradient(network: nn.Module, x: Tensor, classes: Callable[[Tensor], Te
     if gradient is None:
         raise ValueError("The network's output does not depend on the picture: there is nothing to explain.")
     return gradient
+
+
+@torch.inference_mode(False)
+@torch.no_grad()
+def folded(network: nn.Module, x: Tensor) -> nn.Module:
+    """A copy of ``network`` for plain passes: batch norms and zero paddings are folded into the convolutions beside them.
+
+    Args:
+        network: left as it is; the copy shares with it whatever is not folded. x: some pictures (N, C, H, W), to compare the two.
+
+    Returns:
+        the copy; ``network`` in evaluation mode where nothing can be folded, and where the two do not agree up to rounding (something
+        else may read a layer's output before its norm does).
+
+    Raises:
+        UnsuitableNetwork: a scripted, quantised, exported or in parts compiled network.
+        ValueError: the input or the output has not the shape of a classifier's, or does not fit the network.
+    """
+    plain = evaluation_copy(network)
+    if not any(isinstance(module, (nn.BatchNorm2d, nn.ZeroPad2d)) for module in plain.modules()):
+        return plain
+    try:
+        recorded = record(plain, x, guided=False, layer_maps=True, strict=False).layers
+        twin = copy.deepcopy(plain, {id(t): t for t in [*plain.parameters(), *plain.buffers()]})
+    except UnsupportedOperation:
+        return plain
+    modules = dict(twin.named_modules())
+    followed = {r.name for r in recorded if r.affine.weight is not None and r.affine.scale is not None}
+    for group in layer_groups(plain):
+        layer, norm = modules[group[0]], modules[group[-1]]
+        if group[0] in followed and isinstance(layer, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
+            _fold_norm(layer, norm)
+            _put(twin, group[1], nn.Identity())
+    for name, module in modules.items():
+        parts = list(module.children())
+        if isinstance(module, nn.Conv2d) and len(parts) == 1 and isinstance(parts[0], nn.ZeroPad2d):
+            _put(twin, name, _with_padding(module, parts[0]))
+    twin.eval()
+    expected, found = (logits_of(each(x.clone())) for each in (plain, twin))
+    gap = (found - expected).abs().max()
+    return twin if float(gap) <= TOLERANCE * float(expected.abs().max()) else plain
+
+
+def _put(network: nn.Module, name: str, module: nn.Module) -> None:
+    parent, _, last = name.rpartition(".")
+    setattr(network.get_submodule(parent), last, module)
+
+
+def _fold_norm(layer: nn.Conv2d, norm: nn.BatchNorm2d) -> None:
+    if norm.running_mean is not None and norm.running_var is not None:
+        layer.weight, layer.bias = fuse_conv_bn_weights(
+            layer.weight, layer.bias, norm.running_mean, norm.running_var, norm.eps, norm.weight, norm.bias
+        )
+
+
+def _with_padding(layer: nn.Conv2d, pad: nn.ZeroPad2d) -> nn.Conv2d:
+    """A convolution that pads its own input, as TensorFlow's ports do it: the same with torch's own padding.
+
+    Where there is one row or column more of padding behind than before, the kernel grows by one of zeros in front.
+    """
+    left, right, top, bottom = pad.padding
+    grown = (bottom - top, right - left)
+    if layer.padding != (0, 0) or not set(grown) <= {0, 1} or (any(grown) and layer.dilation != (1, 1)):
+        return layer
+    size = tuple(k + more for k, more in zip(layer.kernel_size, grown, strict=True))
+    result = nn.utils.skip_init(
+        nn.Conv2d, layer.in_channels, layer.out_channels, size, layer.stride, (bottom, right), layer.dilation, layer.groups, bias=False
+    )
+    weight = layer.weight.new_zeros(*layer.weight.shape[:2], *size)
+    weight[:, :, grown[0] :, grown[1] :] = layer.weight
+    result.weight, result.bias = nn.Parameter(weight), layer.bias
+    return result

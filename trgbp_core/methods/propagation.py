@@ -29,8 +29,8 @@ from torch.utils.weak import WeakTensorKeyDictionary
 from ..engine.layers import LayerRecord
 from ..engine.recording import record
 from ..engine.rules import per_channel
-from ..engine.targets import Target
 from ..engine.torch_ops import ADDITIVE, MULTIPLICATIVE, depends, detached, divides_by_constant, replaced, tensors
+from ..trgbp.targets import Target
 from .propagation_rules import (
     STABILISER,
     AffineOperation,

@@ -14,8 +14,8 @@ from ..engine.layers import LayerRecord, Origin
 from ..engine.passthrough import Doubt
 from ..engine.recording import Recording
 from ..engine.tape import Tape
-from ..engine.targets import Target, one_hot, per_picture
 from ..engine.torch_ops import depends, replaced, tensors
+from ..trgbp.targets import Target, one_hot, per_picture
 from .registry import NotApplicable
 
 Back = Callable[[Tensor], Sequence[Tensor]]

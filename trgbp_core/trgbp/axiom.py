@@ -17,8 +17,8 @@ from torch import Tensor, nn
 
 from ..engine.plain_passes import plain_logits
 from ..engine.recording import Recording
-from ..engine.targets import one_hot
 from ..engine.validation import UnsuitableNetwork
+from .targets import one_hot
 
 TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-3}
 """Relative, by precision: what rounding leaves of a sum over some hundred layers, with a margin."""

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from ..engine.geometry import Pair, Pixel, Psi
 from ..engine.recording import Recording
-from ..engine.targets import one_hot, per_picture
 from .aggregation import aggregate, check_classes, contribution, pixel_term, summed_layer_maps
+from .targets import one_hot, per_picture
 
 GRADIENTS_AT_ONCE = 4
 """How many gradients of the largest activation a backward pass holds at a time: at a rectifier, behind it, before it, and a branch's."""

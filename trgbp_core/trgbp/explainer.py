@@ -15,11 +15,11 @@ from torch import Tensor, nn
 
 from ..engine.geometry import Pair, Pixel, Psi
 from ..engine.recording import Recording, record
-from ..engine.targets import Target, as_list, class_index, one_for_each, one_hot
 from ..engine.validation import check
 from . import axiom
 from .aggregation import aggregate, check_classes, contribution, layer_maps, pixel_term, top_mean
 from .batches import GRADIENTS_AT_ONCE, BatchExplanation, explain_part, joined, memory_budget
+from .targets import Target, as_list, class_index, one_for_each, one_hot
 
 TOP = 5
 
