@@ -14,10 +14,9 @@ from torch.overrides import TorchFunctionMode
 from . import devices
 from .evaluation_mode import evaluation_copy
 from .layer_order import layer_groups
-from .passthrough import UnsupportedOperation
 from .recording import as_written, forward, logits_of, record
 from .torch_ops import DROPOUTS
-from .validation import check
+from .validation import UnsupportedOperation, check
 
 BATCH = 4
 """Pictures that go through a network together: more leave the processor's cache between two layers, fewer leave its cores idle."""

@@ -14,7 +14,7 @@ from .gates import Gate
 from .graph_walk import Graph
 from .layers import LayerRecord
 from .tape import Tape
-from .untracked import Hidden
+from .tensor_notes import Untracked
 from .validation import check
 
 
@@ -94,7 +94,8 @@ def record(network: nn.Module, x: Tensor, *, tape: Tape | None = None, **options
     tape = tape or Tape(network, **options)
     with torch.inference_mode(False), torch.enable_grad():
         leaf = x.detach().clone(memory_format=devices.layout(x.device)).requires_grad_()
-        picture = tape.start(leaf.clone())  # the network may write to its input
+        picture = tape.picture = leaf.clone()  # the network may write to its input
+        tape.notes.pictures = len(picture)
         with tape, as_written(x.device):
             output = logits_of(forward(tape.network, picture))
         tape.unfold_checkpoint(output)
@@ -102,7 +103,7 @@ def record(network: nn.Module, x: Tensor, *, tape: Tape | None = None, **options
     if len(output) != len(x):
         raise ValueError(f"The network returned {len(output)} rows of logits for {len(x)} pictures: return one for each.")
     if not output.requires_grad:
-        raise ValueError(_independent(tape.trail.hidden(output)))
+        raise ValueError(_independent(tape.notes.untracked(output)))
     speaking = [(i, layer) for i, layer in enumerate(tape.layers) if layer.has_bias or i in tape.saturating]
     # A layer whose batch norm was folded in, or an unused branch, is not on the way.
     graph = Graph(output)
@@ -163,10 +164,10 @@ def _no_numbers(network: nn.Module, dtype: torch.dtype) -> str:
     return f"The network's logits hold NaN or infinite numbers, though its weights are finite: it overflows in {dtype}."
 
 
-def _independent(hidden: Hidden | None) -> str:
-    if hidden is None:
+def _independent(untracked: Untracked | None) -> str:
+    if untracked is None:
         return "The network's output does not depend on the picture: there is nothing to explain."
     return (
-        f"The network's output is computed from the picture, but without its gradient, by {hidden.by!r}: nothing can be carried back. "
+        f"The network's output is computed from the picture, but without its gradient, by {untracked.by!r}: nothing can be carried back. "
         "A frozen part needs neither torch.no_grad() nor detach(): requires_grad_(False) on its parameters does the same for training."
     )

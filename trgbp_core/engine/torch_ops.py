@@ -18,21 +18,24 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import BackwardCFunction
 
-from .geometry import Pair
-
 # -- nodes of the autograd graph -------------------------------------------------------------------------------------------------------
 
-LINEAR = frozenset(
-    """AccumulateGrad Alias AsStrided Clone Copy CopySlices ToCopy Expand View UnsafeView ReshapeAlias Reshape Permute Transpose T
-    Squeeze Unsqueeze Slice Select Split SplitWithSizes UnsafeSplit Unbind Chunk Narrow Unfold Diagonal Trace Tril Triu Flip Rot90 Roll
-    Repeat RepeatInterleave Index IndexSelect IndexPut IndexFill IndexCopy IndexAdd Take Put Gather Scatter ScatterAdd MaskedFill
-    MaskedSelect MaskedScatter Where Cat Stack Add Sub Rsub Neg Mul Div Sum Mean Nansum Cumsum Lerp Mm Bmm Mv Dot Addmm Addmv Addbmm
-    Baddbmm Addr Addcmul Addcdiv Linear Convolution MkldnnConvolution CudnnConvolution SlowConv2D ThnnConv2D ConstantPadNd
-    ReflectionPad1D ReflectionPad2D ReflectionPad3D ReplicationPad1D ReplicationPad2D ReplicationPad3D AvgPool1D AvgPool2D AvgPool3D
-    AdaptiveAvgPool1D AdaptiveAvgPool2D AdaptiveAvgPool3D MkldnnAdaptiveAvgPool2D UpsampleNearest1D UpsampleNearest2D UpsampleNearest3D
-    UpsampleNearestExact1D UpsampleNearestExact2D UpsampleNearestExact3D UpsampleLinear1D UpsampleBilinear2D UpsampleBilinear2DAa
-    UpsampleTrilinear3D UpsampleBicubic2D UpsampleBicubic2DAa PixelShuffle PixelUnshuffle ChannelShuffle NativeChannelShuffle
-    Im2Col Col2Im GridSampler2D GridSampler3D SelectScatter SliceScatter""".split()
+RESHAPING = frozenset(
+    """AccumulateGrad View UnsafeView ReshapeAlias Squeeze Unsqueeze Clone Alias ToCopy Permute Transpose T Select Slice Expand AsStrided
+    Diagonal Split SplitWithSizes UnsafeSplit Unbind Narrow Unfold""".split()
+)
+"""Leave every number as it is."""
+
+LINEAR = RESHAPING | frozenset(
+    """Copy CopySlices Reshape Chunk Trace Tril Triu Flip Rot90 Roll Repeat RepeatInterleave Index IndexSelect IndexPut IndexFill
+    IndexCopy IndexAdd Take Put Gather Scatter ScatterAdd MaskedFill MaskedSelect MaskedScatter Where Cat Stack Add Sub Rsub Neg
+    Mul Div Sum Mean Nansum Cumsum Lerp Mm Bmm Mv Dot Addmm Addmv Addbmm Baddbmm Addr Addcmul Addcdiv Linear Convolution
+    MkldnnConvolution CudnnConvolution SlowConv2D ThnnConv2D ConstantPadNd ReflectionPad1D ReflectionPad2D ReflectionPad3D
+    ReplicationPad1D ReplicationPad2D ReplicationPad3D AvgPool1D AvgPool2D AvgPool3D AdaptiveAvgPool1D AdaptiveAvgPool2D
+    AdaptiveAvgPool3D MkldnnAdaptiveAvgPool2D UpsampleNearest1D UpsampleNearest2D UpsampleNearest3D UpsampleNearestExact1D
+    UpsampleNearestExact2D UpsampleNearestExact3D UpsampleLinear1D UpsampleBilinear2D UpsampleBilinear2DAa UpsampleTrilinear3D
+    UpsampleBicubic2D UpsampleBicubic2DAa PixelShuffle PixelUnshuffle ChannelShuffle NativeChannelShuffle Im2Col Col2Im
+    GridSampler2D GridSampler3D SelectScatter SliceScatter""".split()
 )
 """Linear in one input, as long as the others do not depend on the picture (see :data:`PRODUCTS`)."""
 
@@ -55,12 +58,6 @@ CHOICES = frozenset(
 
 STEPS = frozenset("Sign Sgn Floor Ceil Round Trunc FloorDivide".split())
 """Constant wherever they do not jump: their gradient is zero, and their value is no constant."""
-
-RESHAPING = frozenset(
-    """AccumulateGrad View UnsafeView ReshapeAlias Squeeze Unsqueeze Clone Alias ToCopy Permute Transpose T Select Slice Expand AsStrided
-    Diagonal Split SplitWithSizes UnsafeSplit Unbind Narrow Unfold""".split()
-)
-"""Leave every number as it is."""
 
 VIEWS = frozenset("View Squeeze Unsqueeze Alias Permute Transpose T Select Slice Expand AsStrided Diagonal Narrow Unfold".split())
 """Share memory with their input, which may be written to through them."""
@@ -191,7 +188,7 @@ def rectifier_calls() -> dict[Any, Callable[..., Any]]:
             given = dict(zip((*names, "inplace"), args, strict=False)) | kwargs
             low, high = given.get(names[0], lowest), given.get(names[1], highest)
             found = tape.between(input, low, high, given.get("inplace", inplace))
-            return tape.ordinary(func, (input, *args), kwargs) if found is None else found
+            return tape._ordinary(func, (input, *args), kwargs) if found is None else found
 
         return handler
 
@@ -200,11 +197,11 @@ def rectifier_calls() -> dict[Any, Callable[..., Any]]:
         if len(args) + len(kwargs) == 1 and isinstance(other, Tensor) and depends(input) != depends(other):
             z, bound = (input, other) if depends(input) else (other, input)
             found = tape.between(z, bound if largest else None, None if largest else bound, False)
-        return tape.ordinary(func, (input, *args), kwargs) if found is None else found
+        return tape._ordinary(func, (input, *args), kwargs) if found is None else found
 
     def threshold(tape: Any, func: Any, input: Tensor, threshold: float, value: float, inplace: bool = False) -> Any:
         found = tape.threshold(input, threshold, value, inplace or func.__name__.endswith("_"))
-        return tape.ordinary(func, (input, threshold, value), {"inplace": inplace} if inplace else {}) if found is None else found
+        return tape._ordinary(func, (input, threshold, value), {"inplace": inplace} if inplace else {}) if found is None else found
 
     calls: dict[Any, Callable[..., Any]] = {f: fixed(math.inf, False) for f in (F.relu, torch.relu, Tensor.relu)}
     calls |= {f: fixed(math.inf, True) for f in (F.relu_, torch.relu_, Tensor.relu_)}
@@ -263,20 +260,26 @@ def depends(value: Any) -> bool:
     return isinstance(value, Tensor) and value.requires_grad and not isinstance(value, nn.Parameter)
 
 
-def detached(value: Any) -> Any:
-    if isinstance(value, nn.Parameter):
-        return value.detach()
-    if isinstance(value, (tuple, list)) and any(isinstance(v, nn.Parameter) for v in value):
-        return type(value)(detached(v) for v in value)
+def mapped(value: Any, change: Callable[[Tensor], Tensor]) -> Any:
+    """``value`` with ``change`` made to every tensor in it, through tuples, lists and dictionaries; itself where nothing changes."""
+    if isinstance(value, Tensor):
+        return change(value)
+    if isinstance(value, dict):
+        return {key: mapped(v, change) for key, v in value.items()}
+    if isinstance(value, (tuple, list)):
+        found = [mapped(v, change) for v in value]
+        return value if all(new is old for new, old in zip(found, value, strict=True)) else type(value)(found)
     return value
+
+
+def detached(value: Any) -> Any:
+    """``value`` with constants in the place of parameters."""
+    return mapped(value, lambda t: t.detach() if isinstance(t, nn.Parameter) else t)
 
 
 def replaced(value: Any, by: dict[int, Tensor]) -> Any:
-    if isinstance(value, Tensor):
-        return by.get(id(value), value)
-    if isinstance(value, (tuple, list)):
-        return type(value)(replaced(v, by) for v in value)
-    return value
+    """``value`` with the tensors ``by`` in the place of those with these ids."""
+    return mapped(value, lambda t: by.get(id(t), t))
 
 
 def divides_by_constant(name: str, args: Any) -> bool:
@@ -300,30 +303,3 @@ def pads_with_zeros(name: str, args: Any, kwargs: Any) -> bool:
     if name not in PADS or pad_value(*args, **kwargs) not in (0.0, -math.inf):
         return False
     return args[0].dim() == 4 and len(kwargs.get("pad", args[1:2] and args[1])) <= 4
-
-
-def pair(value: Any) -> Pair:
-    if isinstance(value, int):
-        return value, value
-    values = [int(v) for v in value]
-    return (values[0], values[0]) if len(values) == 1 else (values[0], values[1])
-
-
-def convolution_padding(padding: Any, kernel: Any, dilation: Pair) -> tuple[Pair, Pair]:
-    if isinstance(padding, str):
-        if padding == "valid":
-            return (0, 0), (0, 0)
-        total = [d * (k - 1) for d, k in zip(dilation, kernel, strict=True)]
-        return (total[0] // 2, total[1] // 2), (total[0] - total[0] // 2, total[1] - total[1] // 2)
-    both = pair(padding)
-    return both, both
-
-
-def output_size(shape: Any, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair) -> Pair:
-    sizes = [(shape[2 + i] + 2 * padding[i] - dilation[i] * (kernel[i] - 1) - 1) // stride[i] + 1 for i in (0, 1)]
-    return sizes[0], sizes[1]
-
-
-def map_size(x: Tensor, axes: Pair | None) -> Pair:
-    """(h, w) of the map whose rows and columns are the ``axes`` of ``x``; (1, 1) where there is none."""
-    return (1, 1) if axes is None else (x.shape[axes[0]], x.shape[axes[1]])
