@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from trgbp_core import TRGBP
-from trgbp_core.engine.gates import Gate
+from trgbp_core.engine.rectifiers import Gate
 from trgbp_core.engine.rules import MAP_AXES, constant_map
 from trgbp_core.trgbp import batches
 

@@ -1,9 +1,8 @@
 """What passes through the tape: every operation that is neither a rectifier nor a bias-carrying layer.
 
-What autograd records of an operation says what it is. Linear operations keep their ordinary gradient; constants that they add, their
-value at zero, become layers of their own; a rectifier in other words is recognised by what it computes; anything else is noted, and
-refused by name if the logits depend on it. What is computed from the picture but carries no gradient (comparisons, masks, signs, what was
-detached) is followed too: it may become a rectifier, and nothing else.
+What autograd records of an operation says what it is. Linear operations keep their ordinary gradient, and constants that they add become
+layers of their own; a rectifier is recognised by what it computes; anything else is refused by name if the logits depend on it. What is
+computed from the picture without its gradient (comparisons, masks, signs, ``detach``) may become a rectifier, and nothing else.
 """
 
 from __future__ import annotations
@@ -20,15 +19,16 @@ from torch.utils.weak import WeakTensorKeyDictionary
 
 from . import torch_ops as ops
 from .evaluation_mode import evaluation_copy
-from .gates import Gate
 from .geometry import Pair, Window, map_size
 from .layers import LayerRecord, Names, Origin, Origins
-from .rules import MAP_AXES, AddConstant, Affine
+from .rectifiers import Gate
+from .rules import AddConstant, Affine
 from .tensor_notes import Sources, TensorNotes
 from .torch_ops import depends, is_part, kind, tensors
 from .validation import Doubt, UnsupportedOperation
 
 Node = Any
+READ = "a step out of the tensors: what is done with the number cannot be followed"
 
 
 @dataclass
@@ -75,24 +75,24 @@ class Passthrough(TorchFunctionMode):
     # -- ordinary operations -------------------------------------------------------------------------------------------------------
 
     def _ordinary(self, func: Any, args: Any, kwargs: Any) -> Any:
+        """Run an operation that is neither a rectifier nor a layer."""
         name = getattr(func, "__name__", str(func)).partition(".")[0]  # relu_.default, as torch.ops has it
         operands = list(tensors(args[:1] if name in ops.LIKE_ANOTHER else args, kwargs))
         inputs = [a for a in operands if depends(a)]
         sources = (*inputs, *(a for a in operands if self.notes.untracked(a) is not None))
         writes = ops.in_place(name) or bool(kwargs.get("inplace"))
-        if name in ops.RANDOM and kwargs.get("generator") is None:
-            raise self._stop(name, "random: in evaluation mode too, no two calls agree")
+        self._check_call(name, args, kwargs, writes)
         if self._is_own_write(name, args, kwargs, writes):
             return args[0]
         if not sources:
             return func(*args, **kwargs)
         if name in ops.READING:
-            self._list(Doubt(self.names.running(), name, "a step out of the tensors: what is done with the number cannot be followed"))
+            self._refuse_or_list(
+                Doubt(self.names.running(), name, "a step out of the tensors: what is done with the number cannot be followed")
+            )
             return func(*args, **kwargs)
         if name in ops.DROPOUTS:
             return sources[0]
-        if writes and self.notes.write_is_untracked(args[0]):
-            raise self._stop(name, "a write that autograd does not see, under no_grad or to what was detached")
         if not torch.is_grad_enabled() or not inputs:
             return self.notes.note_untracked(func(*args, **kwargs), name if torch.is_grad_enabled() else "torch.no_grad()", sources)
         if name == "view" and not isinstance(args[1], torch.dtype):
@@ -114,6 +114,13 @@ class Passthrough(TorchFunctionMode):
         if written is not None and checked is not written:
             checked = self.replace(written, checked)
         return None if result is None else checked
+
+    def _check_call(self, name: str, args: Any, kwargs: Any, writes: bool) -> None:
+        """Raises UnsupportedOperation for random numbers, and for a write that autograd does not see."""
+        if name in ops.RANDOM and kwargs.get("generator") is None:
+            raise self._stop(name, "random: in evaluation mode too, no two calls agree")
+        if writes and name not in ops.DROPOUTS and self.notes.write_is_untracked(args[0]):
+            raise self._stop(name, "a write that autograd does not see, under no_grad or to what was detached")
 
     def _is_own_write(self, name: str, args: Any, kwargs: Any, writes: bool) -> bool:
         """A write to one of the network's buffers (counters, running means), which is left out; one to a parameter is refused."""
@@ -137,28 +144,24 @@ class Passthrough(TorchFunctionMode):
         for part in tensors((outcome,), {}):
             if depends(part):
                 parts.append(part)
-            elif not self._is_value_free(name, part, sources):
+            elif name in ops.CHECKS and (part == part.flatten()[:1]).all():
+                continue  # the answer is the same everywhere, and tells no value
+            elif name not in ops.VALUE_FREE or len(sources) > 1:
                 self.notes.note_untracked(part, "detach()" if name in ("detach", "__get__", "detach_") else name, sources)
         return parts
 
-    def _is_value_free(self, name: str, part: Tensor, sources: Sources) -> bool:
-        if name in ops.CHECKS:
-            return bool((part == part.flatten()[0]).all()) if part.numel() else True
-        return name in ops.VALUE_FREE and len(sources) < 2
-
     def _checked(self, func: Any, name: str, args: Any, kwargs: Any, sources: Sources, outcome: Any, new: list[Node]) -> Any:
-        """``outcome``, or what stands for it: a rectifier that it turned out to be, or a tensor through which its constants are heard."""
-        notes, reason = self.notes, self._reason(name, sources, new, foreign=ops.is_foreign(func))
-        doubtful = bool(reason) or (len(notes.doubtful) and any(t in notes.doubtful for t in sources))
-        mixed = len(notes.mixed) and any(t in notes.mixed for t in sources)
+        """``outcome``, or what stands for it: a rectifier that it turned out to be, or a tensor whose constants are a layer."""
+        mixed = any(t in self.notes.mixed for t in sources)
+        reason = self._reason(name, sources, new, foreign=ops.is_foreign(func), mixed=mixed)
+        doubtful = bool(reason) or any(t in self.notes.doubtful for t in sources)
         chosen = any(kind(node) in ops.CHOICES for node in new)
         if (doubtful or mixed or chosen) and (found := self._as_rectifier(outcome, sources)) is not None:
             return found
-        for part in tensors((outcome,), {}):
-            if depends(part):
-                notes.follow_spatial(part, sources[0], func, name, args, kwargs)
-                if doubtful:
-                    notes.doubtful[part] = sources
+        for part in filter(depends, tensors((outcome,), {})):
+            self.notes.follow_spatial(part, sources[0], func, name, args, kwargs)
+            if doubtful:
+                self.notes.doubtful[part] = sources
         if reason:
             doubt = Doubt(self.names.running(), name, reason)
             guilty = [node for node in new if ops.nonlinear(node)] or [node for node in new if kind(node) == "CopySlices"] or new[:1]
@@ -168,19 +171,18 @@ class Passthrough(TorchFunctionMode):
             return outcome
         constants = any(ops.adds_constant(node) for node in new) and not ops.pads_with_zeros(name, args, kwargs)
         if mixed or (constants and any(kind(node) in ops.MIXING for node in new)):
-            notes.mixed[outcome] = sources
-        self._note_origin(name, sources[0], outcome, kwargs, args)
+            self.notes.mixed[outcome] = sources
+        self._origins.follow(outcome, sources[0], self.notes.spatial(sources[0]), name, args, kwargs)
         return self._with_constant(func, args, kwargs, sources, outcome) if constants else outcome
 
     def passed(self, name: str, result: Any) -> Any:
-        """Hears of the result of an operation that the theory does not cover. Override to take note."""
+        """Called with the result of an operation that the theory does not cover; override to replace it."""
         return result
 
-    def _reason(self, name: str, sources: Sources, new: list[Node], *, foreign: bool) -> str:
+    def _reason(self, name: str, sources: Sources, new: list[Node], *, foreign: bool, mixed: bool) -> str:
         """Why the theory does not cover an operation, as the end of a sentence; empty where it does."""
         if (by := next((known.by for source in sources if (known := self.notes.untracked(source)) is not None), None)) is not None:
             return f"given what was computed from the picture without its gradient, by {by!r}"
-        mixed = len(self.notes.mixed) and any(source in self.notes.mixed for source in sources)
         if foreign:
             return "an operator of one's own, which need not be what autograd makes of it"
         for node in new:
@@ -196,11 +198,8 @@ class Passthrough(TorchFunctionMode):
         """The rectifier that computes ``outcome`` from one of ``sources``, or from what those were computed from, if there is one."""
         if not isinstance(outcome, Tensor) or outcome.is_complex():
             return None
-        found = self.notes.rectified(outcome.detach(), map(self.current, self.notes.sources(sources)))
-        if found is None:
-            return None
-        z, flipped = found
-        return self.flipped(z) if flipped else self.rectify(z, math.inf, False)
+        z, flipped = self.notes.rectified(outcome.detach(), map(self.current, self.notes.sources(sources)))
+        return None if z is None else self.flipped(z) if flipped else self.rectify(z, math.inf, False)
 
     def rectify(self, z: Tensor, ceiling: float, inplace: bool) -> Tensor:
         """One rectifier, ``min(max(z, 0), ceiling)``."""
@@ -240,21 +239,16 @@ class Passthrough(TorchFunctionMode):
             UnsupportedOperation: there is one, and the tape is strict.
         """
         self._note_unseen([output])
-        last = output.grad_fn
-        while last is not None and kind(last) in ops.RESHAPING:
-            last = last.next_functions[0][0]
+        last = ops.last_operation(output)
         for node in reversed(nodes):
             if (doubt := self._seen.get(node)) is not None:
-                self._list(doubt, ops.LAST.get(doubt.name) if node is last else None)
+                self._refuse_or_list(doubt, ops.LAST.get(doubt.name) if node is last else None)
 
     def refusal(self, doubt: Doubt, ending: str | None = None) -> Exception | None:
-        """The error for an operation outside the theory, or None where it is let through. Override for another error.
-
-        ``ending``: what the network ends in, if the operation is the last one.
-        """
+        """The error for an operation outside the theory, or None where it is let through. See :meth:`Doubt.error`; override for another."""
         return doubt.error(ending) if self.strict else None
 
-    def _list(self, doubt: Doubt, ending: str | None = None) -> None:
+    def _refuse_or_list(self, doubt: Doubt, ending: str | None = None) -> None:
         if (refused := self.refusal(doubt, ending)) is not None:
             raise refused
         self.outside.append(f"{doubt.where}: {doubt.name}")
@@ -302,16 +296,3 @@ class Passthrough(TorchFunctionMode):
         if len(x) != pictures > 1:
             raise self._stop("a bias", f"added to {tuple(x.shape)} numbers of {pictures} pictures together: explain them one by one")
         return torch.zeros(pictures, 1, *size, dtype=x.dtype, device=x.device, requires_grad=True)
-
-    def _note_origin(self, name: str, x: Tensor, result: Tensor, kwargs: Any, args: Any) -> None:
-        """Remember paddings, flattened maps and sums."""
-        if name in ops.ADDITIVE:
-            parts = [self._origins.before(t) if t is result else self._origins.get(t) for t in tensors(args, kwargs)]
-            layers = [i for part in parts if part is not None for i in part.layers]
-            self._origins[result] = Origin(layers=tuple(dict.fromkeys(layers)))
-        elif self.notes.spatial(x) != MAP_AXES:
-            return
-        elif name in ("flatten", "reshape", "squeeze") and result.dim() == 2 and len(result) == len(x):
-            self._origins[result] = Origin(flattened=(x.shape[2], x.shape[3]))
-        elif name in ops.PADS and (padding := ops.zero_padding(*args, **kwargs)) is not None:
-            self._origins[result] = Origin(source=x, padding=padding)

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from . import devices
-from .gates import Gate
 from .graph_walk import Graph
 from .layers import LayerRecord
+from .rectifiers import Gate
 from .tape import Tape
 from .tensor_notes import Untracked
 from .validation import check
@@ -24,7 +24,7 @@ class Recording:
 
     Attributes:
         network: the copy that was called. logits: (N, classes), detached.
-        layers: bias-carrying layers from input to output; only those whose bias (or saturated rectifier) can speak.
+        layers: bias-carrying layers from input to output; only those whose bias (or saturated rectifier) the logits depend on.
         rectified: names of the layers that a rectifier follows, directly or after an addition.
         gates: the rectifiers' states.
         let_through: operations outside the theory that ``strict=False`` let through, as ``module: operation``.
@@ -92,23 +92,12 @@ def record(network: nn.Module, x: Tensor, *, tape: Tape | None = None, **options
     """
     check(network, x)
     tape = tape or Tape(network, **options)
-    with torch.inference_mode(False), torch.enable_grad():
-        leaf = x.detach().clone(memory_format=devices.layout(x.device)).requires_grad_()
-        picture = tape.picture = leaf.clone()  # the network may write to its input
-        tape.notes.pictures = len(picture)
-        with tape, as_written(x.device):
-            output = logits_of(forward(tape.network, picture))
-        tape.unfold_checkpoint(output)
-        output = tape.current(output)
-    if len(output) != len(x):
-        raise ValueError(f"The network returned {len(output)} rows of logits for {len(x)} pictures: return one for each.")
-    if not output.requires_grad:
-        raise ValueError(_independent(tape.notes.untracked(output)))
-    speaking = [(i, layer) for i, layer in enumerate(tape.layers) if layer.has_bias or i in tape.saturating]
-    # A layer whose batch norm was folded in, or an unused branch, is not on the way.
+    leaf, output = _called(tape, x)
     graph = Graph(output)
     tape.verify(graph.nodes, output)
-    kept = [(i, layer) for i, layer in speaking if graph.reaches(layer.tap)]
+    # A layer whose batch norm was folded in, or an unused branch, is not on the way.
+    has_bias = [(i, layer) for i, layer in enumerate(tape.layers) if layer.has_bias or i in tape.saturating]
+    kept = [(i, layer) for i, layer in has_bias if graph.reaches(layer.tap)]
     recording = Recording(
         network=tape.network,
         input=leaf,
@@ -123,6 +112,23 @@ def record(network: nn.Module, x: Tensor, *, tape: Tape | None = None, **options
     if x.device.type == "cpu":
         recording.check_numbers()
     return recording
+
+
+def _called(tape: Tape, x: Tensor) -> tuple[Tensor, Tensor]:
+    """The leaf that the picture ``x`` was for the tape's network, and what it made of it, connected to the leaf."""
+    with torch.inference_mode(False), torch.enable_grad():
+        leaf = x.detach().clone(memory_format=devices.layout(x.device)).requires_grad_()
+        tape.picture = leaf.clone()  # the network may write to its input
+        tape.notes.pictures = len(x)
+        with tape, as_written(x.device):
+            output = logits_of(forward(tape.network, tape.picture))
+        tape.unfold_checkpoint(output)
+        output = tape.current(output)
+    if len(output) != len(x):
+        raise ValueError(f"The network returned {len(output)} rows of logits for {len(x)} pictures: return one for each.")
+    if not output.requires_grad:
+        raise ValueError(_independent(tape.notes.untracked(output)))
+    return leaf, output
 
 
 def forward(network: nn.Module, x: Tensor) -> Any:

@@ -24,12 +24,12 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import BackwardCFunction
 
-from .gates import Gate
 from .geometry import Window, convolution_padding, map_size, output_size, pair
 from .layers import LayerRecord, Origin
 from .passthrough import Passthrough
+from .rectifiers import Gate, rectifier_calls
 from .rules import MAP_AXES, Affine, ApplyLayer
-from .torch_ops import depends, detached, is_part, rectifier_calls, tensors
+from .torch_ops import depends, detached, is_part, tensors
 
 
 @dataclass

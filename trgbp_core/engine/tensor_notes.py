@@ -78,8 +78,8 @@ class TensorNotes:
                 known = self.untracked(t)
                 waiting += [*self.doubtful.get(t, ()), *self.mixed.get(t, ()), *(() if known is None else known.sources)]
 
-    def rectified(self, value: Tensor, inputs: Iterable[Tensor]) -> tuple[Tensor, bool] | None:
-        """The one of ``inputs`` of which ``value`` is the rectifier's output: max(z, 0), or min(z, 0) where the flag is True.
+    def rectified(self, value: Tensor, inputs: Iterable[Tensor]) -> tuple[Tensor | None, bool]:
+        """The one of ``inputs``, if any, that a rectifier makes ``value`` of: max(z, 0), or min(z, 0) where the flag is True.
 
         It is believed only where there was something to pass and something to hold back.
         """
@@ -90,7 +90,7 @@ class TensorNotes:
                     for flipped, expected in ((False, plain.clamp(min=0)), (True, plain.clamp(max=0))):
                         if torch.equal(value, expected):
                             return z, flipped
-        return None
+        return None, False
 
     # -- where a map lies in a tensor ----------------------------------------------------------------------------------------------
 

@@ -1,8 +1,8 @@
 """The vocabulary of the tape: what torch's operations are called, as functions and as nodes of the autograd graph.
 
 The graph is the truth about what an operation does, however it was called: a node is linear, chooses among its inputs' own numbers, or
-is something that the theory does not cover. Functions are known by name only where the graph does not tell: rectifiers, layers, random
-numbers, values read out of a tensor.
+is something that the theory does not cover. Functions are known by name only where the graph does not tell: random numbers, values read
+out of a tensor.
 """
 
 from __future__ import annotations
@@ -10,11 +10,8 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterator
-from functools import partial
 from typing import Any
 
-import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import BackwardCFunction
 
@@ -78,6 +75,14 @@ MIXING = frozenset("Cat Stack Where MaskedFill MaskedScatter IndexPut IndexFill 
 def kind(node: Any) -> str:
     """A node's name without autograd's decoration: ``Mul`` for ``MulBackward0``."""
     return re.sub(r"Backward\d*$", "", node.name().rpartition("::")[2])
+
+
+def last_operation(output: Tensor) -> Any:
+    """The last node of the graph of ``output`` that changes a number."""
+    node: Any = output.grad_fn
+    while node is not None and kind(node) in RESHAPING:
+        node = node.next_functions[0][0]
+    return node
 
 
 def nonlinear(node: Any) -> str:
@@ -174,49 +179,6 @@ LAST = {
 """What some networks end in, and the theory stops before."""
 
 
-def rectifier_calls() -> dict[Any, Callable[..., Any]]:
-    """Every way to call a rectifier in torch, as a handler ``(tape, func, *args, **kwargs)``."""
-
-    def fixed(ceiling: float, inplace: bool) -> Callable[..., Any]:
-        def handler(tape: Any, func: Any, input: Tensor, inplace: bool = inplace) -> Any:
-            return tape.rectify(input, ceiling, inplace)
-
-        return handler
-
-    def bounded(lowest: Any, highest: Any, inplace: bool, names: tuple[str, str] = ("min", "max")) -> Callable[..., Any]:
-        def handler(tape: Any, func: Any, input: Tensor, *args: Any, **kwargs: Any) -> Any:
-            given = dict(zip((*names, "inplace"), args, strict=False)) | kwargs
-            low, high = given.get(names[0], lowest), given.get(names[1], highest)
-            found = tape.between(input, low, high, given.get("inplace", inplace))
-            return tape._ordinary(func, (input, *args), kwargs) if found is None else found
-
-        return handler
-
-    def extreme(largest: bool, tape: Any, func: Any, input: Tensor, *args: Any, **kwargs: Any) -> Any:
-        other, found = kwargs.get("other", args[0] if args else None), None
-        if len(args) + len(kwargs) == 1 and isinstance(other, Tensor) and depends(input) != depends(other):
-            z, bound = (input, other) if depends(input) else (other, input)
-            found = tape.between(z, bound if largest else None, None if largest else bound, False)
-        return tape._ordinary(func, (input, *args), kwargs) if found is None else found
-
-    def threshold(tape: Any, func: Any, input: Tensor, threshold: float, value: float, inplace: bool = False) -> Any:
-        found = tape.threshold(input, threshold, value, inplace or func.__name__.endswith("_"))
-        return tape._ordinary(func, (input, threshold, value), {"inplace": inplace} if inplace else {}) if found is None else found
-
-    calls: dict[Any, Callable[..., Any]] = {f: fixed(math.inf, False) for f in (F.relu, torch.relu, Tensor.relu)}
-    calls |= {f: fixed(math.inf, True) for f in (F.relu_, torch.relu_, Tensor.relu_)}
-    calls |= {F.relu6: fixed(6.0, False)}
-    calls |= {F.hardtanh: bounded(-1.0, 1.0, False, ("min_val", "max_val")), F.hardtanh_: bounded(-1.0, 1.0, True, ("min_val", "max_val"))}
-    for owner in (torch, Tensor):
-        for name in ("clamp", "clip", "clamp_min", "clamp_max"):
-            names = ("max", "min") if name == "clamp_max" else ("min", "max")
-            calls |= {getattr(owner, name): bounded(None, None, False, names), getattr(owner, name + "_"): bounded(None, None, True, names)}
-        for name in ("max", "maximum", "fmax", "min", "minimum", "fmin"):
-            calls |= {getattr(owner, name): partial(extreme, "max" in name)}
-    calls |= dict.fromkeys((F.threshold, torch.threshold, F.threshold_, torch.threshold_), threshold)  # type: ignore[attr-defined]
-    return calls
-
-
 def in_place(name: str) -> bool:
     """Does the operation of this name write to its first argument?"""
     return name in _WRITING or (name.endswith("_") and not name.endswith("__"))
@@ -293,13 +255,10 @@ def zero_padding(input: Tensor, pad: Any, mode: str = "constant", value: Any = N
     return pad[0], pad[1], pad[2], pad[3]
 
 
-def pad_value(input: Tensor, pad: Any, mode: str = "constant", value: Any = None) -> float:
-    """The constant that a padding puts in; 0 for the modes that repeat the picture."""
-    return float(value or 0) if mode == "constant" else 0.0
-
-
 def pads_with_zeros(name: str, args: Any, kwargs: Any) -> bool:
     """A padding of rows and columns by zeros, or by −∞ before a maximum, adds no constant, and nothing that a maximum would choose."""
-    if name not in PADS or pad_value(*args, **kwargs) not in (0.0, -math.inf):
-        return False
-    return args[0].dim() == 4 and len(kwargs.get("pad", args[1:2] and args[1])) <= 4
+
+    def by_zeros(input: Tensor, pad: Any, mode: str = "constant", value: Any = None) -> bool:
+        return input.dim() == 4 and len(pad) <= 4 and (mode != "constant" or value in (None, 0, -math.inf))
+
+    return name in PADS and by_zeros(*args, **kwargs)

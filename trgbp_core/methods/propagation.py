@@ -152,7 +152,7 @@ class RelevanceTape(RuleTape):
             return call(func, detached(args), {k: detached(v) for k, v in kwargs.items()}, inputs, [t.detach() for t in inputs])
 
         result = self.substitute(back, value, inputs)
-        self._note_origin(name, inputs[0], result, kwargs, args)
+        self._origins.follow(result, inputs[0], self.notes.spatial(inputs[0]), name, args, kwargs)
         if is_inplace(name):
             self._successors[args[0]] = result
         return result

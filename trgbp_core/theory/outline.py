@@ -135,7 +135,7 @@ class Skeleton(Tape):
 
     def _add(self, name: str, x: Tensor, y: Tensor) -> Tensor:
         out = Sum.apply(x, y)
-        self._note_origin(name, x, out, {}, (x, y))
+        self._origins.follow(out, x, self.notes.spatial(x), name, (x, y), {})
         if name in ("add_", "__iadd__"):
             self._successors[x] = out
         return out
