@@ -147,14 +147,15 @@ def _back(node: Node, given: Gradients, guided: bool, fresh: bool) -> tuple[Grad
         result = special(node, first)
         if result is not None:
             return result
-    return _under_vmap(node, given, next(len(g) for g in given if g is not None)), False
+    return _under_vmap(node, given), False
 
 
-def _under_vmap(node: Node, given: Gradients, classes: int) -> Gradients:
+def _under_vmap(node: Node, given: Gradients) -> Gradients:
     """One of autograd's own nodes, or somebody's ``Function``, for every class at once."""
     call = node if callable(node) else node.apply
     shapes = [None if parent is None else parent._input_metadata[index].shape for parent, index in node.next_functions]
-    present = [g if g is not None else _zeros(node, i, given, classes) for i, g in enumerate(given)]
+    like = next(g for g in given if g is not None)
+    present = [like.new_zeros(len(like), *node._input_metadata[i].shape) if g is None else g for i, g in enumerate(given)]
     filled: list[bool] = []
 
     def one_class(*gradients: Tensor) -> tuple[Tensor, ...]:
@@ -169,11 +170,6 @@ def _under_vmap(node: Node, given: Gradients, classes: int) -> Gradients:
     except RuntimeError:  # a write to a part of a tensor has no rule for several gradients at once
         results = iter([torch.stack(of) for of in zip(*(one_class(*gradients) for gradients in zip(*present, strict=True)), strict=True)])
     return [next(results) if wanted else None for wanted in filled]
-
-
-def _zeros(node: Node, index: int, given: Gradients, classes: int) -> Tensor:
-    like = next(g for g in given if g is not None)
-    return like.new_zeros(classes, *node._input_metadata[index].shape)
 
 
 # -- operations that a gradient passes without arithmetic --------------------------------------------------------------------------------
