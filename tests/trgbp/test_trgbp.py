@@ -67,7 +67,9 @@ def test_linear_exchange(name: str, psi: str) -> None:
 @pytest.mark.parametrize(
     ("small", "large"),
     # Where the sizes divide; of AlexNet, SqueezeNet and Inception, where they do not; and of a map that is larger than the picture.
-    [(s, 224) for s in (112, 56, 7, 1, 55, 27, 13)] + [(s, 299) for s in (147, 73, 71, 35, 8)] + [(7, 5), (64, 7), (100, 99), (13, 13)],
+    [(s, 224) for s in (112, 56, 28, 14, 7, 1, 55, 27, 13, 6, 223)]
+    + [(s, 299) for s in (147, 73, 71, 35, 17, 8)]
+    + [(7, 5), (64, 7), (45, 32), (13, 13)],
 )
 def test_the_conserving_psi_brings_every_units_mass_whole(small: int, large: int) -> None:
     """Along each axis alone, which is all there is to it: the two are independent."""
