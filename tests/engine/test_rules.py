@@ -65,18 +65,6 @@ def test_only_units_at_the_ceiling_are_held_in_every_precision(ceiling: float, d
     assert torch.equal(gate.open, torch.tensor([[0, math.inf, math.inf, 0]], dtype=dtype))
 
 
-@pytest.mark.parametrize("ceiling", [6.0, math.inf])
-def test_a_packed_gate_is_the_same_gate_in_less_memory(ceiling: float) -> None:
-    out = (4 * noise(PICTURES, CHANNELS, 16, 16)).clamp(0, ceiling).contiguous(memory_format=torch.channels_last)
-    gate, packed = (Gate.below(ceiling, out, layer_maps=True) for _ in range(2))
-    packed.pack()
-    assert packed.nbytes < gate.nbytes / 60
-    assert torch.equal(packed.open, gate.open)
-    assert (packed.held is None) is (gate.held is None)
-    if gate.held is not None and packed.held is not None:
-        assert torch.equal(packed.held, gate.held)
-
-
 @pytest.mark.parametrize(
     ("name", "most"),
     [("resnet18", 658), ("densenet121", 3_900), ("mobilenet_v2", 1_453), ("efficientnet_lite0", 1_554)],

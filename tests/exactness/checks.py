@@ -101,8 +101,8 @@ def check(case: Case) -> None:
 
 
 def state(network: nn.Module) -> dict[str, Any]:
-    """Everything of a network that a call could change, and the random numbers of the process."""
-    found: dict[str, Any] = {"random": torch.get_rng_state()}
+    """Everything of a network and of the process that a call could change."""
+    found: dict[str, Any] = {"random": torch.get_rng_state(), "threads": torch.get_num_threads()}
     for name, module in network.named_modules():
         found[f"{name}:attributes"] = {k: _plain(v) for k, v in vars(module).items() if not k.startswith("_") or k.startswith("_my")}
         found[f"{name}:hooks"] = [len(h) for k, h in vars(module).items() if k.endswith("_hooks") and isinstance(h, dict)]

@@ -87,9 +87,7 @@ class Passthrough(TorchFunctionMode):
         if not sources:
             return func(*args, **kwargs)
         if name in ops.READING:
-            self._refuse_or_list(
-                Doubt(self.names.running(), name, "a step out of the tensors: what is done with the number cannot be followed")
-            )
+            self._refuse_or_list(Doubt(self.names.running(), name, READ))
             return func(*args, **kwargs)
         if name in ops.DROPOUTS:
             return sources[0]

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.fusion import fuse_conv_bn_weights
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 from torch.overrides import TorchFunctionMode
 
 from . import devices
 from .evaluation_mode import evaluation_copy
 from .layer_order import layer_groups
-from .recording import as_written, forward, logits_of, record
+from .recording import forward, logits_of, record, without_autocast
 from .torch_ops import DROPOUTS
 from .validation import UnsupportedOperation, check
 
@@ -64,7 +63,7 @@ def plain_logits(network: nn.Module, x: Tensor) -> Tensor:
     twin = evaluation_copy(network)
     for module in twin.modules():
         module._buffers = {key: None if buffer is None else buffer.clone() for key, buffer in module._buffers.items()}
-    with torch.inference_mode(False), _AsExplained(), as_written(x.device):
+    with torch.inference_mode(False), _AsExplained(), without_autocast(x.device):
         return logits_of(forward(twin, x.detach().clone(memory_format=torch.contiguous_format)))
 
 
@@ -82,7 +81,7 @@ def score_gradient(network: nn.Module, x: Tensor, classes: Callable[[Tensor], Te
     """
     check(network, x)
     twin = evaluation_copy(network)
-    with torch.inference_mode(False), torch.enable_grad(), as_written(x.device):
+    with torch.inference_mode(False), torch.enable_grad(), without_autocast(x.device):
         leaf = x.detach().clone(memory_format=devices.layout(x.device)).requires_grad_()
         with _AsExplained():
             logits = logits_of(forward(twin, leaf.clone()))  # the network may write to its input
@@ -109,21 +108,20 @@ def folded(network: nn.Module, x: Tensor) -> nn.Module:
         UnsuitableNetwork: a scripted, quantised, exported or in parts compiled network.
         ValueError: the input or the output has not the shape of a classifier's, or does not fit the network.
     """
-    plain = evaluation_copy(network)
+    plain, twin = evaluation_copy(network), evaluation_copy(network)
     if not any(isinstance(module, (nn.BatchNorm2d, nn.ZeroPad2d)) for module in plain.modules()):
         return plain
     try:
         recorded = record(plain, x, guided=False, layer_maps=True, strict=False).layers
-        twin = copy.deepcopy(plain, {id(t): t for t in [*plain.parameters(), *plain.buffers()]})
     except UnsupportedOperation:
         return plain
-    modules = dict(twin.named_modules())
     followed = {r.name for r in recorded if r.affine.weight is not None and r.affine.scale is not None}
     for group in layer_groups(plain):
-        layer, norm = modules[group[0]], modules[group[-1]]
+        layer, norm = plain.get_submodule(group[0]), plain.get_submodule(group[-1])
         if group[0] in followed and isinstance(layer, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
-            _fold_norm(layer, norm)
+            _put(twin, group[0], fuse_conv_bn_eval(layer, norm))
             _put(twin, group[1], nn.Identity())
+    modules = dict(twin.named_modules())
     for name, module in modules.items():
         parts = list(module.children())
         if isinstance(module, nn.Conv2d) and len(parts) == 1 and isinstance(parts[0], nn.ZeroPad2d):
@@ -137,13 +135,6 @@ def folded(network: nn.Module, x: Tensor) -> nn.Module:
 def _put(network: nn.Module, name: str, module: nn.Module) -> None:
     parent, _, last = name.rpartition(".")
     setattr(network.get_submodule(parent), last, module)
-
-
-def _fold_norm(layer: nn.Conv2d, norm: nn.BatchNorm2d) -> None:
-    if norm.running_mean is not None and norm.running_var is not None:
-        layer.weight, layer.bias = fuse_conv_bn_weights(
-            layer.weight, layer.bias, norm.running_mean, norm.running_var, norm.eps, norm.weight, norm.bias
-        )
 
 
 def _with_padding(layer: nn.Conv2d, pad: nn.ZeroPad2d) -> nn.Conv2d:

@@ -71,7 +71,7 @@ class Recording:
             the gradient at the input (K, N, C, H, W), and each layer's bias map Σ_o b'_o g_o (K, N, 1, h_out, w_out), not yet spread.
         """
         leaves = [self.input, *(layer.tap for layer in self.layers if layer.tap is not None)]
-        with as_written(self.input.device):
+        with without_autocast(self.input.device):
             gradient, *maps = self.graph.backward(cotangents.to(self.output), leaves, guided=guided)
         return gradient, maps
 
@@ -120,7 +120,7 @@ def _called(tape: Tape, x: Tensor) -> tuple[Tensor, Tensor]:
         leaf = x.detach().clone(memory_format=devices.layout(x.device)).requires_grad_()
         tape.picture = leaf.clone()  # the network may write to its input
         tape.notes.pictures = len(x)
-        with tape, as_written(x.device):
+        with tape, without_autocast(x.device):
             output = logits_of(forward(tape.network, tape.picture))
         tape.unfold_checkpoint(output)
         output = tape.current(output)
@@ -141,8 +141,8 @@ def forward(network: nn.Module, x: Tensor) -> Any:
         raise ValueError(f"The network cannot read an input of {tuple(x.shape)}: {reason}") from error
 
 
-def as_written(device: torch.device) -> Any:
-    """Off with autocast: both directions run in the network's own precision, whatever the caller has switched on."""
+def without_autocast(device: torch.device) -> Any:
+    """Both directions run in the network's own precision, whatever the caller has switched on."""
     return torch.autocast(device.type, enabled=False) if torch.amp.is_autocast_available(device.type) else nullcontext()
 
 

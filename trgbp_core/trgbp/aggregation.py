@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ..engine.geometry import Pair, Pixel, Psi, spread, upsample
 from ..engine.layers import LayerRecord
-from ..engine.recording import Recording, as_written
+from ..engine.recording import Recording, without_autocast
 from ..engine.validation import NotApplicable
 
 PIXEL: dict[Psi, Pixel] = {"paper": "gradient", "conserving": "contribution"}
@@ -33,7 +33,7 @@ def contribution(x: Tensor, gradients: Tensor) -> Tensor:
 
 def layer_maps(recording: Recording, bias_maps: Iterable[Tensor]) -> list[Tensor]:
     """R̃^l (Eq. 8), (K, N, 1, h, w) each, from every layer's Σ_o b'_o g_o."""
-    with as_written(recording.input.device):
+    with without_autocast(recording.input.device):
         return [_spread(m, record) for m, record in zip(bias_maps, recording.layers, strict=True)]
 
 
@@ -42,7 +42,7 @@ def summed_layer_maps(recording: Recording, bias_maps: Iterable[Tensor]) -> list
     alike: dict[object, tuple[LayerRecord, list[Tensor]]] = {}
     for m, record in zip(bias_maps, recording.layers, strict=True):
         alike.setdefault((record.window, record.transposed), (record, []))[1].append(m)
-    with as_written(recording.input.device):
+    with without_autocast(recording.input.device):
         return list(by_size(_spread(sum(maps[1:], start=maps[0]), record) for record, maps in alike.values()).values())
 
 
@@ -63,7 +63,7 @@ def by_size(maps: Iterable[Tensor]) -> dict[Pair, Tensor]:
 def aggregate(maps: Iterable[Tensor], size: Pair, psi: Psi) -> Tensor:
     """Σ ψ(maps) (Eq. 9), (..., 1, H, W); maps of one size are summed before they are upsampled, ψ being linear."""
     summed = by_size(maps).values()
-    with as_written(next(iter(summed)).device):
+    with without_autocast(next(iter(summed)).device):
         whole = [upsample(m.flatten(0, -4), size, psi).unflatten(0, m.shape[:-3]) for m in summed]
     return sum(whole[1:], start=whole[0])
 
