@@ -49,6 +49,10 @@ def _times(y: Tensor, z: Tensor) -> None:
     y[:, 0] *= 2.5
 
 
+def second_constant(z: Tensor) -> Tensor:
+    return torch.cat([z[:, :1], torch.full_like(z[:, :1], 0.3), z[:, 2:]], 1)
+
+
 def filled(z: Tensor) -> Tensor:
     y = torch.zeros_like(z)
     y[:, :3] = z[:, 3:]
@@ -188,18 +192,10 @@ LINEAR: list[Case] = [
     either(
         "index_put by constants",
         lambda z: z.index_put((torch.tensor([0]), torch.tensor([1])), torch.tensor(0.3, dtype=torch.float64)),
-        lambda z: torch.cat([z[:, :1], torch.full_like(z[:, :1], 0.3), z[:, 2:]], 1),
+        second_constant,
     ),
-    either(
-        "scatter a constant",
-        lambda z: z.scatter(1, torch.ones(1, 1, 12, 10).long(), 0.3),
-        lambda z: torch.cat([z[:, :1], torch.full_like(z[:, :1], 0.3), z[:, 2:]], 1),
-    ),
-    either(
-        "index_fill",
-        lambda z: z.index_fill(1, torch.tensor([1]), 0.3),
-        lambda z: torch.cat([z[:, :1], torch.full_like(z[:, :1], 0.3), z[:, 2:]], 1),
-    ),
+    either("scatter a constant", lambda z: z.scatter(1, torch.ones(1, 1, 12, 10).long(), 0.3), second_constant),
+    either("index_fill", lambda z: z.index_fill(1, torch.tensor([1]), 0.3), second_constant),
     either("select_scatter", lambda z: z.select_scatter(MAP[None, 1], 1, 1), lambda z: torch.cat([z[:, :1], MAP[None, 1:2], z[:, 2:]], 1)),
     either(
         "index_add of a constant",
