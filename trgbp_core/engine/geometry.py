@@ -1,7 +1,7 @@
 """Where a layer's kernel lands: tap counts, spreading of bias maps, upsampling.
 
-Everything here follows from shapes alone. A convolution is separable in *where* it looks (not in what it computes), so the
-spreading of Eq. 8 is two small matrices, one a spatial axis, whatever the stride, dilation or asymmetry of the padding.
+Everything follows from shapes alone. A convolution is separable in *where* it looks, so that the spreading of Eq. 8 is two small
+matrices, one for each spatial axis, whatever the stride, dilation or asymmetry of the padding.
 """
 
 from __future__ import annotations
@@ -103,12 +103,7 @@ def _shares(window: Window, axis: int, dtype: torch.dtype, device: torch.device)
 def spread(maps: Tensor, window: Window) -> Tensor:
     """Carry a bias map back to the map of ones that it was convolved from: ``conv_transpose(maps / n, ones)`` (Eq. 8).
 
-    Args:
-        maps: (..., h_out, w_out), Σ_o b'_o g_o at the layer's output positions.
-        window: the layer's geometry.
-
-    Returns:
-        (..., h_in, w_in); its sum equals the sum of ``maps``.
+    From Σ_o b'_o g_o at the layer's output positions, (..., h_out, w_out), to (..., h_in, w_in) of the same sum.
     """
     if window.kernel == (1, 1) and window.stride == (1, 1) and window.input_size == window.output_size:
         return maps
@@ -130,15 +125,11 @@ def _conserving_weights(length: int, size: int, dtype: torch.dtype, device: torc
 
 
 def upsample(maps: Tensor, size: Pair, psi: Psi = "paper") -> Tensor:
-    """ψ of Eq. 9: bilinear (``align_corners=False``) to ``size``; a 1×1 map becomes a constant.
+    """ψ of Eq. 9: ``maps`` (N, C, h, w) bilinear (``align_corners=False``) to ``size``, (H, W); a 1×1 map becomes a constant.
 
     ``psi="paper"`` is the paper's plain upsampling, which counts a value of a coarse map once for every pixel it covers.
     ``psi="conserving"`` divides every unit's weights by their sum, so that its mass arrives whole, whatever the sizes. Where ``size`` is a
     multiple of the map's, that is plain upsampling times (h·w)/(H·W).
-
-    Args:
-        maps: (N, C, h, w).
-        size: (H, W) of the result.
 
     Raises:
         ValueError: ``psi`` is neither of the two.

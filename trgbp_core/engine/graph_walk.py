@@ -25,7 +25,7 @@ Gradients = list["Tensor | None"]
 
 @dataclass
 class _Arrived:
-    """A gradient on its way, (K, ...); ``fresh`` if nobody else holds its memory, so that another may be added in place."""
+    """A gradient on its way, (K, ...); ``fresh`` if nothing else holds its memory, so that another may be added in place."""
 
     value: Tensor
     fresh: bool
@@ -73,7 +73,7 @@ class Graph:
     def backward(self, cotangents: Tensor, leaves: Iterable[Tensor], *, guided: bool = True) -> list[Tensor]:
         """The gradients (K, ...) at ``leaves`` for ``cotangents``, (K, ...) at the output; the graph can be walked again.
 
-        ``guided`` is what operations of the theory's own are told.
+        ``guided`` is passed on to the theory's own operations.
         """
         arrived: dict[Node, dict[int, _Arrived]] = {self._root: {self._output_index: _Arrived(cotangents, False)}}
         found: dict[int, Tensor] = {}
@@ -136,7 +136,7 @@ def _ordered(root: Node) -> list[Node]:
 
 
 def _back(node: Node, given: Gradients, guided: bool, fresh: bool) -> tuple[Gradients, bool]:
-    """What ``node`` hands to those before it, and whether that memory is nobody else's; ``fresh``: so is what it was given."""
+    """The gradients that ``node`` passes to those before it, and whether they are fresh; ``fresh``: the ``given`` one is."""
     step = getattr(node, "for_all_classes", None)
     first = given[0]
     if step is not None and first is not None:
@@ -151,7 +151,7 @@ def _back(node: Node, given: Gradients, guided: bool, fresh: bool) -> tuple[Grad
 
 
 def _under_vmap(node: Node, given: Gradients) -> Gradients:
-    """One of autograd's own nodes, or somebody's ``Function``, for every class at once."""
+    """One of autograd's own nodes, or a ``Function``, for every class at once."""
     call = node if callable(node) else node.apply
     shapes = [None if parent is None else parent._input_metadata[index].shape for parent, index in node.next_functions]
     like = next(g for g in given if g is not None)
@@ -197,7 +197,7 @@ def _padding(node: Node, g: Tensor) -> tuple[Gradients, bool] | None:
 
 
 def _signed(number: int) -> int:
-    """Autograd tells its nodes' numbers without their signs."""
+    """Autograd returns its nodes' numbers without their signs."""
     return number - (1 << 64) if number >> 63 else number
 
 

@@ -26,7 +26,7 @@ def layer_groups(network: nn.Module, x: Tensor | None = None) -> list[tuple[str,
     Args:
         network: any module; with ``x`` called once on the tape, in evaluation mode, and left as it is.
         x: a picture, (1, C, H, W). With it the order is that of execution, and modules that do not run (training's auxiliary heads) are
-            left out; one that runs several times stands where it runs last, which is where one who comes down from the logits meets it.
+            left out; one that runs several times stands where it runs last, the first place on the way down from the logits.
             Without it the order is the one in which the modules were defined; in every network of the zoo the two are one.
 
     Returns:

@@ -69,7 +69,7 @@ class Passthrough(TorchFunctionMode):
         return ops.mapped(value, latest)
 
     def is_constant(self, value: Any) -> bool:
-        """Does it not depend on the picture, in the open or in hiding?"""
+        """Is it independent of the picture, with and without a gradient?"""
         return not depends(value) and self.notes.untracked(value) is None
 
     # -- ordinary operations -------------------------------------------------------------------------------------------------------
@@ -143,7 +143,7 @@ class Passthrough(TorchFunctionMode):
             if depends(part):
                 parts.append(part)
             elif name in ops.CHECKS and (part == part.flatten()[:1]).all():
-                continue  # the answer is the same everywhere, and tells no value
+                continue  # the answer is the same everywhere, and depends on no value
             elif name not in ops.VALUE_FREE or len(sources) > 1:
                 self.notes.note_untracked(part, "detach()" if name in ("detach", "__get__", "detach_") else name, sources)
         return parts
@@ -209,7 +209,7 @@ class Passthrough(TorchFunctionMode):
         out: Tensor = self._ordinary(torch.neg, (negative,), {})
         return self.replace(z, out) if inplace else out
 
-    # -- what the graph tells ------------------------------------------------------------------------------------------------------
+    # -- autograd's graph -----------------------------------------------------------------------------------------------------------
 
     def _new_nodes(self, results: list[Tensor]) -> list[Node]:
         """The nodes of the autograd graph that lie before ``results`` and were not seen before, the last ones first."""

@@ -42,7 +42,6 @@ def scores(network: nn.Module, pictures: Callable[[int, int], Tensor], count: in
         network: maps (N, C, H, W) to (N, classes); evaluated in evaluation mode whatever mode it is in.
         pictures: ``pictures(start, stop)`` makes the pictures of these indices, (stop − start, C, H, W), fresh: the network may work
             in place. It may raise to cancel.
-        count: how many pictures there are. batch: how many go through the network at a time.
 
     Returns:
         (count, classes).

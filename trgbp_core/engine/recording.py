@@ -61,11 +61,7 @@ class Recording:
             raise ValueError(_no_numbers(self.network, self.logits.dtype))
 
     def backward(self, cotangents: Tensor, *, guided: bool = True) -> tuple[Tensor, list[Tensor]]:
-        """One backward pass for all classes together.
-
-        Args:
-            cotangents: (K, N, classes), one-hot for a class.
-            guided: Eq. 4 at rectifiers, or the ordinary gradient.
+        """One backward pass for ``cotangents``, (K, N, classes), one-hot for a class; by Eq. 4 if ``guided``, else ordinary.
 
         Returns:
             the gradient at the input (K, N, C, H, W), and each layer's bias map Σ_o b'_o g_o (K, N, 1, h_out, w_out), not yet spread.
@@ -77,13 +73,12 @@ class Recording:
 
 
 def record(network: nn.Module, x: Tensor, *, tape: Tape | None = None, **options: Any) -> Recording:
-    """Call ``network(x)`` once under a tape.
+    """Call ``network(x)`` once under ``tape``, by default ``Tape(network, **options)``.
 
     Args:
         network: any module that maps (N, C, H, W) to (N, classes); explained in evaluation mode whatever mode it is in, never changed.
             What ``torch.compile`` or ``nn.DataParallel`` has wrapped is taken out of its wrapper.
         x: (N, C, H, W), normalised.
-        tape: a tape with other rules; by default ``Tape(network, **options)``.
 
     Raises:
         UnsupportedOperation: an operation outside the theory, named.

@@ -191,7 +191,7 @@ class Tape(Passthrough):
         """One rectifier, ``min(max(z, 0), ceiling)``. Override to change its backward rule."""
 
         def state(z: Tensor) -> tuple[Tensor, Gate]:
-            out = z.clamp(0, ceiling)  # in place or not: who keeps the values from before, a maximum's node, may need them
+            out = z.clamp(0, ceiling)  # never in place: a maximum's node may need the values from before
             return out, Gate.below(ceiling, out, layer_maps=self.layer_maps)
 
         return self._rectified(z, state, inplace)

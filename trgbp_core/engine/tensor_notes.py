@@ -81,7 +81,7 @@ class TensorNotes:
     def rectified(self, value: Tensor, inputs: Iterable[Tensor]) -> tuple[Tensor | None, bool]:
         """The one of ``inputs``, if any, that a rectifier makes ``value`` of: max(z, 0), or min(z, 0) where the flag is True.
 
-        It is believed only where there was something to pass and something to hold back.
+        Only numbers of both signs prove it.
         """
         for z in inputs:
             if z.shape == value.shape and z.dtype == value.dtype and depends(z) and z not in self.doubtful:

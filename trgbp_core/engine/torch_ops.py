@@ -1,8 +1,7 @@
 """The vocabulary of the tape: what torch's operations are called, as functions and as nodes of the autograd graph.
 
-The graph is the truth about what an operation does, however it was called: a node is linear, chooses among its inputs' own numbers, or
-is something that the theory does not cover. Functions are known by name only where the graph does not tell: random numbers, values read
-out of a tensor.
+A node says what an operation does, however it was called: it is linear, chooses among its inputs' own numbers, or is something that the
+theory does not cover. Functions are known by name only where no node says it: random numbers, values read out of a tensor.
 """
 
 from __future__ import annotations
@@ -145,7 +144,7 @@ READING = frozenset(
     """item tolist numpy __array__ __float__ __int__ __bool__ __index__ __complex__ __contains__ is_nonzero equal allclose
     __dlpack__ __reduce_ex__ data_ptr storage untyped_storage""".split()
 )
-"""Bring a value out of a tensor, to where nobody sees what becomes of it."""
+"""Bring a value out of a tensor, to where its use cannot be followed."""
 
 VALUE_FREE = frozenset(
     """zeros_like ones_like empty_like full_like new_zeros new_ones new_empty new_full new_tensor
@@ -185,7 +184,7 @@ def in_place(name: str) -> bool:
 
 
 def is_foreign(func: Any) -> bool:
-    """Is it an operator that somebody registered with torch, ``torch.ops.mine.…``?"""
+    """Is it an operator registered with torch from outside, ``torch.ops.mine.…``?"""
     name = getattr(func, "_qualified_op_name", None) or getattr(func, "namespace", "aten")
     return isinstance(name, str) and name.partition("::")[0] not in ("aten", "prims", "prim")
 

@@ -48,7 +48,7 @@ class UnsuitableNetwork(ValueError):
 
 
 def unwrapped(network: nn.Module) -> nn.Module:
-    """The module inside ``nn.DataParallel``, ``DistributedDataParallel`` and ``torch.compile``: the same numbers, computed in the open."""
+    """The module inside ``nn.DataParallel``, ``DistributedDataParallel`` and ``torch.compile``, which computes the same."""
     while True:
         if isinstance(network, (nn.DataParallel, nn.parallel.DistributedDataParallel)):
             network = network.module

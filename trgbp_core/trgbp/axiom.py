@@ -32,7 +32,7 @@ class AxiomFailed(UnsuitableNetwork):
 
 @dataclass(frozen=True)
 class Held:
-    """What was learned from the first recording of a network: how many bytes a picture takes, and its largest activation's numbers."""
+    """What the first recording of a network measured: the bytes that a picture takes, and the size of its largest activation."""
 
     bytes_per_picture: int
     largest: int

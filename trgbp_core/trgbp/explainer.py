@@ -1,4 +1,4 @@
-"""TR-GBP (Section 4.1): guided backpropagation that hears the biases and forgets what the top classes share.
+"""TR-GBP (Section 4.1): guided backpropagation with the biases' contributions, less what the top classes share.
 
 One forward pass is recorded (:mod:`trgbp_core.engine.tape`); one backward pass carries every class that is needed, the picked ones and the
 network's own top 5, and brings the guided gradient at the picture (R̃^0) and every layer's reconstruction of its map of ones (R̃^l,
@@ -266,7 +266,7 @@ class TRGBP:
             yield explain_part(recording, [None if target is None else target[part] for target in wanted], TOP, guided=self.guided)
 
     def _at_once(self, x: Tensor, classes: int) -> int:
-        """How many pictures' gradients for ``classes`` classes fit into :func:`memory_budget`, as far as the first recording told."""
+        """How many pictures' gradients for ``classes`` classes fit into :func:`memory_budget`, by the first recording."""
         known = axiom.held(self.network, x)
         if known is None:
             return 1
