@@ -129,4 +129,4 @@ if __name__ == "__main__":
         table(given.network)
     else:
         torch.set_num_threads(given.threads)
-        np.savez(given.out, **computed(given.network, given.ways))
+        np.savez(given.out, **computed(given.network, given.ways))  # type: ignore[arg-type]

@@ -23,6 +23,12 @@ def _contiguous_write(z: Tensor) -> Tensor:
     return z + y
 
 
+def _number_in_place(z: Tensor) -> Tensor:
+    mean = 5 * z.mean()
+    mean.relu_()
+    return z + mean / 5
+
+
 @torch.jit.script
 def _scripted_mask(z: Tensor) -> Tensor:
     m = z > 0
@@ -62,5 +68,6 @@ HIDDEN: list[Case] = [
     either("a mask in another thread", _in_a_thread, relu),
     either("a mask out of the tape's sight", _out_of_sight, relu),
     refused("a value through the storage", lambda z: z * z.detach().untyped_storage()[0], ANY),
+    exact("a rectifier of one number in place", _number_in_place, lambda z: z + F.relu(z.mean((1, 2, 3), True))),
     exact("a rectifier of one number", lambda z: z + F.relu(z.mean()).reshape(1, 1, 1, 1), lambda z: z + F.relu(z.mean((1, 2, 3), True))),
 ]

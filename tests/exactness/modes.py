@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -24,29 +25,23 @@ OwnDropout = module(lambda m, z: z * (torch.rand_like(z) > 0.5) * 2 if m.trainin
 Noise = module(lambda m, z: F.relu(z + torch.randn_like(z) if m.training else z))
 
 
-class TrainingSoftmax(Around):
-    """Probabilities in evaluation mode: refused in both modes, in :mod:`.test_modes`."""
+class Answers(Around):
+    """Returns one function of its logits in training mode, and another in evaluation mode."""
 
-    def __init__(self) -> None:
+    def __init__(self, training: Callable[[Tensor], Any], evaluation: Callable[[Tensor], Any]) -> None:
         super().__init__(nn.ReLU)
+        self.answers = evaluation, training
 
-    def forward(self, x: Tensor) -> Tensor:
-        y = super().forward(x)
-        return y if self.training else y.softmax(1)
-
-
-class EvaluationGate(TrainingSoftmax):
-    def forward(self, x: Tensor) -> Tensor:
-        y = Around.forward(self, x)
-        return y.softmax(1) if self.training else y
+    def forward(self, x: Tensor) -> Any:
+        return self.answers[self.training](super().forward(x))
 
 
-class Auxiliary(TrainingSoftmax):
-    """Returns a tuple in training mode, like Inception."""
+def logits(y: Tensor) -> Tensor:
+    return y
 
-    def forward(self, x: Tensor) -> Tensor:
-        y = Around.forward(self, x)
-        return (y * 2, y) if self.training else y  # type: ignore[return-value]
+
+def softmax(y: Tensor) -> Tensor:
+    return y.softmax(1)
 
 
 class InLists(nn.Module):
@@ -175,7 +170,8 @@ ODD: dict[str, type[nn.Module]] = {
 }
 MODES: dict[str, Make] = {
     **{name: around(kind) for name, kind in ODD.items()},
-    **{kind.__name__: lambda kind=kind: seeded(kind()) for kind in (EvaluationGate, Auxiliary)},
+    "softmax in training": lambda: seeded(Answers(softmax, logits)),
+    "a tuple in training, like Inception": lambda: seeded(Answers(lambda y: (y * 2, y), logits)),
     "modules in a closure": in_closure,
     **{name: lambda norm=norm: normed(norm) for name, norm in NORMS.items()},
 }

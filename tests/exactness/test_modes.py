@@ -15,7 +15,7 @@ from trgbp_core import TRGBP
 
 from .cases import Around, seeded, x_of
 from .checks import apart, check_unchanged, must_refuse
-from .modes import MODES, OwnDropout, TrainingSoftmax, Tripled
+from .modes import MODES, Answers, OwnDropout, Tripled, logits, softmax
 
 
 def evaluated(network: nn.Module) -> Tensor:
@@ -63,7 +63,7 @@ def test_both_modes_give_one_map(name: str) -> None:
 
 def test_softmax_in_evaluation_only_is_refused_in_both_modes() -> None:
     for mode in (True, False):
-        must_refuse(lambda mode=mode: TRGBP(seeded(TrainingSoftmax()).train(mode)).explain(x_of()), "softmax")
+        must_refuse(lambda mode=mode: TRGBP(seeded(Answers(logits, softmax)).train(mode)).explain(x_of()), "softmax")
 
 
 def test_mixed_modes_are_left_mixed() -> None:

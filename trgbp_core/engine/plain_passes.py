@@ -14,7 +14,7 @@ from . import devices
 from .evaluation_mode import evaluation_copy
 from .layer_order import layer_groups
 from .recording import forward, logits_of, record, without_autocast
-from .torch_ops import DROPOUTS
+from .torch_ops import DROPOUTS, detached
 from .validation import UnsupportedOperation, check
 
 BATCH = 4
@@ -30,8 +30,7 @@ class _AsExplained(TorchFunctionMode):
         kwargs = kwargs or {}
         if getattr(func, "__name__", "") in DROPOUTS:
             return args[0] if args else kwargs["input"]
-        args = [a.detach() if isinstance(a, nn.Parameter) else a for a in args]
-        return func(*args, **{k: a.detach() if isinstance(a, nn.Parameter) else a for k, a in kwargs.items()})
+        return func(*detached(args), **detached(kwargs))
 
 
 @torch.no_grad()
