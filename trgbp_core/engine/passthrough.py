@@ -117,7 +117,7 @@ class Passthrough(TorchFunctionMode):
         """Raises UnsupportedOperation for random numbers, and for a write that autograd does not see."""
         if name in ops.RANDOM and kwargs.get("generator") is None:
             raise self._stop(name, "random: in evaluation mode too, no two calls agree")
-        if writes and name not in ops.DROPOUTS and self.notes.write_is_untracked(args[0]):
+        if writes and args and name not in ops.DROPOUTS and self.notes.write_is_untracked(args[0]):
             raise self._stop(name, "a write that autograd does not see, under no_grad or to what was detached")
 
     def _is_own_write(self, name: str, args: Any, kwargs: Any, writes: bool) -> bool:
