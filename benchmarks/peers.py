@@ -21,8 +21,8 @@ from torch.utils.hooks import RemovableHandle
 from benchmarks.speed import CLASSES, NETWORKS, example, forward_pass
 from trgbp_core.engine.devices import threads_of
 from trgbp_core.engine.recording import record
-from trgbp_core.engine.targets import one_hot
 from trgbp_core.trgbp.explainer import TRGBP
+from trgbp_core.trgbp.targets import one_hot
 from trgbp_core.zoo import loading
 from trgbp_core.zoo.download_progress import on_terminal
 

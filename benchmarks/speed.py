@@ -15,11 +15,11 @@ from torch.utils.flop_counter import FlopCounterMode
 from trgbp_core.engine import devices
 from trgbp_core.engine.devices import threads_of
 from trgbp_core.engine.recording import record
-from trgbp_core.engine.targets import one_hot
 from trgbp_core.methods import METHODS, NotApplicable
 from trgbp_core.methods.gradients import input_gradient, prepared
 from trgbp_core.methods.guided_ig import STEPS
 from trgbp_core.trgbp.explainer import TRGBP
+from trgbp_core.trgbp.targets import one_hot
 from trgbp_core.zoo import loading
 from trgbp_core.zoo.download_progress import on_terminal
 

@@ -2,7 +2,7 @@
 
 from .data.images import ImageError
 from .data.preprocessing import Preprocess
-from .engine.passthrough import UnsupportedOperation
+from .engine.validation import UnsupportedOperation
 from .methods import METHODS, NotApplicable
 from .sanity.cascade import Stage, cascade
 from .trgbp.explainer import TRGBP, Explanation, Layer

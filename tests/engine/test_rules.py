@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from trgbp_core import TRGBP
-from trgbp_core.engine.gates import Gate
+from trgbp_core.engine.rectifiers import Gate
 from trgbp_core.engine.rules import MAP_AXES, constant_map
 from trgbp_core.trgbp import batches
 
+from ..exactness.checks import dispatched
 from ..support.nets import NETS, picture, randomise
 from ..trgbp import golden
 
@@ -65,36 +63,6 @@ def test_only_units_at_the_ceiling_are_held_in_every_precision(ceiling: float, d
     assert gate.held is not None
     assert torch.equal(gate.held, torch.stack([top, *torch.zeros(3, dtype=dtype)])[None])
     assert torch.equal(gate.open, torch.tensor([[0, math.inf, math.inf, 0]], dtype=dtype))
-
-
-@pytest.mark.parametrize("ceiling", [6.0, math.inf])
-def test_a_packed_gate_is_the_same_gate_in_less_memory(ceiling: float) -> None:
-    out = (4 * noise(PICTURES, CHANNELS, 16, 16)).clamp(0, ceiling).contiguous(memory_format=torch.channels_last)
-    gate, packed = (Gate.below(ceiling, out, layer_maps=True) for _ in range(2))
-    packed.pack()
-    assert packed.nbytes < gate.nbytes / 60
-    assert torch.equal(packed.open, gate.open)
-    assert (packed.held is None) is (gate.held is None)
-    if gate.held is not None and packed.held is not None:
-        assert torch.equal(packed.held, gate.held)
-
-
-class Dispatched(TorchDispatchMode):
-    """Counts the operations that torch carries out, whatever called them."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.operations: Counter[str] = Counter()
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        self.operations[str(func)] += 1
-        return func(*args, **(kwargs or {}))
-
-
-def dispatched(work: Callable[[], object]) -> int:
-    with Dispatched() as counting:
-        work()
-    return counting.operations.total()
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from trgbp_core import TRGBP, UnsupportedOperation
 from trgbp_core.engine.recording import record
 
-from ..support.nets import NETS, Functional, Plain, Residual, picture, randomise
+from ..support.nets import NETS, Functional, Plain, picture, randomise
 
 
 class Caller(nn.Module):
@@ -141,39 +141,6 @@ def test_what_is_no_rectifier_is_refused_even_where_all_it_sees_is_zero(module: 
             parameter.zero_()
     with pytest.raises(UnsupportedOperation, match="1 applies"):
         TRGBP(network).explain(picture())
-
-
-def test_a_gate_is_refused() -> None:
-    class Gated(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.conv = nn.Conv2d(3, 4, 3)
-
-        def forward(self, x: Tensor) -> Tensor:
-            y = self.conv(x)
-            return (y * y.mean((2, 3), keepdim=True)).sum((2, 3))
-
-    with pytest.raises(UnsupportedOperation, match="'mul'"):
-        TRGBP(Gated().double()).explain(picture())
-
-
-def test_nothing_of_the_model_changes_and_training_mode_is_explained_as_evaluation_mode() -> None:
-    network, x = randomise(Residual()), picture()
-    expected = TRGBP(network).explain(x)
-    network.train()
-    before = {name: t.clone() for name, t in network.state_dict().items()}
-    modes = [m.training for m in network.modules()]
-    random_state, threads, input_before = torch.get_rng_state(), torch.get_num_threads(), x.clone()
-    e = TRGBP(network).explain(x)
-    assert torch.equal(e.logits, expected.logits)
-    assert all(torch.equal(t, before[name]) for name, t in network.state_dict().items())
-    assert [m.training for m in network.modules()] == modes
-    assert all(p.requires_grad and p.grad is None for p in network.parameters())
-    assert not any(m._forward_hooks or m._backward_hooks for m in network.modules())
-    assert torch.equal(torch.get_rng_state(), random_state)
-    assert torch.get_num_threads() == threads
-    assert torch.equal(x, input_before)
-    assert not x.requires_grad
 
 
 def test_threads_share_a_model_and_get_the_single_thread_result() -> None:

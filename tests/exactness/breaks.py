@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
+from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .cases import Case, constant, either, exact, refused
+from .cases import Case, after, constant, either, exact, module, refused
 
 TRACE = r"detach|no_grad"
 NUMBER = r"item|float|number|tolist|numpy|detach|Python"
@@ -69,70 +72,20 @@ def frozen(z: Tensor) -> Tensor:
     return F.conv2d(z, weight)
 
 
-def by_data(z: Tensor) -> Tensor:
-    z.data.mul_(2)
-    return z
+def attend(m: Any, z: Tensor) -> Tensor:
+    rows = z.flatten(2).mT
+    return m.inner(rows, rows, rows)[0].mT.reshape(z.shape)
 
 
-class Attention(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.inner = nn.MultiheadAttention(6, 2, batch_first=True)
+def squeeze_excite(gate: Callable[[Tensor], Tensor]) -> type[nn.Module]:
+    def forward(m: Any, z: Tensor) -> Tensor:
+        return z * gate(m.up(F.relu(m.down(z.mean((2, 3), keepdim=True)))))
 
-    def forward(self, z: Tensor) -> Tensor:
-        rows = z.flatten(2).mT
-        return self.inner(rows, rows, rows)[0].mT.reshape(z.shape)
+    return module(forward, down=partial(nn.Conv2d, 6, 3, 1), up=partial(nn.Conv2d, 3, 6, 1))
 
 
-class Recurrent(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.inner = nn.LSTM(6, 6, batch_first=True)
-
-    def forward(self, z: Tensor) -> Tensor:
-        return self.inner(z.flatten(2).mT)[0].mT.reshape(z.shape)
-
-
-class SqueezeExcite(nn.Module):
-    gate = staticmethod(torch.sigmoid)
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.down, self.up = nn.Conv2d(6, 3, 1), nn.Conv2d(3, 6, 1)
-
-    def forward(self, z: Tensor) -> Tensor:
-        return z * self.gate(self.up(F.relu(self.down(z.mean((2, 3), keepdim=True)))))
-
-
-class HardSqueezeExcite(SqueezeExcite):
-    gate = staticmethod(F.hardsigmoid)
-
-
-class LayerNormed(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.norm = nn.LayerNorm([6, 12, 10])
-
-    def forward(self, z: Tensor) -> Tensor:
-        return self.norm(z)
-
-
-def norm(kind: str) -> type[nn.Module]:
-    made = {
-        "BatchNorm2d": lambda: nn.BatchNorm2d(6, track_running_stats=False),
-        "InstanceNorm2d": lambda: nn.InstanceNorm2d(6, affine=True),
-        "GroupNorm": lambda: nn.GroupNorm(2, 6),
-    }
-
-    class Normed(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.norm = made[kind]()
-
-        def forward(self, z: Tensor) -> Tensor:
-            return self.norm(z)
-
-    return Normed
+def norm(make: Callable[[], nn.Module]) -> type[nn.Module]:
+    return module(lambda m, z: m.norm(z), norm=make)
 
 
 BREAKS: list[Case] = [
@@ -140,7 +93,7 @@ BREAKS: list[Case] = [
     refused("x + x.detach()", lambda z: z + z.detach(), TRACE),
     refused("x * x.detach()", lambda z: z * z.detach(), TRACE),
     refused("x.data", lambda z: z + z.data, r"detach|no_grad|\.data"),
-    refused("x.data written to", by_data, r"detach|no_grad|\.data"),
+    refused("x.data written to", after(lambda z: z.data.mul_(2)), r"detach|no_grad|\.data"),
     refused("under no_grad", no_grad, TRACE),
     refused("partly under no_grad", lambda z: z + no_grad(z), TRACE),
     refused("a rectifier under no_grad", lambda z: z + decorated(z), TRACE),
@@ -218,12 +171,20 @@ CURVED: list[Case] = [
         ("x.where(softmax)", lambda z: torch.where(z > 0, z, z.sigmoid()), "where|sigmoid"),
     ]
 ] + [
-    refused("attention", Attention, "softmax|attention"),
-    refused("LSTM", Recurrent, "lstm|LSTM|sigmoid"),
-    refused("squeeze-excite, sigmoid", SqueezeExcite, "sigmoid|mul"),
-    refused("squeeze-excite, hardsigmoid", HardSqueezeExcite, "hardsigmoid|mul"),
-    refused("LayerNorm", LayerNormed, "layer_norm"),
-    refused("InstanceNorm", norm("InstanceNorm2d"), "instance_norm"),
-    refused("GroupNorm", norm("GroupNorm"), "group_norm"),
-    refused("BatchNorm without running statistics", norm("BatchNorm2d"), "batch_norm.*running statistics"),
+    refused("attention", module(attend, inner=partial(nn.MultiheadAttention, 6, 2, batch_first=True)), "softmax|attention"),
+    refused(
+        "LSTM",
+        module(lambda m, z: m.inner(z.flatten(2).mT)[0].mT.reshape(z.shape), inner=partial(nn.LSTM, 6, 6, batch_first=True)),
+        "lstm|LSTM|sigmoid",
+    ),
+    refused("squeeze-excite, sigmoid", squeeze_excite(torch.sigmoid), "sigmoid|mul"),
+    refused("squeeze-excite, hardsigmoid", squeeze_excite(F.hardsigmoid), "hardsigmoid|mul"),
+    refused("LayerNorm", norm(lambda: nn.LayerNorm([6, 12, 10])), "layer_norm"),
+    refused("InstanceNorm", norm(lambda: nn.InstanceNorm2d(6, affine=True)), "instance_norm"),
+    refused("GroupNorm", norm(lambda: nn.GroupNorm(2, 6)), "group_norm"),
+    refused(
+        "BatchNorm without running statistics",
+        norm(lambda: nn.BatchNorm2d(6, track_running_stats=False)),
+        "batch_norm.*running statistics",
+    ),
 ]

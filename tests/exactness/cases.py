@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -44,6 +44,51 @@ def constant(*shape: int, seed: int = 7) -> Tensor:
 def x_of(height: int = 12, width: int = 10, batch: int = 1) -> Tensor:
     """Pictures whose sides differ and do not divide."""
     return picture(batch, 3, height, width, seed=3)
+
+
+def relu(z: Tensor) -> Tensor:
+    """Looked up when it is called, so that the reference may replace it for a while."""
+    return F.relu(z)
+
+
+def module(forward: Callable[[Any, Tensor], Tensor], **parts: Callable[[], object]) -> type[nn.Module]:
+    """Modules with parts of their own, each made by one of ``parts``, that compute ``forward(module, z)``."""
+
+    class Made(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            for name, make in parts.items():
+                setattr(self, name, make())
+
+        def forward(self, z: Tensor) -> Tensor:
+            return forward(self, z)
+
+    return Made
+
+
+def parameter(*shape: int) -> Callable[[], nn.Parameter]:
+    return lambda: nn.Parameter(torch.empty(shape))
+
+
+def written(change: Callable[[Tensor, Tensor], object]) -> Callable[[Tensor], Tensor]:
+    """A copy of the map, after ``change(copy, map)`` has written to it."""
+
+    def odd(z: Tensor) -> Tensor:
+        y = z.clone()
+        change(y, z)
+        return y
+
+    return odd
+
+
+def after(change: Callable[[Tensor], object]) -> Callable[[Tensor], Tensor]:
+    """The map itself, after ``change`` has written to it."""
+
+    def odd(z: Tensor) -> Tensor:
+        change(z)
+        return z
+
+    return odd
 
 
 class Around(nn.Module):

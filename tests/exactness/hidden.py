@@ -8,11 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .cases import ANY, Case, either, exact, refused
-
-
-def _relu(z: Tensor) -> Tensor:
-    return F.relu(z)
+from .cases import ANY, Case, after, either, exact, refused, relu, written
 
 
 def _pooled_then_rectified(z: Tensor) -> Tensor:
@@ -27,43 +23,10 @@ def _contiguous_write(z: Tensor) -> Tensor:
     return z + y
 
 
-def _flat_write(z: Tensor) -> Tensor:
-    z.flatten(1).relu_()
-    return z
-
-
-def _permuted_write(z: Tensor) -> Tensor:
-    z.permute(0, 2, 3, 1).relu_()
-    return z
-
-
-def _leaky_part(z: Tensor) -> Tensor:
-    y = z.clone()
-    F.leaky_relu_(y[:, :3], 0.1)
-    return y
-
-
-def _absolute_part(z: Tensor) -> Tensor:
-    y = z.clone()
-    y[:, :3].abs_()
-    return y
-
-
-def _multiplied_part(z: Tensor) -> Tensor:
-    y = z.clone()
-    y[:, 0].mul_(z[:, 1])
-    return y
-
-
-def _operator_on_part(z: Tensor) -> Tensor:
-    y = z.clone()
-    torch.ops.aten.relu_.default(y[:, :3])
-    return y
-
-
-def _operator_in_place(z: Tensor) -> Tensor:
-    torch.ops.aten.relu_.default(z)
-    return z
+def _number_in_place(z: Tensor) -> Tensor:
+    mean = 5 * z.mean()
+    mean.relu_()
+    return z + mean / 5
 
 
 @torch.jit.script
@@ -85,25 +48,26 @@ def _out_of_sight(z: Tensor) -> Tensor:
 HIDDEN: list[Case] = [
     exact("a rectifier in place behind a maximum", _pooled_then_rectified, lambda z: F.max_pool2d(z, 3, 1, 1) + F.relu(z)),
     either("a write to what contiguous() gave", _contiguous_write, lambda z: 2 * F.relu(z)),
-    either("a write to what flatten() gave", _flat_write, _relu),
-    either("relu_ through permute", _permuted_write, _relu),
+    either("a write to what flatten() gave", after(lambda z: z.flatten(1).relu_()), relu),
+    either("relu_ through permute", after(lambda z: z.permute(0, 2, 3, 1).relu_()), relu),
     refused("a layout as a gate", lambda z: F.relu(z) if z.is_contiguous() else z, ANY),
-    refused("leaky_relu_ on a part", _leaky_part, "leaky_relu_"),
-    refused("abs_ on a part", _absolute_part, "abs_"),
-    refused("mul_ of a part by another", _multiplied_part, "mul_"),
-    refused("torch.ops.aten.relu_ on a part", _operator_on_part, "relu_"),
-    either("torch.ops.aten.relu_", _operator_in_place, _relu),
-    either("maximum(z, 0·z)", lambda z: torch.maximum(z, 0 * z), _relu),
-    either("maximum(z, z - z)", lambda z: torch.maximum(z, z - z), _relu),
-    either("a padding of a new axis, then amax", lambda z: F.pad(z[..., None], (0, 1)).amax(-1), _relu),
-    either("isnan(sqrt) as a mask", lambda z: z.masked_fill(torch.isnan(z.sqrt()), 0), _relu),
+    refused("leaky_relu_ on a part", written(lambda y, z: F.leaky_relu_(y[:, :3], 0.1)), "leaky_relu_"),
+    refused("abs_ on a part", written(lambda y, z: y[:, :3].abs_()), "abs_"),
+    refused("mul_ of a part by another", written(lambda y, z: y[:, 0].mul_(z[:, 1])), "mul_"),
+    refused("torch.ops.aten.relu_ on a part", written(lambda y, z: torch.ops.aten.relu_.default(y[:, :3])), "relu_"),
+    either("torch.ops.aten.relu_", after(lambda z: torch.ops.aten.relu_.default(z)), relu),
+    either("maximum(z, 0·z)", lambda z: torch.maximum(z, 0 * z), relu),
+    either("maximum(z, z - z)", lambda z: torch.maximum(z, z - z), relu),
+    either("a padding of a new axis, then amax", lambda z: F.pad(z[..., None], (0, 1)).amax(-1), relu),
+    either("isnan(sqrt) as a mask", lambda z: z.masked_fill(torch.isnan(z.sqrt()), 0), relu),
     refused("isfinite(sqrt) as a gate", lambda z: z * torch.isfinite(z.flip(1).sqrt()).to(z.dtype), ANY),
     refused("a value through new_tensor", lambda z: z * z.new_tensor(z.detach().mean()), ANY),
     refused("a value through full_like", lambda z: z * torch.full_like(z, z.detach().mean()), ANY),
-    either("a scripted mask", _scripted_mask, _relu),
-    either("a mask under vmap", lambda z: torch.vmap(lambda a: a * (a > 0))(z), _relu),
-    either("a mask in another thread", _in_a_thread, _relu),
-    either("a mask out of the tape's sight", _out_of_sight, _relu),
+    either("a scripted mask", _scripted_mask, relu),
+    either("a mask under vmap", lambda z: torch.vmap(lambda a: a * (a > 0))(z), relu),
+    either("a mask in another thread", _in_a_thread, relu),
+    either("a mask out of the tape's sight", _out_of_sight, relu),
     refused("a value through the storage", lambda z: z * z.detach().untyped_storage()[0], ANY),
+    exact("a rectifier of one number in place", _number_in_place, lambda z: z + F.relu(z.mean((1, 2, 3), True))),
     exact("a rectifier of one number", lambda z: z + F.relu(z.mean()).reshape(1, 1, 1, 1), lambda z: z + F.relu(z.mean((1, 2, 3), True))),
 ]

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from functools import partial
+from operator import setitem
+from typing import Any
+
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from .cases import Case, Odd, constant, either, exact, itself
+from .cases import Case, Odd, constant, either, exact, itself, module, parameter, written
 
 C = constant(6, 1, 1)  # one number a channel
 MAP = constant(6, 12, 10)  # one for each place
@@ -31,27 +36,9 @@ def unrows(y: Tensor) -> Tensor:
     return y.reshape(1, 12, 10, 6).permute(0, 3, 1, 2)
 
 
-def written(change: object) -> Odd:
-    """Something written into a copy of the map."""
-
-    def odd(z: Tensor) -> Tensor:
-        y = z.clone()
-        change(y, z)  # type: ignore[operator]
-        return y
-
-    return odd
-
-
-def _first(y: Tensor, z: Tensor) -> None:
-    y[:, 0] = 0.3
-
-
-def _tensor(y: Tensor, z: Tensor) -> None:
-    y[:, 1:3] = MAP[1:3]
-
-
-def _other(y: Tensor, z: Tensor) -> None:
-    y[:, :3] = z[:, 3:]
+def put(index: Any, value: Any) -> Odd:
+    """``y[index] = value`` in a copy of the map; ``value`` may be computed from the map."""
+    return written(lambda y, z: setitem(y, index, value(z) if callable(value) else value))
 
 
 def _add(y: Tensor, z: Tensor) -> None:
@@ -62,12 +49,8 @@ def _times(y: Tensor, z: Tensor) -> None:
     y[:, 0] *= 2.5
 
 
-def _columns(y: Tensor, z: Tensor) -> None:
-    y[..., ::2] = 0
-
-
-def _flag(y: Tensor, z: Tensor) -> None:
-    y[..., FLAG] = 0.4
+def second_constant(z: Tensor) -> Tensor:
+    return torch.cat([z[:, :1], torch.full_like(z[:, :1], 0.3), z[:, 2:]], 1)
 
 
 def filled(z: Tensor) -> Tensor:
@@ -77,71 +60,21 @@ def filled(z: Tensor) -> Tensor:
     return y
 
 
-class Checkpointed(nn.Module):
-    reentrant = False
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.inner = nn.Conv2d(6, 6, 3, padding=1)
-
-    def part(self, z: Tensor) -> Tensor:
-        return F.relu(self.inner(z))
-
-    def forward(self, z: Tensor) -> Tensor:
-        return checkpoint(self.part, z, use_reentrant=self.reentrant)
+def rectified(m: Any, z: Tensor) -> Tensor:
+    return F.relu(m.inner(z))
 
 
-class Reentrant(Checkpointed):
-    reentrant = True
+def checkpointed(*, use_reentrant: bool) -> type[nn.Module]:
+    def forward(m: Any, z: Tensor) -> Tensor:
+        return checkpoint(lambda part: rectified(m, part), z, use_reentrant=use_reentrant)
+
+    return module(forward, inner=CONV)
 
 
-class InTheOpen(Checkpointed):
-    def forward(self, z: Tensor) -> Tensor:
-        return self.part(z)
-
-
-class Conv1d(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.weight, self.bias = nn.Parameter(torch.empty(6, 6, 3)), nn.Parameter(torch.empty(6))
-
-    def forward(self, z: Tensor) -> Tensor:
-        return F.conv1d(z.flatten(2), self.weight, self.bias, padding=1).reshape(z.shape)
-
-
-class Conv1dPlain(Conv1d):
-    def forward(self, z: Tensor) -> Tensor:
-        return F.conv2d(z.flatten(2)[:, :, None], self.weight[:, :, None], self.bias, padding=(0, 1)).reshape(z.shape)
-
-
-class Conv3d(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.weight, self.bias = nn.Parameter(torch.empty(6, 6, 1, 3, 3)), nn.Parameter(torch.empty(6))
-
-    def forward(self, z: Tensor) -> Tensor:
-        return F.conv3d(z[:, :, None], self.weight, self.bias, padding=(0, 1, 1))[:, :, 0]
-
-
-class Conv3dPlain(Conv3d):
-    def forward(self, z: Tensor) -> Tensor:
-        return F.conv2d(z, self.weight[:, :, 0], self.bias, padding=1)
-
-
-class Transposed(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.up = nn.ConvTranspose2d(6, 6, 3, stride=2)
-
-    def forward(self, z: Tensor) -> Tensor:
-        return self.up(z)
-
-
-class TransposedPlain(Transposed):
-    def forward(self, z: Tensor) -> Tensor:
-        return F.conv_transpose2d(z, self.up.weight, None, stride=2) + self.up.bias[:, None, None]
-
-
+CONV = partial(nn.Conv2d, 6, 6, 3, padding=1)
+ROWS = {"weight": parameter(6, 6, 3), "bias": parameter(6)}
+VOLUME = {"weight": parameter(6, 6, 1, 3, 3), "bias": parameter(6)}
+UPSAMPLING = {"up": partial(nn.ConvTranspose2d, 6, 6, 3, stride=2)}
 UP = constant(6, 1, 1) + 3
 LINEAR: list[Case] = [
     exact("einsum", lambda z: torch.einsum("oc,nchw->nohw", MIX, z), mixed),
@@ -171,8 +104,17 @@ LINEAR: list[Case] = [
     exact("flip", lambda z: z.flip(3), lambda z: z[..., list(range(9, -1, -1))]),
     exact("roll", lambda z: z.roll(1, 2), lambda z: torch.cat([z[:, :, -1:], z[:, :, :-1]], 2)),
     exact("diff", lambda z: z.diff(dim=3), lambda z: z[..., 1:] - z[..., :-1]),
-    exact("conv1d", Conv1d, Conv1dPlain, "mass"),
-    exact("conv_transpose2d with a bias", Transposed, TransposedPlain),
+    exact(
+        "conv1d",
+        module(lambda m, z: F.conv1d(z.flatten(2), m.weight, m.bias, padding=1).reshape(z.shape), **ROWS),
+        module(lambda m, z: F.conv2d(z.flatten(2)[:, :, None], m.weight[:, :, None], m.bias, padding=(0, 1)).reshape(z.shape), **ROWS),
+        "mass",
+    ),
+    exact(
+        "conv_transpose2d with a bias",
+        module(lambda m, z: m.up(z), **UPSAMPLING),
+        module(lambda m, z: F.conv_transpose2d(z, m.up.weight, None, stride=2) + m.up.bias[:, None, None], **UPSAMPLING),
+    ),
     exact("batch of one broadcast", lambda z: z + constant(1, 1, 12, 1), lambda z: z + constant(12, 1).expand(12, 10)),
     exact("a bias of one number", lambda z: z + torch.tensor(0.3, dtype=torch.float64), lambda z: z + 0.3),
     exact("a bias for every place", lambda z: z + MAP, lambda z: z.clone().add_(MAP)),
@@ -185,16 +127,16 @@ LINEAR: list[Case] = [
     exact(
         "dot with a constant by sum", lambda z: z + (z * MAP).sum((2, 3), keepdim=True), lambda z: z + (MAP * z).sum(3, True).sum(2, True)
     ),
-    exact("x[:, 0] = 0.3", written(_first), lambda z: torch.cat([torch.full_like(z[:, :1], 0.3), z[:, 1:]], 1)),
-    exact("x[:, 1:3] = constant", written(_tensor), lambda z: torch.cat([z[:, :1], MAP[None, 1:3], z[:, 3:]], 1)),
-    exact("x[:, :3] = x[:, 3:]", written(_other), lambda z: torch.cat([z[:, 3:], z[:, 3:]], 1)),
+    exact("x[:, 0] = 0.3", put(np.s_[:, 0], 0.3), lambda z: torch.cat([torch.full_like(z[:, :1], 0.3), z[:, 1:]], 1)),
+    exact("x[:, 1:3] = constant", put(np.s_[:, 1:3], MAP[1:3]), lambda z: torch.cat([z[:, :1], MAP[None, 1:3], z[:, 3:]], 1)),
+    exact("x[:, :3] = x[:, 3:]", put(np.s_[:, :3], lambda z: z[:, 3:]), lambda z: torch.cat([z[:, 3:], z[:, 3:]], 1)),
     exact("x[:, 0] += 0.3", written(_add), lambda z: z + 0.3 * torch.eye(6)[0].double()[:, None, None]),
     exact("x[:, 0] *= 2.5", written(_times), lambda z: torch.cat([2.5 * z[:, :1], z[:, 1:]], 1)),
-    exact("x[..., ::2] = 0", written(_columns), lambda z: z * (torch.arange(10) % 2).double()),
-    exact("x[..., constant mask] = 0.4", written(_flag), lambda z: z * ~FLAG + 0.4 * FLAG.double()),
+    exact("x[..., ::2] = 0", put(np.s_[..., ::2], 0), lambda z: z * (torch.arange(10) % 2).double()),
+    exact("x[..., constant mask] = 0.4", put((..., FLAG), 0.4), lambda z: z * ~FLAG + 0.4 * FLAG.double()),
     exact("zeros filled piece by piece", filled, lambda z: torch.cat([z[:, 3:], z[:, :3]], 1)),
-    exact("checkpoint", Checkpointed, InTheOpen),
-    exact("checkpoint, reentrant", Reentrant, InTheOpen),
+    exact("checkpoint", checkpointed(use_reentrant=False), module(rectified, inner=CONV)),
+    exact("checkpoint, reentrant", checkpointed(use_reentrant=True), module(rectified, inner=CONV)),
     exact("dropout always on", lambda z: F.dropout(z, 0.5, training=True), lambda z: z),
     exact("dropout2d always on", lambda z: F.dropout2d(z, 0.5, training=True), lambda z: z),
     exact("constant padding", lambda z: F.pad(z, (1, 0, 2, 0), value=0.7), lambda z: F.pad(z - 0.7, (1, 0, 2, 0)) + 0.7, "picture"),
@@ -239,23 +181,21 @@ LINEAR: list[Case] = [
     itself("average pool, ceil_mode, padding", lambda z: F.avg_pool2d(z, 3, 2, 1, ceil_mode=True, count_include_pad=False)),
     itself("adaptive average pool", lambda z: F.adaptive_avg_pool2d(z, (5, 3))),
     either("fft and back", lambda z: torch.fft.ifft2(torch.fft.fft2(z)).real, lambda z: z, sentence="fft|complex"),
-    either("conv3d", Conv3d, Conv3dPlain, compared="mass", sentence="conv3d"),
+    either(
+        "conv3d",
+        module(lambda m, z: F.conv3d(z[:, :, None], m.weight, m.bias, padding=(0, 1, 1))[:, :, 0], **VOLUME),
+        module(lambda m, z: F.conv2d(z, m.weight[:, :, 0], m.bias, padding=1), **VOLUME),
+        compared="mass",
+        sentence="conv3d",
+    ),
     either("complex and back", lambda z: torch.view_as_real(torch.complex(z, z))[..., 0], lambda z: z, sentence="complex"),
     either(
         "index_put by constants",
         lambda z: z.index_put((torch.tensor([0]), torch.tensor([1])), torch.tensor(0.3, dtype=torch.float64)),
-        lambda z: torch.cat([z[:, :1], torch.full_like(z[:, :1], 0.3), z[:, 2:]], 1),
+        second_constant,
     ),
-    either(
-        "scatter a constant",
-        lambda z: z.scatter(1, torch.ones(1, 1, 12, 10).long(), 0.3),
-        lambda z: torch.cat([z[:, :1], torch.full_like(z[:, :1], 0.3), z[:, 2:]], 1),
-    ),
-    either(
-        "index_fill",
-        lambda z: z.index_fill(1, torch.tensor([1]), 0.3),
-        lambda z: torch.cat([z[:, :1], torch.full_like(z[:, :1], 0.3), z[:, 2:]], 1),
-    ),
+    either("scatter a constant", lambda z: z.scatter(1, torch.ones(1, 1, 12, 10).long(), 0.3), second_constant),
+    either("index_fill", lambda z: z.index_fill(1, torch.tensor([1]), 0.3), second_constant),
     either("select_scatter", lambda z: z.select_scatter(MAP[None, 1], 1, 1), lambda z: torch.cat([z[:, :1], MAP[None, 1:2], z[:, 2:]], 1)),
     either(
         "index_add of a constant",

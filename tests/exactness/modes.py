@@ -2,71 +2,46 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.nn.utils import parametrizations
 from torchvision.ops import StochasticDepth
 
-from .cases import Around, Make, seeded
+from .cases import Around, Make, around, module, seeded
+from .networks import NORMS, normed
 
 
-class Tripled(nn.Module):
-    def forward(self, z: Tensor) -> Tensor:
-        if self.training:
-            z = z * 3
-        return F.relu(z)
+def depth(mode: str) -> type[nn.Module]:
+    parts = {"drop": partial(StochasticDepth, 0.5, mode), "inner": partial(nn.Conv2d, 6, 6, 1)}
+    return module(lambda m, z: z + m.drop(F.relu(m.inner(z))), **parts)
 
 
-class OwnDropout(nn.Module):
-    def forward(self, z: Tensor) -> Tensor:
-        return z * (torch.rand_like(z) > 0.5) * 2 if self.training else z
+Tripled = module(lambda m, z: F.relu(z * 3 if m.training else z))
+OwnDropout = module(lambda m, z: z * (torch.rand_like(z) > 0.5) * 2 if m.training else z)
+Noise = module(lambda m, z: F.relu(z + torch.randn_like(z) if m.training else z))
 
 
-class Depth(nn.Module):
-    mode = "row"
+class Answers(Around):
+    """Returns one function of its logits in training mode, and another in evaluation mode."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.drop = StochasticDepth(0.5, self.mode)
-        self.inner = nn.Conv2d(6, 6, 1)
-
-    def forward(self, z: Tensor) -> Tensor:
-        return z + self.drop(F.relu(self.inner(z)))
-
-
-class DepthBatch(Depth):
-    mode = "batch"
-
-
-class Noise(nn.Module):
-    def forward(self, z: Tensor) -> Tensor:
-        return F.relu(z + torch.randn_like(z)) if self.training else F.relu(z)
-
-
-class TrainingSoftmax(Around):
-    """Probabilities in evaluation mode: refused in both modes, in :mod:`.test_modes`."""
-
-    def __init__(self) -> None:
+    def __init__(self, training: Callable[[Tensor], Any], evaluation: Callable[[Tensor], Any]) -> None:
         super().__init__(nn.ReLU)
+        self.answers = evaluation, training
 
-    def forward(self, x: Tensor) -> Tensor:
-        y = super().forward(x)
-        return y if self.training else y.softmax(1)
-
-
-class EvaluationGate(TrainingSoftmax):
-    def forward(self, x: Tensor) -> Tensor:
-        y = Around.forward(self, x)
-        return y.softmax(1) if self.training else y
+    def forward(self, x: Tensor) -> Any:
+        return self.answers[self.training](super().forward(x))
 
 
-class Auxiliary(TrainingSoftmax):
-    """Returns a tuple in training mode, like Inception."""
+def logits(y: Tensor) -> Tensor:
+    return y
 
-    def forward(self, x: Tensor) -> Tensor:
-        y = Around.forward(self, x)
-        return (y * 2, y) if self.training else y  # type: ignore[return-value]
+
+def softmax(y: Tensor) -> Tensor:
+    return y.softmax(1)
 
 
 class InLists(nn.Module):
@@ -151,17 +126,6 @@ class WholeMode(nn.Module):
         return F.relu(5 * z if self.active() else z)
 
 
-class Normed(nn.Module):
-    """Batch norms that learn: their statistics are not touched, and a functional dropout follows the mode."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.norm, self.inner = nn.BatchNorm2d(6, momentum=None), nn.Conv2d(6, 6, 1)
-
-    def forward(self, z: Tensor) -> Tensor:
-        return F.dropout(F.relu(self.norm(self.inner(z))), 0.5, self.training)
-
-
 class Hooked(nn.Module):
     """A hook that follows the mode."""
 
@@ -189,25 +153,25 @@ class Warming(nn.Module):
         return F.relu(z * self.weight)
 
 
-def normed(norm: object) -> Make:
-    def make() -> nn.Module:
-        network = seeded(Around(nn.ReLU))
-        with torch.random.fork_rng():
-            torch.manual_seed(0)
-            network.first, network.head = norm(network.first), norm(network.head)  # type: ignore[operator]
-        return network
-
-    return make
+def normed_and_dropped(m: Any, z: Tensor) -> Tensor:
+    """Batch norms that learn: their statistics are not touched, and a functional dropout follows the mode."""
+    return F.dropout(F.relu(m.norm(m.inner(z))), 0.5, m.training)
 
 
-ODD = [Tripled, OwnDropout, Depth, DepthBatch, Noise, InLists, Remembers, Counts, Replaces, Switches, WholeMode, Normed, Hooked, Warming]
-DROPOUTS = [nn.Dropout, nn.Dropout2d, nn.AlphaDropout, nn.FeatureAlphaDropout]
+ODD: dict[str, type[nn.Module]] = {
+    "tripled in training": Tripled,
+    "a dropout of its own": OwnDropout,
+    "stochastic depth, rows": depth("row"),
+    "stochastic depth, batches": depth("batch"),
+    "noise in training": Noise,
+    "batch norms that learn": module(normed_and_dropped, norm=partial(nn.BatchNorm2d, 6, momentum=None), inner=partial(nn.Conv2d, 6, 6, 1)),
+    **{kind.__name__: kind for kind in (InLists, Remembers, Counts, Replaces, Switches, WholeMode, Hooked, Warming)},
+    **{kind.__name__: kind for kind in (nn.Dropout, nn.Dropout2d, nn.AlphaDropout, nn.FeatureAlphaDropout)},
+}
 MODES: dict[str, Make] = {
-    **{kind.__name__: lambda kind=kind: seeded(Around(kind)) for kind in [*ODD, *DROPOUTS]},
-    **{kind.__name__: lambda kind=kind: seeded(kind()) for kind in (EvaluationGate, Auxiliary)},
+    **{name: around(kind) for name, kind in ODD.items()},
+    "softmax in training": lambda: seeded(Answers(softmax, logits)),
+    "a tuple in training, like Inception": lambda: seeded(Answers(lambda y: (y * 2, y), logits)),
     "modules in a closure": in_closure,
-    "spectral_norm, parametrised": normed(parametrizations.spectral_norm),
-    "spectral_norm, old": normed(nn.utils.spectral_norm),
-    "weight_norm, parametrised": normed(parametrizations.weight_norm),
-    "weight_norm, old": normed(nn.utils.weight_norm),
+    **{name: lambda norm=norm: normed(norm) for name, norm in NORMS.items()},
 }

@@ -2,96 +2,52 @@
 
 from __future__ import annotations
 
+from functools import partial
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, fx, nn
 from torch.nn.utils import parametrizations
 
-from .cases import Around, Case, constant, exact, seeded, x_of
+from .cases import Around, Case, constant, exact, module, parameter, relu, seeded, x_of
 
 
-class ChannelsLast(nn.Module):
+def channels_last(m: Any, z: Tensor) -> Tensor:
     """A biased linear layer on (N, H, W, C), and a LayerScale behind it."""
-
-    plain = False
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.inner, self.scale = nn.Linear(6, 6), nn.Parameter(torch.empty(6))
-
-    def forward(self, z: Tensor) -> Tensor:
-        if self.plain:
-            return F.conv2d(z, self.inner.weight[:, :, None, None], self.inner.bias) * self.scale[:, None, None]
-        return (self.inner(z.permute(0, 2, 3, 1)) * self.scale).permute(0, 3, 1, 2)
+    return (m.inner(z.permute(0, 2, 3, 1)) * m.scale).permute(0, 3, 1, 2)
 
 
-class ChannelsFirst(ChannelsLast):
-    plain = True
-
-
-class Tokens(ChannelsLast):
+def on_tokens(m: Any, z: Tensor) -> Tensor:
     """The same on (N, H·W, C)."""
-
-    def forward(self, z: Tensor) -> Tensor:
-        return (self.inner(z.flatten(2).mT) * self.scale).mT.reshape(z.shape)
+    return (m.inner(z.flatten(2).mT) * m.scale).mT.reshape(z.shape)
 
 
-class Mixer(nn.Module):
-    """A biased linear layer along the places, (N, C, 120)."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.inner = nn.Linear(120, 120)
-
-    def forward(self, z: Tensor) -> Tensor:
-        return z + self.inner(z.flatten(2)).view_as(z)
+def channels_first(m: Any, z: Tensor) -> Tensor:
+    return F.conv2d(z, m.inner.weight[:, :, None, None], m.inner.bias) * m.scale[:, None, None]
 
 
-class MixerPlain(Mixer):
-    def forward(self, z: Tensor) -> Tensor:
-        return z + ((z.flatten(2) @ self.inner.weight.T) + self.inner.bias).view_as(z)
-
-
-class Embedded(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.table = nn.Embedding(12, 6)
-
-    def forward(self, z: Tensor) -> Tensor:
-        return z + self.table(torch.arange(12)).T[:, :, None]
-
-
-class EmbeddedPlain(Embedded):
-    def forward(self, z: Tensor) -> Tensor:
-        return z + self.table.weight.T[None, :, :, None]
-
-
-class Shared(nn.Module):
+def shared(m: Any, z: Tensor) -> Tensor:
     """One layer, three times, one of them by its weights alone."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.inner = nn.Conv2d(6, 6, 3, padding=1)
-
-    def forward(self, z: Tensor) -> Tensor:
-        return F.relu(F.conv2d(F.relu(self.inner(F.relu(self.inner(z)))), self.inner.weight, self.inner.bias, padding=1))
+    return F.relu(F.conv2d(F.relu(m.inner(F.relu(m.inner(z)))), m.inner.weight, m.inner.bias, padding=1))
 
 
-class Tied(nn.Module):
+def tied(m: Any, z: Tensor) -> Tensor:
     """The decoder is the encoder's weight, transposed."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.inner = nn.Conv2d(6, 6, 1)
-
-    def forward(self, z: Tensor) -> Tensor:
-        return F.conv2d(F.relu(self.inner(z)), self.inner.weight.transpose(0, 1), self.inner.bias)
+    return F.conv2d(F.relu(m.inner(z)), m.inner.weight.transpose(0, 1), m.inner.bias)
 
 
-class TiedPlain(Tied):
-    def forward(self, z: Tensor) -> Tensor:
-        weight = self.inner.weight[:, :, 0, 0].T.contiguous()
-        return F.conv2d(F.relu(self.inner(z)), weight[:, :, None, None]) + 0 + self.inner.bias[:, None, None]
+def tied_plain(m: Any, z: Tensor) -> Tensor:
+    weight = m.inner.weight[:, :, 0, 0].T.contiguous()
+    return F.conv2d(F.relu(m.inner(z)), weight[:, :, None, None]) + 0 + m.inner.bias[:, None, None]
+
+
+SCALED = {"inner": partial(nn.Linear, 6, 6), "scale": parameter(6)}
+ChannelsLast, ChannelsFirst, Tokens = (module(forward, **SCALED) for forward in (channels_last, channels_first, on_tokens))
+ALONG = {"inner": partial(nn.Linear, 120, 120)}
+TABLE = {"table": partial(nn.Embedding, 12, 6)}
+SQUARE = {"inner": partial(nn.Conv2d, 6, 6, 1)}
+Shared = module(shared, inner=partial(nn.Conv2d, 6, 6, 3, padding=1))
 
 
 class Normalising(Around):
@@ -116,21 +72,14 @@ class NormalisingChannels(Normalising):
         return Around.forward(self, x)
 
 
-class Precise(nn.Module):
-    """Float32 inside of a float64 network would round; float64 said twice does not."""
-
-    def forward(self, z: Tensor) -> Tensor:
-        return z.double().to(torch.float64).type_as(z)
-
-
 def wrapped(wrap: object) -> nn.Module:
-    network = Around(lambda z: F.relu(z))
+    network = Around(relu)
     network.last = wrap(network.last)  # type: ignore[operator]
     return network
 
 
 def normed(norm: object) -> nn.Module:
-    network = seeded(Around(lambda z: F.relu(z)))
+    network = seeded(Around(relu))
     with torch.random.fork_rng():
         torch.manual_seed(0)  # spectral norms begin with random vectors
         network.first, network.head = norm(network.first), norm(network.head)  # type: ignore[operator]
@@ -139,7 +88,7 @@ def normed(norm: object) -> nn.Module:
 
 def folded(norm: object) -> nn.Module:
     """The same layers with their weights written out."""
-    source, network = normed(norm).eval(), seeded(Around(lambda z: F.relu(z)))
+    source, network = normed(norm).eval(), seeded(Around(relu))
     for name in ("first", "head"):
         theirs = getattr(source, name)
         if hasattr(theirs, "weight_u"):  # the old spectral norm makes its weight when it is called
@@ -178,18 +127,27 @@ NETWORKS: list[Case] = [
         for sides, x in SIDES.items()
     ),
     exact("Linear on tokens", Tokens, ChannelsFirst, "mass"),
-    exact("Linear along the places", Mixer, MixerPlain, "mass"),
-    exact("an embedding of constants", Embedded, EmbeddedPlain),
+    exact(
+        "Linear along the places, (N, C, 120)",
+        module(lambda m, z: z + m.inner(z.flatten(2)).view_as(z), **ALONG),
+        module(lambda m, z: z + ((z.flatten(2) @ m.inner.weight.T) + m.inner.bias).view_as(z), **ALONG),
+        "mass",
+    ),
+    exact(
+        "an embedding of constants",
+        module(lambda m, z: z + m.table(torch.arange(12)).T[:, :, None], **TABLE),
+        module(lambda m, z: z + m.table.weight.T[None, :, :, None], **TABLE),
+    ),
     exact("one layer three times", Shared, Shared),
-    exact("tied weights", Tied, TiedPlain, "mass"),
-    exact("double inside of double", Precise, lambda z: z),
+    exact("tied weights", module(tied, **SQUARE), module(tied_plain, **SQUARE), "mass"),
+    exact("double inside of double, which does not round", lambda z: z.double().to(torch.float64).type_as(z), lambda z: z),
     whole("input normalised in place", lambda: seeded(Normalising()), lambda: seeded(NormalisingPlain())),
     whole("input normalised in place, channel by channel", lambda: seeded(NormalisingChannels()), lambda: seeded(NormalisingPlain()),
           compared="picture", refusal="view"),
     whole("forward hooks that change outputs", hooked, lambda: seeded(Around(lambda z: F.relu(2 * z) + 0.1))),
     whole("an FX-traced network", traced, lambda: seeded(Around(ChannelsFirst))),
-    whole("DataParallel inside", lambda: seeded(wrapped(nn.DataParallel)), lambda: seeded(Around(lambda z: F.relu(z))),
+    whole("DataParallel inside", lambda: seeded(wrapped(nn.DataParallel)), lambda: seeded(Around(relu)),
           refusal="wrapped|DataParallel"),
-    whole("torch.compile inside", lambda: seeded(wrapped(torch.compile)), lambda: seeded(Around(lambda z: F.relu(z))), refusal="compiled"),
+    whole("torch.compile inside", lambda: seeded(wrapped(torch.compile)), lambda: seeded(Around(relu)), refusal="compiled"),
     *(whole(name, lambda n=n: normed(n), lambda n=n: folded(n)) for name, n in NORMS.items()),
 ]  # fmt: skip

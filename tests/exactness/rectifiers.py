@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .cases import Case, constant, either, exact, itself, refused
+from .cases import Case, after, constant, either, exact, itself, refused, relu
 
 INF = float("inf")
-
-
-def relu(z: Tensor) -> Tensor:
-    return F.relu(z)
-
-
-def zeros(z: Tensor) -> Tensor:
-    return torch.zeros_like(z)
+zeros = torch.zeros_like
 
 
 def assigned(z: Tensor, mask: Tensor, value: Any) -> Tensor:
@@ -33,69 +27,25 @@ def scaled(z: Tensor) -> Tensor:
     return y
 
 
-def put(z: Tensor) -> Tensor:
-    return z.index_put((z < 0,), torch.zeros((), dtype=z.dtype))
+def function(value: Callable[[Tensor], Tensor], gradient: Callable[[Tensor, Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+    """A Function of one's own: its value at z, and the gradient that it claims, of z and the gradient at its output."""
+
+    class Own(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, z: Tensor) -> Tensor:
+            ctx.save_for_backward(z)
+            return value(z)
+
+        @staticmethod
+        def backward(ctx: Any, g: Tensor) -> Tensor:
+            return gradient(ctx.saved_tensors[0], g)
+
+    return Own.apply
 
 
-class Rectified(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, z: Tensor) -> Tensor:
-        ctx.save_for_backward(z)
-        return z.clamp(min=0)
-
-    @staticmethod
-    def backward(ctx: Any, g: Tensor) -> Tensor:
-        return g * (ctx.saved_tensors[0] > 0)
-
-
-class Swish(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, z: Tensor) -> Tensor:
-        ctx.save_for_backward(z)
-        return z * z.sigmoid()
-
-    @staticmethod
-    def backward(ctx: Any, g: Tensor) -> Tensor:
-        s = ctx.saved_tensors[0].sigmoid()
-        return g * s * (1 + ctx.saved_tensors[0] * (1 - s))
-
-
-class Same(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, z: Tensor) -> Tensor:
-        return z.clone()
-
-    @staticmethod
-    def backward(ctx: Any, g: Tensor) -> Tensor:
-        return g
-
-
-class StraightThrough(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, z: Tensor) -> Tensor:
-        return z.sign()
-
-    @staticmethod
-    def backward(ctx: Any, g: Tensor) -> Tensor:
-        return g
-
-
-class Affine(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, z: Tensor) -> Tensor:
-        return 2 * z + 0.5
-
-    @staticmethod
-    def backward(ctx: Any, g: Tensor) -> Tensor:
-        return 2 * g
-
-
-class HalfRelu(nn.Module):
-    """Rectifies some channels of its input in place, through a view."""
-
-    def forward(self, z: Tensor) -> Tensor:
-        z[:, :3].relu_()
-        return z
+def swish_gradient(z: Tensor, g: Tensor) -> Tensor:
+    s = z.sigmoid()
+    return g * s * (1 + z * (1 - s))
 
 
 @torch.jit.script
@@ -147,15 +97,15 @@ RELUS: list[Case] = [
     either("masked_fill_(x < 0, 0)", lambda z: z.clone().masked_fill_(z < 0, 0), relu),
     either("y[y < 0] = 0", lambda z: assigned(z, z < 0, 0), relu),
     either("y[y < 0] *= 0", scaled, relu),
-    either("index_put((x < 0,), 0)", put, relu),
+    either("index_put((x < 0,), 0)", lambda z: z.index_put((z < 0,), torch.zeros((), dtype=z.dtype)), relu),
     either("leaky_relu(slope 0)", lambda z: F.leaky_relu(z, 0.0), relu),
-    either("a Function of its own: ReLU", Rectified.apply, relu, sentence="Rectified|autograd.Function"),
+    either("a Function of its own: ReLU", function(lambda z: z.clamp(min=0), lambda z, g: g * (z > 0)), relu, sentence="autograd.Function"),
     either("a scripted function: ReLU", scripted_relu, relu, sentence="script"),
     either("|x|", lambda z: z.abs(), lambda z: F.relu(z) + F.relu(-z)),
     either("x * sign(x)", lambda z: z * z.sign(), lambda z: F.relu(z) + F.relu(-z)),
     either("where(x > 0, x, -x)", lambda z: torch.where(z > 0, z, -z), lambda z: F.relu(z) + F.relu(-z)),
     itself("relu(x) - relu(x - 6)", lambda z: F.relu(z) - F.relu(z - 6)),
-    exact("relu in place on a view", HalfRelu, lambda z: torch.cat([F.relu(z[:, :3]), z[:, 3:]], 1)),
+    exact("relu in place on a view", after(lambda z: z[:, :3].relu_()), lambda z: torch.cat([F.relu(z[:, :3]), z[:, 3:]], 1)),
 ]
 SATURATING: list[Case] = [
     exact("nn.Hardtanh()", lambda z: nn.Hardtanh()(z), lambda z: F.hardtanh(z, -1.0, 1.0), "picture"),
@@ -227,9 +177,14 @@ NO_RECTIFIERS: list[Case] = [
     refused("straight-through round", lambda z: z + (z.round() - z).detach(), "detach|round"),
     refused("(x > 0) as numbers", lambda z: (z > 0).to(z.dtype) + 0 * z, "mask|gt|>|compar|add"),
     refused("through integers", lambda z: z.long().to(z.dtype) + 0 * z, "integer|long|int|add"),
-    refused("a Function of its own: swish", Swish.apply, "Swish|autograd.Function"),
-    refused("a Function of its own: sign, straight through", StraightThrough.apply, "StraightThrough|autograd.Function"),
-    either("a Function of its own: identity", Same.apply, lambda z: z, sentence="Same|autograd.Function"),
-    either("a Function of its own: 2x + 0.5", Affine.apply, lambda z: 2 * z + 0.5, sentence="Affine|autograd.Function"),
+    refused("a Function of its own: swish", function(lambda z: z * z.sigmoid(), swish_gradient), "autograd.Function"),
+    refused("a Function of its own: sign, straight through", function(torch.sign, lambda z, g: g), "autograd.Function"),
+    either("a Function of its own: identity", function(torch.clone, lambda z, g: g), lambda z: z, sentence="autograd.Function"),
+    either(
+        "a Function of its own: 2x + 0.5",
+        function(lambda z: 2 * z + 0.5, lambda z, g: 2 * g),
+        lambda z: 2 * z + 0.5,
+        sentence="autograd.Function",
+    ),
     refused("a scripted function: swish", scripted_gate, "script|sigmoid|mul"),
 ]

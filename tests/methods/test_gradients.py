@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from trgbp_core.engine.passthrough import UnsupportedOperation
+from trgbp_core.engine.validation import UnsupportedOperation
 from trgbp_core.methods import METHODS
 
 from .gradient_networks import KINDS, awkward, largest_difference, last_map, picture, residual, rewritten

@@ -11,7 +11,7 @@ from trgbp_core import Explanation
 JUMP = 1e-2
 """How far float32 maps may be apart, of their largest magnitude, where sums were added in another order: by another process's instruction
 set, thread count, memory layout or batch. A rectifier's input near its threshold may then lie on its other side, and the guided rule lets a
-gradient through or not. ``python -m tests.engine.rounding`` measures it: 3e-3 on the embedded network, from two of its units."""
+gradient through or not. ``python -m benchmarks.rounding`` measures it: 3e-3 on the embedded network, from two of its units."""
 
 SAME_FORWARD = 1e-5
 """The same where the forward pass is repeated bit for bit, so that the same rectifiers are open. A backward pass for other classes beside

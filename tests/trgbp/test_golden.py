@@ -28,5 +28,5 @@ def test_results_in_float64_are_the_pinned_ones(name: str) -> None:
 @pytest.mark.parametrize("name", golden.NAMES)
 def test_results_in_float32_are_the_pinned_ones_to_its_rounding(name: str) -> None:
     # Against float64, where units near a threshold may lie on its other side. With random weights single units carry more: 6e-2 was
-    # measured by `python -m tests.engine.rounding --network random:resnet18`. What must not change is pinned in float64.
+    # measured by `python -m benchmarks.rounding --network random:resnet18`. What must not change is pinned in float64.
     assert worst(name, torch.float32) < 10 * JUMP

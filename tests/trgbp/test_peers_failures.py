@@ -41,17 +41,6 @@ def apart(a: Tensor, b: Tensor) -> float:
     return float((a - b).abs().max() / b.abs().max())
 
 
-def test_guided_gradient_of_resnet50_with_rectifiers_in_place() -> None:
-    """captum #973: full backward hooks on in-place ReLUs raise, so that people switched them off by hand."""
-    net, x = network("resnet50"), zoo.picture("resnet50")
-    assert all(module.inplace for module in net.modules() if isinstance(module, nn.ReLU))
-    e = TRGBP(net).explain(x)
-    difference = apart(e.gradient(e.top5[0]), guided_gradient(net, x, e.top5[0]))
-    print(f"{difference:.1e}")
-    assert difference < 1e-9
-    assert all(module.inplace for module in net.modules() if isinstance(module, nn.ReLU))
-
-
 def test_guided_gradient_of_inception_v3_whose_rectifiers_are_functions() -> None:
     """Tools that replace or hook the module nn.ReLU find none in it, and return the ordinary gradient without a word."""
     net, x = network("inception_v3"), zoo.picture("inception_v3")

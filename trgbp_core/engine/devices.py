@@ -1,7 +1,6 @@
 """Where a network computes: the processor or a graphics card, and how much each takes at a time.
 
-Nothing here is decided for a caller of the library: a network is explained wherever it lies. The command line and the page choose by
-:func:`prepare`.
+A network is explained wherever it lies; the command line and the page choose by :func:`prepare`.
 """
 
 from __future__ import annotations
@@ -26,10 +25,7 @@ class DeviceError(ValueError):
 
 
 def pick(name: str | torch.device | None = None) -> torch.device:
-    """The device of that name.
-
-    Args:
-        name: ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ``"mps"``; None or ``"auto"``: cuda if there is one, else the processor.
+    """The device ``cpu``, ``cuda``, ``cuda:1`` or ``mps``; of None or ``auto``, cuda if there is one, else the processor.
 
     Raises:
         DeviceError: there is no such device here; the message says what there is.
@@ -61,14 +57,10 @@ def _check_card(device: torch.device) -> None:
 def prepare(name: str | torch.device | None, *, float64: bool = True) -> torch.device:
     """:func:`pick` for a program of our own, which computes in full float32 on a card too.
 
-    By torch's default convolutions on a card round their inputs to 10 bits (TF32); units near zero would open or close, and guided maps
-    jump.
-
-    Args:
-        float64: whether measures or statistics are computed, which need it.
+    By default convolutions on a card round their inputs to 10 bits (TF32): units near zero would open or close, and guided maps jump.
 
     Raises:
-        DeviceError: there is no such device here, or it lacks float64.
+        DeviceError: there is no such device here, or it lacks ``float64``, which measures and statistics need.
     """
     device = pick(name)
     if float64 and device.type == "mps":
@@ -111,7 +103,7 @@ def reading_processes(device: torch.device) -> int:
 
 
 def synchronise(device: torch.device) -> None:
-    """Wait until ``device`` has done what it was given, so that a clock read now tells the time that it took."""
+    """Wait until ``device`` has finished, so that the time that it took can be measured."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     elif device.type == "mps":

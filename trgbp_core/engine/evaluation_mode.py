@@ -25,7 +25,7 @@ def evaluation_copy(network: nn.Module) -> nn.Module:
 
 
 def shared_copy(network: nn.Module) -> nn.Module:
-    """The same, in the mode that ``network`` is in: for who puts other tensors into it."""
+    """The same, in the mode that ``network`` is in, for putting other tensors into it."""
     return _Copy(evaluation=False).module(network)
 
 

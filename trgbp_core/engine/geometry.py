@@ -1,14 +1,14 @@
 """Where a layer's kernel lands: tap counts, spreading of bias maps, upsampling.
 
-Everything here follows from shapes alone. A convolution is separable in *where* it looks (not in what it computes), so the
-spreading of Eq. 8 is two small matrices, one a spatial axis, whatever the stride, dilation or asymmetry of the padding.
+Everything follows from shapes alone. A convolution is separable in *where* it looks, so that the spreading of Eq. 8 is two small
+matrices, one for each spatial axis, whatever the stride, dilation or asymmetry of the padding.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -45,13 +45,44 @@ class Window:
         return cls(size, (1, 1), kernel=size)
 
 
+def pair(value: Any) -> Pair:
+    """(vertical, horizontal), from one number for both or a sequence."""
+    if isinstance(value, int):
+        return value, value
+    values = [int(v) for v in value]
+    return (values[0], values[0]) if len(values) == 1 else (values[0], values[1])
+
+
+def convolution_padding(padding: Any, kernel: Pair, dilation: Pair) -> tuple[Pair, Pair]:
+    """The padding before and behind, also where torch was given ``"same"`` or ``"valid"``."""
+    if isinstance(padding, str):
+        if padding == "valid":
+            return (0, 0), (0, 0)
+        total = [d * (k - 1) for d, k in zip(dilation, kernel, strict=True)]
+        return (total[0] // 2, total[1] // 2), (total[0] - total[0] // 2, total[1] - total[1] // 2)
+    both = pair(padding)
+    return both, both
+
+
+def output_size(shape: Any, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair) -> Pair:
+    """(h, w) of what a convolution makes of ``shape``, (N, C, h, w)."""
+    sizes = [(shape[2 + i] + 2 * padding[i] - dilation[i] * (kernel[i] - 1) - 1) // stride[i] + 1 for i in (0, 1)]
+    return sizes[0], sizes[1]
+
+
+def map_size(x: Tensor, axes: Pair | None) -> Pair:
+    """(h, w) of the map whose rows and columns are the ``axes`` of ``x``; (1, 1) where there is none."""
+    return (1, 1) if axes is None else (x.shape[axes[0]], x.shape[axes[1]])
+
+
 @lru_cache(maxsize=1024)
-def _axis_taps(length: int, outputs: int, kernel: int, stride: int, padding: int, dilation: int) -> Tensor:
-    """(length, outputs) float64: 1 where the kernel at an output position has a tap on an input pixel."""
-    first = torch.arange(outputs) * stride - padding
-    position = first + torch.arange(kernel)[:, None] * dilation
+def axis_taps(window: Window, axis: int) -> Tensor:
+    """(input, output) float64, along one axis of ``window`` (0 vertical, 1 horizontal): 1 where an output position has a tap on a pixel."""
+    length, outputs = window.input_size[axis], window.output_size[axis]
+    kernel, dilation = window.kernel[axis], window.dilation[axis]
+    first = torch.arange(outputs) * window.stride[axis] - window.padding[axis]
     taps = torch.zeros(length, outputs, dtype=torch.float64)
-    for row in position:
+    for row in first + torch.arange(kernel)[:, None] * dilation:
         inside = (row >= 0) & (row < length)
         taps[row[inside], torch.arange(outputs)[inside]] += 1
     # A position that looks at padding only has no pixel of its own; its bias goes to the nearest one, so that no mass is lost.
@@ -59,18 +90,6 @@ def _axis_taps(length: int, outputs: int, kernel: int, stride: int, padding: int
     centre = (first + (kernel - 1) * dilation // 2).clamp(0, length - 1)
     taps[centre[empty], torch.arange(outputs)[empty]] = 1
     return taps
-
-
-def axis_taps(window: Window, axis: int) -> Tensor:
-    """(input, output) matrix of taps along one axis of ``window`` (0 vertical, 1 horizontal), float64."""
-    return _axis_taps(
-        window.input_size[axis],
-        window.output_size[axis],
-        window.kernel[axis],
-        window.stride[axis],
-        window.padding[axis],
-        window.dilation[axis],
-    )
 
 
 @lru_cache(maxsize=1024)
@@ -81,21 +100,10 @@ def _shares(window: Window, axis: int, dtype: torch.dtype, device: torch.device)
     return shares.T.contiguous() if axis else shares
 
 
-def tap_counts(window: Window) -> Tensor:
-    """n(j) of Eq. 8 (‖D_j‖): the kernel taps of every output position that fall inside the input. (h_out, w_out), float64."""
-    rows, columns = axis_taps(window, 0).sum(0), axis_taps(window, 1).sum(0)
-    return torch.outer(rows, columns)
-
-
 def spread(maps: Tensor, window: Window) -> Tensor:
     """Carry a bias map back to the map of ones that it was convolved from: ``conv_transpose(maps / n, ones)`` (Eq. 8).
 
-    Args:
-        maps: (..., h_out, w_out), Σ_o b'_o g_o at the layer's output positions.
-        window: the layer's geometry.
-
-    Returns:
-        (..., h_in, w_in); its sum equals the sum of ``maps``.
+    From Σ_o b'_o g_o at the layer's output positions, (..., h_out, w_out), to (..., h_in, w_in) of the same sum.
     """
     if window.kernel == (1, 1) and window.stride == (1, 1) and window.input_size == window.output_size:
         return maps
@@ -117,15 +125,11 @@ def _conserving_weights(length: int, size: int, dtype: torch.dtype, device: torc
 
 
 def upsample(maps: Tensor, size: Pair, psi: Psi = "paper") -> Tensor:
-    """ψ of Eq. 9: bilinear (``align_corners=False``) to ``size``; a 1×1 map becomes a constant.
+    """ψ of Eq. 9: ``maps`` (N, C, h, w) bilinear (``align_corners=False``) to ``size``, (H, W); a 1×1 map becomes a constant.
 
     ``psi="paper"`` is the paper's plain upsampling, which counts a value of a coarse map once for every pixel it covers.
     ``psi="conserving"`` divides every unit's weights by their sum, so that its mass arrives whole, whatever the sizes. Where ``size`` is a
     multiple of the map's, that is plain upsampling times (h·w)/(H·W).
-
-    Args:
-        maps: (N, C, h, w).
-        size: (H, W) of the result.
 
     Raises:
         ValueError: ``psi`` is neither of the two.

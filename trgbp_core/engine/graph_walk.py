@@ -25,7 +25,7 @@ Gradients = list["Tensor | None"]
 
 @dataclass
 class _Arrived:
-    """A gradient on its way, (K, ...); ``fresh`` if nobody else holds its memory, so that another may be added in place."""
+    """A gradient on its way, (K, ...); ``fresh`` if nothing else holds its memory, so that another may be added in place."""
 
     value: Tensor
     fresh: bool
@@ -73,7 +73,7 @@ class Graph:
     def backward(self, cotangents: Tensor, leaves: Iterable[Tensor], *, guided: bool = True) -> list[Tensor]:
         """The gradients (K, ...) at ``leaves`` for ``cotangents``, (K, ...) at the output; the graph can be walked again.
 
-        ``guided`` is what operations of the theory's own are told.
+        ``guided`` is passed on to the theory's own operations.
         """
         arrived: dict[Node, dict[int, _Arrived]] = {self._root: {self._output_index: _Arrived(cotangents, False)}}
         found: dict[int, Tensor] = {}
@@ -136,7 +136,7 @@ def _ordered(root: Node) -> list[Node]:
 
 
 def _back(node: Node, given: Gradients, guided: bool, fresh: bool) -> tuple[Gradients, bool]:
-    """What ``node`` hands to those before it, and whether that memory is nobody else's; ``fresh``: so is what it was given."""
+    """The gradients that ``node`` passes to those before it, and whether they are fresh; ``fresh``: the ``given`` one is."""
     step = getattr(node, "for_all_classes", None)
     first = given[0]
     if step is not None and first is not None:
@@ -147,14 +147,15 @@ def _back(node: Node, given: Gradients, guided: bool, fresh: bool) -> tuple[Grad
         result = special(node, first)
         if result is not None:
             return result
-    return _under_vmap(node, given, next(len(g) for g in given if g is not None)), False
+    return _under_vmap(node, given), False
 
 
-def _under_vmap(node: Node, given: Gradients, classes: int) -> Gradients:
-    """One of autograd's own nodes, or somebody's ``Function``, for every class at once."""
+def _under_vmap(node: Node, given: Gradients) -> Gradients:
+    """One of autograd's own nodes, or a ``Function``, for every class at once."""
     call = node if callable(node) else node.apply
     shapes = [None if parent is None else parent._input_metadata[index].shape for parent, index in node.next_functions]
-    present = [g if g is not None else _zeros(node, i, given, classes) for i, g in enumerate(given)]
+    like = next(g for g in given if g is not None)
+    present = [like.new_zeros(len(like), *node._input_metadata[i].shape) if g is None else g for i, g in enumerate(given)]
     filled: list[bool] = []
 
     def one_class(*gradients: Tensor) -> tuple[Tensor, ...]:
@@ -169,11 +170,6 @@ def _under_vmap(node: Node, given: Gradients, classes: int) -> Gradients:
     except RuntimeError:  # a write to a part of a tensor has no rule for several gradients at once
         results = iter([torch.stack(of) for of in zip(*(one_class(*gradients) for gradients in zip(*present, strict=True)), strict=True)])
     return [next(results) if wanted else None for wanted in filled]
-
-
-def _zeros(node: Node, index: int, given: Gradients, classes: int) -> Tensor:
-    like = next(g for g in given if g is not None)
-    return like.new_zeros(classes, *node._input_metadata[index].shape)
 
 
 # -- operations that a gradient passes without arithmetic --------------------------------------------------------------------------------
@@ -201,7 +197,7 @@ def _padding(node: Node, g: Tensor) -> tuple[Gradients, bool] | None:
 
 
 def _signed(number: int) -> int:
-    """Autograd tells its nodes' numbers without their signs."""
+    """Autograd returns its nodes' numbers without their signs."""
     return number - (1 << 64) if number >> 63 else number
 
 

@@ -17,8 +17,6 @@ from .validation import unwrapped
 
 _LAYERS = (torch.conv2d, F.linear)
 _NORMS = (F.batch_norm, torch.batch_norm)
-
-
 NORM_MODULES = (nn.BatchNorm1d, nn.BatchNorm2d)
 
 
@@ -26,14 +24,18 @@ def layer_groups(network: nn.Module, x: Tensor | None = None) -> list[tuple[str,
     """The layers to randomise, first to last, as module names: a convolution or linear layer with the batch norm behind it.
 
     Args:
-        x: a picture, (1, C, H, W). With it the order is that of execution, and what does not run is left out: see
-            :func:`executed_layers`. Without it the order is the one in which the modules were defined; in every network of the
-            zoo the two are one.
+        network: any module; with ``x`` called once on the tape, in evaluation mode, and left as it is.
+        x: a picture, (1, C, H, W). With it the order is that of execution, and modules that do not run (training's auxiliary heads) are
+            left out; one that runs several times stands where it runs last, the first place on the way down from the logits.
+            Without it the order is the one in which the modules were defined; in every network of the zoo the two are one.
+
+    Returns:
+        names of modules; ``""`` is the network itself.
 
     Raises:
-        ValueError: the network cannot read ``x``.
+        ValueError: see :func:`recording.record`; operations outside the theory are let through.
     """
-    return executed_layers(network, x) if x is not None else _defined_layers(network)
+    return _defined_layers(network) if x is None else _executed_layers(unwrapped(network), x)
 
 
 def _defined_layers(network: nn.Module) -> list[tuple[str, ...]]:
@@ -91,22 +93,7 @@ class _Order(Tape):
             self.normed[owner] = maker
 
 
-def executed_layers(network: nn.Module, x: Tensor) -> list[tuple[str, ...]]:
-    """The modules that hold parameters, first to last as they run, a convolution or linear layer with the batch norm that reads it.
-
-    A module that runs several times stands where it runs last, which is where one who comes down from the logits meets it. Modules that
-    the forward pass does not reach (training's auxiliary heads) are left out.
-
-    Args:
-        network: any module; called once on the tape, in evaluation mode, and left as it is. x: (N, C, H, W).
-
-    Returns:
-        names of modules; ``""`` is the network itself.
-
-    Raises:
-        ValueError: see :func:`recording.record`; operations outside the theory are let through.
-    """
-    network = unwrapped(network)
+def _executed_layers(network: nn.Module, x: Tensor) -> list[tuple[str, ...]]:
     order = _Order(network, guided=False, layer_maps=False, strict=False)
     record(network, x, tape=order)
     groups: dict[str, tuple[str, ...]] = {}

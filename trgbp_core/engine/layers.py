@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from .geometry import Pair, Window
-from .rules import Affine
-from .torch_ops import same_memory
+from .rules import MAP_AXES, Affine
+from .torch_ops import ADDITIVE, PADS, same_memory, tensors, zero_padding
 
 
 @dataclass(frozen=True)
@@ -61,10 +61,18 @@ class Origins:
             return replace(origin, source=None)
         return origin
 
-    def before(self, tensor: Tensor) -> Origin | None:
-        """The origin of ``tensor`` before it was written to."""
-        found = self._known.get(tensor)
-        return None if found is None else found[1]
+    def follow(self, result: Tensor, x: Tensor, spatial: Pair | None, name: str, args: Any, kwargs: Any) -> None:
+        """Note the origin of ``result``, a sum, a flattened map or a padding of ``x``, whose map lies along the axes ``spatial``."""
+        if name in ADDITIVE:
+            # Of a sum in place its first operand's origin, from before it was written to, counts.
+            known = [self._known.get(t, (None, None))[1] if t is result else self.get(t) for t in tensors(args, kwargs)]
+            self[result] = Origin(layers=tuple(dict.fromkeys(i for origin in known if origin is not None for i in origin.layers)))
+        elif spatial != MAP_AXES:
+            return
+        elif name in ("flatten", "reshape", "squeeze") and result.dim() == 2 and len(result) == len(x):
+            self[result] = Origin(flattened=(x.shape[2], x.shape[3]))
+        elif name in PADS and (padding := zero_padding(*args, **kwargs)) is not None:
+            self[result] = Origin(source=x, padding=padding)
 
     def forget(self, tensor: Tensor) -> None:
         self._known.pop(tensor, None)

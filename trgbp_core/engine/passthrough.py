@@ -1,9 +1,8 @@
 """What passes through the tape: every operation that is neither a rectifier nor a bias-carrying layer.
 
-What autograd records of an operation says what it is. Linear operations keep their ordinary gradient; constants that they add, their
-value at zero, become layers of their own; a rectifier in other words is recognised by what it computes; anything else is noted, and
-refused by name if the logits depend on it. What is computed from the picture but carries no gradient (comparisons, masks, signs, what was
-detached) is followed too: it may become a rectifier, and nothing else.
+What autograd records of an operation says what it is. Linear operations keep their ordinary gradient, and constants that they add become
+layers of their own; a rectifier is recognised by what it computes; anything else is refused by name if the logits depend on it. What is
+computed from the picture without its gradient (comparisons, masks, signs, ``detach``) may become a rectifier, and nothing else.
 """
 
 from __future__ import annotations
@@ -18,58 +17,18 @@ from torch.autograd.function import BackwardCFunction
 from torch.overrides import TorchFunctionMode
 from torch.utils.weak import WeakTensorKeyDictionary
 
+from . import torch_ops as ops
 from .evaluation_mode import evaluation_copy
-from .gates import Gate
-from .geometry import Pair, Window
+from .geometry import Pair, Window, map_size
 from .layers import LayerRecord, Names, Origin, Origins
-from .rules import MAP_AXES, AddConstant, Affine
-from .torch_ops import (
-    ADDITIVE,
-    CHECKS,
-    CHOICES,
-    DROPOUTS,
-    IN_PLACE_ON_PARTS,
-    LAST,
-    LEAKY,
-    LIKE_ANOTHER,
-    MIXING,
-    MULTIPLICATIVE,
-    PADS,
-    RANDOM,
-    READING,
-    RESHAPING,
-    STEPS,
-    VALUE_FREE,
-    adds_constant,
-    depends,
-    in_place,
-    is_foreign,
-    is_part,
-    kind,
-    map_size,
-    nonlinear,
-    pads_with_zeros,
-    replaced,
-    tensors,
-    zero_padding,
-)
-from .untracked import Sources, Trail
-from .validation import NotApplicable
+from .rectifiers import Gate
+from .rules import AddConstant, Affine
+from .tensor_notes import Sources, TensorNotes
+from .torch_ops import depends, is_part, kind, tensors
+from .validation import Doubt, UnsupportedOperation
 
 Node = Any
-
-
-class UnsupportedOperation(NotApplicable):
-    """The network holds an operation that the theory does not cover: not a rectifier, and not linear."""
-
-
-@dataclass(frozen=True)
-class Doubt:
-    """An operation that the theory does not cover, unless a later one turns its result into a rectifier's."""
-
-    where: str
-    name: str
-    reason: str
+READ = "a step out of the tensors: what is done with the number cannot be followed"
 
 
 @dataclass
@@ -91,7 +50,7 @@ class Passthrough(TorchFunctionMode):
         super().__init__()
         self.network = evaluation_copy(self.network)
         self.names = Names(self.network)
-        self.trail = Trail()
+        self.notes = TensorNotes()
         self._origins = Origins()
         # A rectifier in place changes its input's values at once; whoever uses that input afterwards means the rectified tensor.
         self._successors: Any = WeakTensorKeyDictionary()
@@ -99,50 +58,41 @@ class Passthrough(TorchFunctionMode):
 
     __hash__ = object.__hash__
 
-    def start(self, picture: Tensor) -> Tensor:
-        """``picture`` (N, C, h, w) is what the network is called with."""
-        self.picture, self.trail.pictures = picture, len(picture)
-        return picture
-
     def current(self, value: Any) -> Any:
-        if isinstance(value, Tensor):
-            while (successor := self._successors.get(value)) is not None:
-                value = successor
-            return value
-        if isinstance(value, (tuple, list)):
-            return type(value)(self.current(v) for v in value)
-        return value
+        """``value`` with the latest successor in the place of every tensor that was written to."""
+
+        def latest(t: Tensor) -> Tensor:
+            while (successor := self._successors.get(t)) is not None:
+                t = successor
+            return t
+
+        return ops.mapped(value, latest)
 
     def is_constant(self, value: Any) -> bool:
-        """Does it not depend on the picture, in the open or in hiding?"""
-        return not depends(value) and self.trail.hidden(value) is None
+        """Is it independent of the picture, with and without a gradient?"""
+        return not depends(value) and self.notes.untracked(value) is None
 
     # -- ordinary operations -------------------------------------------------------------------------------------------------------
 
-    def ordinary(self, func: Any, args: Any, kwargs: Any) -> Any:
-        """Run an operation that is neither a rectifier nor a layer."""
-        return self._ordinary(func, args, kwargs)
-
     def _ordinary(self, func: Any, args: Any, kwargs: Any) -> Any:
+        """Run an operation that is neither a rectifier nor a layer."""
         name = getattr(func, "__name__", str(func)).partition(".")[0]  # relu_.default, as torch.ops has it
-        operands = list(tensors(args[:1] if name in LIKE_ANOTHER else args, kwargs))
+        operands = list(tensors(args[:1] if name in ops.LIKE_ANOTHER else args, kwargs))
         inputs = [a for a in operands if depends(a)]
-        sources = (*inputs, *(a for a in operands if self.trail.hidden(a) is not None))
-        writes = in_place(name) or bool(kwargs.get("inplace"))
-        if name in RANDOM and kwargs.get("generator") is None:
-            raise self._stop(name, "random: in evaluation mode too, no two calls agree")
+        sources = (*inputs, *(a for a in operands if self.notes.untracked(a) is not None))
+        writes = ops.in_place(name) or bool(kwargs.get("inplace"))
+        self._check_call(name, args, kwargs, writes)
         if self._is_own_write(name, args, kwargs, writes):
             return args[0]
         if not sources:
             return func(*args, **kwargs)
-        if name in READING:
-            return self._read(name, func, args, kwargs)
-        if name in DROPOUTS:
+        if name in ops.READING:
+            self._refuse_or_list(Doubt(self.names.running(), name, READ))
+            return func(*args, **kwargs)
+        if name in ops.DROPOUTS:
             return sources[0]
-        if writes and self.trail.is_behind_the_back(args[0]):
-            raise self._stop(name, "a write that autograd does not see, under no_grad or to what was detached")
         if not torch.is_grad_enabled() or not inputs:
-            return self.trail.hide(func(*args, **kwargs), name if torch.is_grad_enabled() else "torch.no_grad()", sources)
+            return self.notes.note_untracked(func(*args, **kwargs), name if torch.is_grad_enabled() else "torch.no_grad()", sources)
         if name == "view" and not isinstance(args[1], torch.dtype):
             # The tape computes in a layout of its own, where a view that the network may take for granted need not exist.
             func, name = Tensor.reshape, "reshape"
@@ -156,12 +106,19 @@ class Passthrough(TorchFunctionMode):
         if not parts:
             return result
         new = self._new_nodes(parts)
-        if any(kind(node) in STEPS for node in new):
-            return self.trail.hide(outcome.detach(), name, sources)
+        if any(kind(node) in ops.STEPS for node in new):
+            return self.notes.note_untracked(outcome.detach(), name, sources)
         checked = self._checked(func, name, args, kwargs, sources, outcome, new)
         if written is not None and checked is not written:
             checked = self.replace(written, checked)
         return None if result is None else checked
+
+    def _check_call(self, name: str, args: Any, kwargs: Any, writes: bool) -> None:
+        """Raises UnsupportedOperation for random numbers, and for a write that autograd does not see."""
+        if name in ops.RANDOM and kwargs.get("generator") is None:
+            raise self._stop(name, "random: in evaluation mode too, no two calls agree")
+        if writes and args and name not in ops.DROPOUTS and self.notes.write_is_untracked(args[0]):
+            raise self._stop(name, "a write that autograd does not see, under no_grad or to what was detached")
 
     def _is_own_write(self, name: str, args: Any, kwargs: Any, writes: bool) -> bool:
         """A write to one of the network's buffers (counters, running means), which is left out; one to a parameter is refused."""
@@ -180,84 +137,67 @@ class Passthrough(TorchFunctionMode):
         return value
 
     def _parts(self, name: str, outcome: Any, sources: Sources) -> list[Tensor]:
-        """The tensors of a result that carry a gradient; the others are noted as hidden."""
+        """The tensors of a result that carry a gradient; the others are noted as untracked."""
         parts = []
         for part in tensors((outcome,), {}):
             if depends(part):
                 parts.append(part)
-            elif not self._is_value_free(name, part, sources):
-                self.trail.hide(part, "detach()" if name in ("detach", "__get__", "detach_") else name, sources)
+            elif name in ops.CHECKS and (part == part.flatten()[:1]).all():
+                continue  # the answer is the same everywhere, and depends on no value
+            elif name not in ops.VALUE_FREE or len(sources) > 1:
+                self.notes.note_untracked(part, "detach()" if name in ("detach", "__get__", "detach_") else name, sources)
         return parts
 
-    def _is_value_free(self, name: str, part: Tensor, sources: Sources) -> bool:
-        if name in CHECKS:
-            return bool((part == part.flatten()[0]).all()) if part.numel() else True
-        return name in VALUE_FREE and len(sources) < 2
-
     def _checked(self, func: Any, name: str, args: Any, kwargs: Any, sources: Sources, outcome: Any, new: list[Node]) -> Any:
-        """``outcome``, or what stands for it: a rectifier that it turned out to be, or a tensor through which its constants are heard."""
-        trail, reason = self.trail, self._reason(name, sources, new, foreign=is_foreign(func))
-        doubtful = bool(reason) or (len(trail.doubtful) and any(t in trail.doubtful for t in sources))
-        mixed = len(trail.mixed) and any(t in trail.mixed for t in sources)
-        chosen = any(kind(node) in CHOICES for node in new)
+        """``outcome``, or what stands for it: a rectifier that it turned out to be, or a tensor whose constants are a layer."""
+        mixed = any(t in self.notes.mixed for t in sources)
+        reason = self._reason(name, sources, new, foreign=ops.is_foreign(func), mixed=mixed)
+        doubtful = bool(reason) or any(t in self.notes.doubtful for t in sources)
+        chosen = any(kind(node) in ops.CHOICES for node in new)
         if (doubtful or mixed or chosen) and (found := self._as_rectifier(outcome, sources)) is not None:
             return found
-        for part in tensors((outcome,), {}):
-            if depends(part):
-                trail.moved(part, sources[0], func, name, args, kwargs)
-                if doubtful:
-                    trail.doubtful[part] = sources
+        for part in filter(depends, tensors((outcome,), {})):
+            self.notes.follow_spatial(part, sources[0], func, name, args, kwargs)
+            if doubtful:
+                self.notes.doubtful[part] = sources
         if reason:
             doubt = Doubt(self.names.running(), name, reason)
-            guilty = [node for node in new if nonlinear(node)] or [node for node in new if kind(node) == "CopySlices"] or new[:1]
+            guilty = [node for node in new if ops.nonlinear(node)] or [node for node in new if kind(node) == "CopySlices"] or new[:1]
             self._seen |= dict.fromkeys(guilty, doubt)
             return self.passed(name, outcome)
         if not isinstance(outcome, Tensor):
             return outcome
-        constants = any(adds_constant(node) for node in new) and not pads_with_zeros(name, args, kwargs)
-        if mixed or (constants and any(kind(node) in MIXING for node in new)):
-            trail.mixed[outcome] = sources
-        self._note_origin(name, sources[0], outcome, kwargs, args)
+        constants = any(ops.adds_constant(node) for node in new) and not ops.pads_with_zeros(name, args, kwargs)
+        if mixed or (constants and any(kind(node) in ops.MIXING for node in new)):
+            self.notes.mixed[outcome] = sources
+        self._origins.follow(outcome, sources[0], self.notes.spatial(sources[0]), name, args, kwargs)
         return self._with_constant(func, args, kwargs, sources, outcome) if constants else outcome
 
     def passed(self, name: str, result: Any) -> Any:
-        """Hears of the result of an operation that the theory does not cover. Override to take note."""
+        """Called with the result of an operation that the theory does not cover; override to replace it."""
         return result
 
-    def _reason(self, name: str, sources: Sources, new: list[Node], *, foreign: bool) -> str:
+    def _reason(self, name: str, sources: Sources, new: list[Node], *, foreign: bool, mixed: bool) -> str:
         """Why the theory does not cover an operation, as the end of a sentence; empty where it does."""
-        hidden = next((known for source in sources if (known := self.trail.hidden(source)) is not None), None)
-        if hidden is not None:
-            return f"given what was computed from the picture without its gradient, by {hidden.by!r}"
-        mixed = len(self.trail.mixed) and any(source in self.trail.mixed for source in sources)
+        if (by := next((known.by for source in sources if (known := self.notes.untracked(source)) is not None), None)) is not None:
+            return f"given what was computed from the picture without its gradient, by {by!r}"
         if foreign:
             return "an operator of one's own, which need not be what autograd makes of it"
         for node in new:
-            if reason := nonlinear(node):
+            if reason := ops.nonlinear(node):
                 return reason
-            if kind(node) in CHOICES and (mixed or any(parent is None for parent, _ in node.next_functions)):
+            if kind(node) in ops.CHOICES and (mixed or any(parent is None for parent, _ in node.next_functions)):
                 return "a choice between what depends on the picture and constants, which is not recognised as a rectifier"
-            if kind(node) == "CopySlices" and (name not in IN_PLACE_ON_PARTS or (name in MULTIPLICATIVE and len(sources) > 1)):
+            if kind(node) == "CopySlices" and (name not in ops.IN_PLACE_ON_PARTS or (name in ops.MULTIPLICATIVE and len(sources) > 1)):
                 return "a write to a part of a tensor that is neither a rectifier nor linear"
         return ""
 
     def _as_rectifier(self, outcome: Any, sources: Sources) -> Tensor | None:
-        """The rectifier that computes ``outcome`` from one of ``sources``, or from what those were computed from, if there is one.
-
-        It is believed only where there was something to pass and something to hold back.
-        """
+        """The rectifier that computes ``outcome`` from one of ``sources``, or from what those were computed from, if there is one."""
         if not isinstance(outcome, Tensor) or outcome.is_complex():
             return None
-        value = outcome.detach()
-        for z in map(self.current, self.trail.sources(sources)):
-            if z.shape == value.shape and z.dtype == value.dtype and depends(z) and z not in self.trail.doubtful:
-                if not bool((z > 0).any() & (z < 0).any()):
-                    continue
-                if torch.equal(value, z.detach().clamp(min=0)):
-                    return self.rectify(z, math.inf, False)
-                if torch.equal(value, z.detach().clamp(max=0)):
-                    return self.flipped(z)
-        return None
+        z, flipped = self.notes.rectified(outcome.detach(), map(self.current, self.notes.sources(sources)))
+        return None if z is None else self.flipped(z) if flipped else self.rectify(z, math.inf, False)
 
     def rectify(self, z: Tensor, ceiling: float, inplace: bool) -> Tensor:
         """One rectifier, ``min(max(z, 0), ceiling)``."""
@@ -269,7 +209,7 @@ class Passthrough(TorchFunctionMode):
         out: Tensor = self._ordinary(torch.neg, (negative,), {})
         return self.replace(z, out) if inplace else out
 
-    # -- what the graph tells ------------------------------------------------------------------------------------------------------
+    # -- autograd's graph -----------------------------------------------------------------------------------------------------------
 
     def _new_nodes(self, results: list[Tensor]) -> list[Node]:
         """The nodes of the autograd graph that lie before ``results`` and were not seen before, the last ones first."""
@@ -285,8 +225,9 @@ class Passthrough(TorchFunctionMode):
     def _note_unseen(self, inputs: list[Tensor]) -> None:
         """What autograd knows of ``inputs`` and the tape does not was computed by something that hides its operations."""
         for node in self._new_nodes([t for t in inputs if t.grad_fn not in self._seen]):
-            if reason := nonlinear(node) or ("" if isinstance(node, BackwardCFunction) or kind(node) in RESHAPING else "linear at best"):
-                where = "" if isinstance(node, BackwardCFunction) else "of a scripted function or an operator of one's own, "
+            own = isinstance(node, BackwardCFunction)
+            if reason := ops.nonlinear(node) or ("" if own or kind(node) in ops.RESHAPING else "linear at best"):
+                where = "" if own else "of a scripted function or an operator of one's own, "
                 self._seen[node] = Doubt(self.names.running(), kind(node), where + reason)
 
     def verify(self, nodes: list[Node], output: Tensor) -> None:
@@ -296,39 +237,19 @@ class Passthrough(TorchFunctionMode):
             UnsupportedOperation: there is one, and the tape is strict.
         """
         self._note_unseen([output])
-        last = output.grad_fn
-        while last is not None and kind(last) in RESHAPING:
-            last = last.next_functions[0][0]
+        last = ops.last_operation(output)
         for node in reversed(nodes):
             if (doubt := self._seen.get(node)) is not None:
-                if (refused := self.refusal(doubt, LAST.get(doubt.name) if node is last else None)) is not None:
-                    raise refused
-                self.outside.append(f"{doubt.where}: {doubt.name}")
+                self._refuse_or_list(doubt, ops.LAST.get(doubt.name) if node is last else None)
 
     def refusal(self, doubt: Doubt, ending: str | None = None) -> Exception | None:
-        """The error for an operation outside the theory, or None where it is let through. Override for another error.
+        """The error for an operation outside the theory, or None where it is let through. See :meth:`Doubt.error`; override for another."""
+        return doubt.error(ending) if self.strict else None
 
-        ``ending``: what the network ends in, if the operation is the last one.
-        """
-        if not self.strict:
-            return None
-        if ending is not None:
-            return UnsupportedOperation(
-                f"The network ends in {ending} ({doubt.where} applies {doubt.name!r}). The theory explains logits: take it off and return "
-                "the logits (for an nn.Sequential, net[:-1]; in a module, return what its forward gives to it)."
-            )
-        exact = ", and with guided=False the shares of pixels and biases still add up exactly" if doubt.name in LEAKY else ""
-        return UnsupportedOperation(
-            f"{doubt.where} applies {doubt.name!r}, which is {doubt.reason}: the theory of guided backpropagation does not cover this "
-            f"network. strict=False lets it through with its ordinary gradient{exact}."
-        )
-
-    def _read(self, name: str, func: Any, args: Any, kwargs: Any) -> Any:
-        doubt = Doubt(self.names.running(), name, "a step out of the tensors: what is done with the number cannot be followed")
-        if (refused := self.refusal(doubt)) is not None:
+    def _refuse_or_list(self, doubt: Doubt, ending: str | None = None) -> None:
+        if (refused := self.refusal(doubt, ending)) is not None:
             raise refused
-        self.outside.append(f"{doubt.where}: {name}")
-        return func(*args, **kwargs)
+        self.outside.append(f"{doubt.where}: {doubt.name}")
 
     def _stop(self, name: str, reason: str) -> UnsupportedOperation:
         """The error for what cannot even be let through."""
@@ -344,41 +265,32 @@ class Passthrough(TorchFunctionMode):
             zero = {id(t): torch.zeros_like(t) for t in sources}
             if outcome is args[0]:  # what is written to a constant leaves the rest of it as it is
                 zero.setdefault(id(outcome), outcome.clone())
-            result = func(*replaced(args, zero), **{k: replaced(v, zero) for k, v in kwargs.items()})
+            result = func(*ops.replaced(args, zero), **ops.replaced(kwargs, zero))
             value = zero[id(outcome)] if outcome is args[0] else result
             value = torch.where(value.isfinite(), value, 0.0)  # -∞ around a maximum is never chosen
         return self._constant(outcome, value.expand_as(outcome).clone()) if bool(value.any()) else outcome
 
     def _constant(self, x: Tensor, value: Tensor) -> Tensor:
-        axes = self.trail.spatial(x)
-        size, filters = map_size(x, axes), x.shape[1] if x.dim() > 1 else 1
-        affine = Affine(None, None, x.shape, spatial=axes)
-        name = self.names.unique(self.names.running() + ".constant")
-        record = LayerRecord(name, "constant", affine, Window.pointwise(size), self._tap(x, size), True, filters, filters)
-        self.layers.append(record)
-        out = AddConstant.apply(x, record.tap, value, axes, self.guided)
+        record = self._layer_alone("constant", x)
+        out = AddConstant.apply(x, record.tap, value, record.affine.spatial, self.guided)
         self._new_nodes([out])
         self._origins[out] = Origin(layers=(len(self.layers) - 1,))
-        self.trail.like(out, x)
+        self.notes.copy(out, x)
         return out
+
+    def _layer_alone(self, kind: str, x: Tensor) -> LayerRecord:
+        """A 1×1 layer of its own for constants that enter at ``x``, named after the running module; ``kind``: constant or rectifier."""
+        constant, axes, filters = kind == "constant", self.notes.spatial(x), x.shape[1] if x.dim() > 1 else 1
+        size, affine = map_size(x, axes), Affine(None, None, x.shape, spatial=axes)
+        name = self.names.unique(self.names.running() + (".constant" if constant else ""))
+        record = LayerRecord(name, kind, affine, Window.pointwise(size), self._tap(x, size), constant, filters, filters)
+        self.layers.append(record)
+        return record
 
     def _tap(self, x: Tensor, size: Pair) -> Tensor | None:
         if not self.layer_maps:
             return None
-        pictures = self.trail.pictures
+        pictures = self.notes.pictures
         if len(x) != pictures > 1:
             raise self._stop("a bias", f"added to {tuple(x.shape)} numbers of {pictures} pictures together: explain them one by one")
         return torch.zeros(pictures, 1, *size, dtype=x.dtype, device=x.device, requires_grad=True)
-
-    def _note_origin(self, name: str, x: Tensor, result: Tensor, kwargs: Any, args: Any) -> None:
-        """Remember paddings, flattened maps and sums."""
-        if name in ADDITIVE:
-            parts = [self._origins.before(t) if t is result else self._origins.get(t) for t in tensors(args, kwargs)]
-            layers = [i for part in parts if part is not None for i in part.layers]
-            self._origins[result] = Origin(layers=tuple(dict.fromkeys(layers)))
-        elif self.trail.spatial(x) != MAP_AXES:
-            return
-        elif name in ("flatten", "reshape", "squeeze") and result.dim() == 2 and len(result) == len(x):
-            self._origins[result] = Origin(flattened=(x.shape[2], x.shape[3]))
-        elif name in PADS and (padding := zero_padding(*args, **kwargs)) is not None:
-            self._origins[result] = Origin(source=x, padding=padding)

@@ -1,4 +1,4 @@
-"""Plain passes, forward and backward, for methods and measures that need no more than scores and their ordinary gradient."""
+"""Passes without a tape, for methods and measures that need no more than scores and their ordinary gradient, often of many pictures."""
 
 from __future__ import annotations
 
@@ -7,16 +7,20 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 from torch.overrides import TorchFunctionMode
 
 from . import devices
 from .evaluation_mode import evaluation_copy
-from .recording import as_written, forward, logits_of
-from .torch_ops import DROPOUTS
-from .validation import check
+from .layer_order import layer_groups
+from .recording import forward, logits_of, record, without_autocast
+from .torch_ops import DROPOUTS, detached
+from .validation import UnsupportedOperation, check
 
 BATCH = 4
 """Pictures that go through a network together: more leave the processor's cache between two layers, fewer leave its cores idle."""
+TOLERANCE = 1e-4
+"""Of the largest logit. Folding rounds every weight once more, which moves logits by some 1e-6; a wrong fold moves them by far more."""
 
 
 class _AsExplained(TorchFunctionMode):
@@ -26,8 +30,7 @@ class _AsExplained(TorchFunctionMode):
         kwargs = kwargs or {}
         if getattr(func, "__name__", "") in DROPOUTS:
             return args[0] if args else kwargs["input"]
-        args = [a.detach() if isinstance(a, nn.Parameter) else a for a in args]
-        return func(*args, **{k: a.detach() if isinstance(a, nn.Parameter) else a for k, a in kwargs.items()})
+        return func(*detached(args), **detached(kwargs))
 
 
 @torch.no_grad()
@@ -38,7 +41,6 @@ def scores(network: nn.Module, pictures: Callable[[int, int], Tensor], count: in
         network: maps (N, C, H, W) to (N, classes); evaluated in evaluation mode whatever mode it is in.
         pictures: ``pictures(start, stop)`` makes the pictures of these indices, (stop − start, C, H, W), fresh: the network may work
             in place. It may raise to cancel.
-        count: how many pictures there are. batch: how many go through the network at a time.
 
     Returns:
         (count, classes).
@@ -59,7 +61,7 @@ def plain_logits(network: nn.Module, x: Tensor) -> Tensor:
     twin = evaluation_copy(network)
     for module in twin.modules():
         module._buffers = {key: None if buffer is None else buffer.clone() for key, buffer in module._buffers.items()}
-    with torch.inference_mode(False), _AsExplained(), as_written(x.device):
+    with torch.inference_mode(False), _AsExplained(), without_autocast(x.device):
         return logits_of(forward(twin, x.detach().clone(memory_format=torch.contiguous_format)))
 
 
@@ -77,7 +79,7 @@ def score_gradient(network: nn.Module, x: Tensor, classes: Callable[[Tensor], Te
     """
     check(network, x)
     twin = evaluation_copy(network)
-    with torch.inference_mode(False), torch.enable_grad(), as_written(x.device):
+    with torch.inference_mode(False), torch.enable_grad(), without_autocast(x.device):
         leaf = x.detach().clone(memory_format=devices.layout(x.device)).requires_grad_()
         with _AsExplained():
             logits = logits_of(forward(twin, leaf.clone()))  # the network may write to its input
@@ -86,3 +88,67 @@ def score_gradient(network: nn.Module, x: Tensor, classes: Callable[[Tensor], Te
     if gradient is None:
         raise ValueError("The network's output does not depend on the picture: there is nothing to explain.")
     return gradient
+
+
+@torch.inference_mode(False)
+@torch.no_grad()
+def folded(network: nn.Module, x: Tensor) -> nn.Module:
+    """A copy of ``network`` for plain passes: batch norms and zero paddings are folded into the convolutions beside them.
+
+    Args:
+        network: left as it is; the copy shares with it whatever is not folded. x: some pictures (N, C, H, W), to compare the two.
+
+    Returns:
+        the copy; ``network`` in evaluation mode where nothing can be folded, and where the two do not agree up to rounding (something
+        else may read a layer's output before its norm does).
+
+    Raises:
+        UnsuitableNetwork: a scripted, quantised, exported or in parts compiled network.
+        ValueError: the input or the output has not the shape of a classifier's, or does not fit the network.
+    """
+    plain, twin = evaluation_copy(network), evaluation_copy(network)
+    if not any(isinstance(module, (nn.BatchNorm2d, nn.ZeroPad2d)) for module in plain.modules()):
+        return plain
+    try:
+        recorded = record(plain, x, guided=False, layer_maps=True, strict=False).layers
+    except UnsupportedOperation:
+        return plain
+    followed = {r.name for r in recorded if r.affine.weight is not None and r.affine.scale is not None}
+    for group in layer_groups(plain):
+        layer, norm = plain.get_submodule(group[0]), plain.get_submodule(group[-1])
+        if group[0] in followed and isinstance(layer, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
+            _put(twin, group[0], fuse_conv_bn_eval(layer, norm))
+            _put(twin, group[1], nn.Identity())
+    modules = dict(twin.named_modules())
+    for name, module in modules.items():
+        parts = list(module.children())
+        if isinstance(module, nn.Conv2d) and len(parts) == 1 and isinstance(parts[0], nn.ZeroPad2d):
+            _put(twin, name, _with_padding(module, parts[0]))
+    twin.eval()
+    expected, found = (logits_of(each(x.clone())) for each in (plain, twin))
+    gap = (found - expected).abs().max()
+    return twin if float(gap) <= TOLERANCE * float(expected.abs().max()) else plain
+
+
+def _put(network: nn.Module, name: str, module: nn.Module) -> None:
+    parent, _, last = name.rpartition(".")
+    setattr(network.get_submodule(parent), last, module)
+
+
+def _with_padding(layer: nn.Conv2d, pad: nn.ZeroPad2d) -> nn.Conv2d:
+    """A convolution that pads its own input, as TensorFlow's ports do it: the same with torch's own padding.
+
+    Where there is one row or column more of padding behind than before, the kernel grows by one of zeros in front.
+    """
+    left, right, top, bottom = pad.padding
+    grown = (bottom - top, right - left)
+    if layer.padding != (0, 0) or not set(grown) <= {0, 1} or (any(grown) and layer.dilation != (1, 1)):
+        return layer
+    size = tuple(k + more for k, more in zip(layer.kernel_size, grown, strict=True))
+    result = nn.utils.skip_init(
+        nn.Conv2d, layer.in_channels, layer.out_channels, size, layer.stride, (bottom, right), layer.dilation, layer.groups, bias=False
+    )
+    weight = layer.weight.new_zeros(*layer.weight.shape[:2], *size)
+    weight[:, :, grown[0] :, grown[1] :] = layer.weight
+    result.weight, result.bias = nn.Parameter(weight), layer.bias
+    return result

@@ -10,11 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from . import devices
-from .gates import Gate
 from .graph_walk import Graph
 from .layers import LayerRecord
+from .rectifiers import Gate
 from .tape import Tape
-from .untracked import Hidden
+from .tensor_notes import Untracked
 from .validation import check
 
 
@@ -24,7 +24,7 @@ class Recording:
 
     Attributes:
         network: the copy that was called. logits: (N, classes), detached.
-        layers: bias-carrying layers from input to output; only those whose bias (or saturated rectifier) can speak.
+        layers: bias-carrying layers from input to output; only those whose bias (or saturated rectifier) the logits depend on.
         rectified: names of the layers that a rectifier follows, directly or after an addition.
         gates: the rectifiers' states.
         let_through: operations outside the theory that ``strict=False`` let through, as ``module: operation``.
@@ -61,29 +61,24 @@ class Recording:
             raise ValueError(_no_numbers(self.network, self.logits.dtype))
 
     def backward(self, cotangents: Tensor, *, guided: bool = True) -> tuple[Tensor, list[Tensor]]:
-        """One backward pass for all classes together.
-
-        Args:
-            cotangents: (K, N, classes), one-hot for a class.
-            guided: Eq. 4 at rectifiers, or the ordinary gradient.
+        """One backward pass for ``cotangents``, (K, N, classes), one-hot for a class; by Eq. 4 if ``guided``, else ordinary.
 
         Returns:
             the gradient at the input (K, N, C, H, W), and each layer's bias map Σ_o b'_o g_o (K, N, 1, h_out, w_out), not yet spread.
         """
         leaves = [self.input, *(layer.tap for layer in self.layers if layer.tap is not None)]
-        with as_written(self.input.device):
+        with without_autocast(self.input.device):
             gradient, *maps = self.graph.backward(cotangents.to(self.output), leaves, guided=guided)
         return gradient, maps
 
 
 def record(network: nn.Module, x: Tensor, *, tape: Tape | None = None, **options: Any) -> Recording:
-    """Call ``network(x)`` once under a tape.
+    """Call ``network(x)`` once under ``tape``, by default ``Tape(network, **options)``.
 
     Args:
         network: any module that maps (N, C, H, W) to (N, classes); explained in evaluation mode whatever mode it is in, never changed.
             What ``torch.compile`` or ``nn.DataParallel`` has wrapped is taken out of its wrapper.
         x: (N, C, H, W), normalised.
-        tape: a tape with other rules; by default ``Tape(network, **options)``.
 
     Raises:
         UnsupportedOperation: an operation outside the theory, named.
@@ -92,22 +87,12 @@ def record(network: nn.Module, x: Tensor, *, tape: Tape | None = None, **options
     """
     check(network, x)
     tape = tape or Tape(network, **options)
-    with torch.inference_mode(False), torch.enable_grad():
-        leaf = x.detach().clone(memory_format=devices.layout(x.device)).requires_grad_()
-        picture = tape.start(leaf.clone())  # the network may write to its input
-        with tape, as_written(x.device):
-            output = logits_of(forward(tape.network, picture))
-        tape.unfold_checkpoint(output)
-        output = tape.current(output)
-    if len(output) != len(x):
-        raise ValueError(f"The network returned {len(output)} rows of logits for {len(x)} pictures: return one for each.")
-    if not output.requires_grad:
-        raise ValueError(_independent(tape.trail.hidden(output)))
-    speaking = [(i, layer) for i, layer in enumerate(tape.layers) if layer.has_bias or i in tape.saturating]
-    # A layer whose batch norm was folded in, or an unused branch, is not on the way.
+    leaf, output = _called(tape, x)
     graph = Graph(output)
     tape.verify(graph.nodes, output)
-    kept = [(i, layer) for i, layer in speaking if graph.reaches(layer.tap)]
+    # A layer whose batch norm was folded in, or an unused branch, is not on the way.
+    has_bias = [(i, layer) for i, layer in enumerate(tape.layers) if layer.has_bias or i in tape.saturating]
+    kept = [(i, layer) for i, layer in has_bias if graph.reaches(layer.tap)]
     recording = Recording(
         network=tape.network,
         input=leaf,
@@ -124,6 +109,23 @@ def record(network: nn.Module, x: Tensor, *, tape: Tape | None = None, **options
     return recording
 
 
+def _called(tape: Tape, x: Tensor) -> tuple[Tensor, Tensor]:
+    """The leaf that the picture ``x`` was for the tape's network, and what it made of it, connected to the leaf."""
+    with torch.inference_mode(False), torch.enable_grad():
+        leaf = x.detach().clone(memory_format=devices.layout(x.device)).requires_grad_()
+        tape.picture = leaf.clone()  # the network may write to its input
+        tape.notes.pictures = len(x)
+        with tape, without_autocast(x.device):
+            output = logits_of(forward(tape.network, tape.picture))
+        tape.unfold_checkpoint(output)
+        output = tape.current(output)
+    if len(output) != len(x):
+        raise ValueError(f"The network returned {len(output)} rows of logits for {len(x)} pictures: return one for each.")
+    if not output.requires_grad:
+        raise ValueError(_independent(tape.notes.untracked(output)))
+    return leaf, output
+
+
 def forward(network: nn.Module, x: Tensor) -> Any:
     try:
         return network(x)
@@ -134,8 +136,8 @@ def forward(network: nn.Module, x: Tensor) -> Any:
         raise ValueError(f"The network cannot read an input of {tuple(x.shape)}: {reason}") from error
 
 
-def as_written(device: torch.device) -> Any:
-    """Off with autocast: both directions run in the network's own precision, whatever the caller has switched on."""
+def without_autocast(device: torch.device) -> Any:
+    """Both directions run in the network's own precision, whatever the caller has switched on."""
     return torch.autocast(device.type, enabled=False) if torch.amp.is_autocast_available(device.type) else nullcontext()
 
 
@@ -163,10 +165,10 @@ def _no_numbers(network: nn.Module, dtype: torch.dtype) -> str:
     return f"The network's logits hold NaN or infinite numbers, though its weights are finite: it overflows in {dtype}."
 
 
-def _independent(hidden: Hidden | None) -> str:
-    if hidden is None:
+def _independent(untracked: Untracked | None) -> str:
+    if untracked is None:
         return "The network's output does not depend on the picture: there is nothing to explain."
     return (
-        f"The network's output is computed from the picture, but without its gradient, by {hidden.by!r}: nothing can be carried back. "
+        f"The network's output is computed from the picture, but without its gradient, by {untracked.by!r}: nothing can be carried back. "
         "A frozen part needs neither torch.no_grad() nor detach(): requires_grad_(False) on its parameters does the same for training."
     )

@@ -17,8 +17,8 @@ from torch import Tensor
 from torch.autograd import Function
 
 from . import devices
-from .gates import Gate
 from .geometry import Pair
+from .rectifiers import Gate
 
 MAP_AXES = (2, 3)
 """Where a map's rows and columns are in (N, C, h, w)."""

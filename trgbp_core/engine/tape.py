@@ -24,12 +24,12 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import BackwardCFunction
 
-from .gates import Gate
-from .geometry import Pair, Window
+from .geometry import Window, convolution_padding, map_size, output_size, pair
 from .layers import LayerRecord, Origin
 from .passthrough import Passthrough
+from .rectifiers import Gate, rectifier_calls
 from .rules import MAP_AXES, Affine, ApplyLayer
-from .torch_ops import convolution_padding, depends, detached, is_part, map_size, output_size, pair, rectifier_calls, tensors
+from .torch_ops import depends, detached, is_part, tensors
 
 
 @dataclass
@@ -57,12 +57,12 @@ class Tape(Passthrough):
             if isinstance(t.grad_fn, BackwardCFunction):
                 self.unfold_checkpoint(t)
         if len(self._successors):
-            args, kwargs = self.current(args), {k: self.current(v) for k, v in kwargs.items()}
+            args, kwargs = self.current(args), self.current(kwargs)
         handler = HANDLERS.get(func) if torch.is_grad_enabled() else None
         if handler is not None and any(depends(a) for a in tensors(args, kwargs)):
             return handler(self, func, *args, **kwargs)
         # A parameter is a constant here; detached, it cannot be taken for something that depends on the picture.
-        return self._ordinary(func, detached(args), {k: detached(v) for k, v in kwargs.items()})
+        return self._ordinary(func, detached(args), detached(kwargs))
 
     def unfold_checkpoint(self, result: Tensor) -> None:
         """What a reentrant checkpoint computed where autograd does not look is computed once more, on the tape."""
@@ -85,7 +85,7 @@ class Tape(Passthrough):
         out = ApplyLayer.apply(x, record.tap, forward, record.affine, None, self.guided)
         self.layers.append(record)
         self._origins[out] = Origin(layers=(len(self.layers) - 1,), source=x)
-        self.trail.lies(out, MAP_AXES[::-1] if record.transposed else record.affine.spatial)
+        self.notes.set_spatial(out, MAP_AXES[::-1] if record.transposed else record.affine.spatial)
         return out
 
     def conv2d(
@@ -116,13 +116,13 @@ class Tape(Passthrough):
             x, before, after = origin.source, (before[0] + top, before[1] + left), (after[0] + bottom, after[1] + right)
         # Padding alike on both sides is the convolution's own; the gradient of the padded map need not be made.
         source, own = (x, before) if before == after else (padded, inner)
-        axes = MAP_AXES if len(input) == self.trail.pictures else None  # what parts of a picture make lies nowhere in it
+        axes = MAP_AXES if len(input) == self.notes.pictures else None  # what parts of a picture make lies nowhere in it
         affine = Affine(weight, bias, source.shape, stride=stride, padding=own, dilation=dilation, groups=groups, spatial=axes)
         size = output_size(padded.shape, kernel, stride, inner, dilation) if axes else (1, 1)
         window = Window(pair(x.shape[2:]), size, kernel, stride, before, dilation) if axes else Window.pointwise(size)
         taps = weight.shape[1] * kernel[0] * kernel[1]
         tap = None if bias is None else self._tap(source, size)
-        transposed = self.trail.spatial(input) == MAP_AXES[::-1]
+        transposed = self.notes.spatial(input) == MAP_AXES[::-1]
         record = LayerRecord(self.names.unique(name), "conv", affine, window, tap, bias is not None, len(weight), taps, transposed)
         return self.affine(source, lambda: func(padded, weight, bias, stride, inner, dilation, groups), record)
 
@@ -133,7 +133,7 @@ class Tape(Passthrough):
         name = self.names.holder(weight, "linear")
         weight, bias = weight.detach(), None if bias is None else bias.detach()
         origin = self._origins.get(input)
-        axes = self.trail.spatial(input)
+        axes = self.notes.spatial(input)
         axes = None if axes is None or input.dim() - 1 in axes else axes
         if axes is not None:
             window = Window.pointwise(map_size(input, axes))
@@ -173,7 +173,7 @@ class Tape(Passthrough):
             record = self.layers[origin.layers[0]]
             if record.affine.weight is not None and record.affine.scale is None:
                 return self.affine(origin.source, forward, self._folded(record, input, scale, shift))
-        axes = self.trail.spatial(input)
+        axes = self.notes.spatial(input)
         size = map_size(input, axes)
         name = self.names.unique(self.names.holder(weight, "batch_norm") if weight is not None else self.names.running())
         affine = Affine(None, shift, input.shape, scale=scale, spatial=axes)
@@ -189,13 +189,12 @@ class Tape(Passthrough):
 
     def rectify(self, z: Tensor, ceiling: float, inplace: bool) -> Tensor:
         """One rectifier, ``min(max(z, 0), ceiling)``. Override to change its backward rule."""
-        if inplace and is_part(z):
-            return self.replace(z, self.rectify(z, ceiling, False))
-        if not z.dim():
-            return self._ordinary(Tensor.reshape, (self.rectify(z.reshape(1), ceiling, False), ()), {})  # type: ignore[no-any-return]
-        with torch.no_grad():
-            out = z.clamp(0, ceiling)  # in place or not: who keeps the values from before, a maximum's node, may need them
-            return self._behind(z, out, Gate.below(ceiling, out, layer_maps=self.layer_maps), inplace)
+
+        def state(z: Tensor) -> tuple[Tensor, Gate]:
+            out = z.clamp(0, ceiling)  # never in place: a maximum's node may need the values from before
+            return out, Gate.below(ceiling, out, layer_maps=self.layer_maps)
+
+        return self._rectified(z, state, inplace)
 
     def between(self, z: Tensor, low: Any, high: Any, inplace: bool) -> Tensor | None:
         """``min(max(z, low), high)`` for constants, numbers or tensors, None for no bound: open between the two, else constant.
@@ -212,13 +211,16 @@ class Tape(Passthrough):
         bounds = [t for t in (low, high) if isinstance(t, Tensor)]
         if bounds and (shape := torch.broadcast_shapes(z.shape, *(t.shape for t in bounds))) != z.shape:
             z = self._ordinary(Tensor.expand, (z, *shape), {})
-        with torch.no_grad():
+
+        def state(z: Tensor) -> tuple[Tensor, Gate]:
             out, passing = z, torch.ones_like(z, dtype=torch.bool)
             if low is not None:
                 out, passing = torch.maximum(out, torch.as_tensor(low, dtype=z.dtype, device=z.device)), passing & (z > low)
             if high is not None:
                 out, passing = torch.minimum(out, torch.as_tensor(high, dtype=z.dtype, device=z.device)), passing & (z < high)
-        return self._closing(z, out, passing, inplace)
+            return out, Gate.where(out, passing, layer_maps=self.layer_maps)
+
+        return self._rectified(z, state, inplace)
 
     def _is_zero(self, bound: Any) -> bool:
         return self.is_constant(bound) and not bool(bound.any()) if isinstance(bound, Tensor) else bound == 0
@@ -229,23 +231,22 @@ class Tape(Passthrough):
             return self.rectify(z, math.inf, inplace)
         if type(self).rectify is not Tape.rectify:
             return None
-        with torch.no_grad():
-            passing = z > threshold
-            out = torch.where(passing, z, value)
-        return self._closing(z, out, passing, inplace)
 
-    def _closing(self, z: Tensor, out: Tensor, passing: Tensor, inplace: bool) -> Tensor:
-        """A rectifier whose units are open where ``passing``."""
+        def state(z: Tensor) -> tuple[Tensor, Gate]:
+            out = torch.where(z > threshold, z, value)
+            return out, Gate.where(out, z > threshold, layer_maps=self.layer_maps)
+
+        return self._rectified(z, state, inplace)
+
+    def _rectified(self, z: Tensor, state: Callable[[Tensor], tuple[Tensor, Gate]], inplace: bool) -> Tensor:
+        """The output of the rectifier that ``state`` computes from its input, with its gate and its backward rule."""
         if inplace and is_part(z):
-            return self.replace(z, self._closing(z, out, passing, False))
+            return self.replace(z, self._rectified(z, state, False))
         if not z.dim():
-            shaped = self._closing(z.reshape(1), out.reshape(1), passing.reshape(1), False)
-            return self._ordinary(Tensor.reshape, (shaped, ()), {})  # type: ignore[no-any-return]
+            number: Tensor = self._ordinary(Tensor.reshape, (self._rectified(z.reshape(1), state, False), ()), {})
+            return self.replace(z, number) if inplace else number
         with torch.no_grad():
-            return self._behind(z, out, Gate.where(out, passing, layer_maps=self.layer_maps), inplace)
-
-    def _behind(self, z: Tensor, out: Tensor, gate: Gate, inplace: bool) -> Tensor:
-        """``out``, the output of a rectifier whose state is ``gate``, with its backward rule."""
+            out, gate = state(z)
         origin = self._origins.get(z) or Origin()
         self.rectified.update(origin.layers)
         self.gates.append(gate)
@@ -258,23 +259,16 @@ class Tape(Passthrough):
                     layer = self.layers[index] = replace(layer, tap=self._tap(z, layer.window.output_size))
                 result = ApplyLayer.apply(origin.source, layer.tap, lambda: out, layer.affine, gate, self.guided)
             else:
-                index, axes = len(self.layers), self.trail.spatial(z)
-                tap = self._note_rectifier(z, axes) if gate.saturates else None
-                result = ApplyLayer.apply(z, tap, lambda: out, Affine(None, None, z.shape, spatial=axes), gate, self.guided)
+                index = len(self.layers)
+                tap = self._layer_alone("rectifier", z).tap if gate.saturates else None
+                identity = Affine(None, None, z.shape, spatial=self.notes.spatial(z))
+                result = ApplyLayer.apply(z, tap, lambda: out, identity, gate, self.guided)
         if gate.saturates:
             self.saturating.add(index)
-        self.trail.like(result, z)
+        self.notes.copy(result, z)
         if inplace:
             self._successors[z] = result
         return result
-
-    def _note_rectifier(self, z: Tensor, axes: Pair | None) -> Tensor | None:
-        size, channels = map_size(z, axes), z.shape[1] if z.dim() > 1 else 1
-        affine = Affine(None, None, z.shape, spatial=axes)
-        name = self.names.unique(self.names.running())
-        record = LayerRecord(name, "rectifier", affine, Window.pointwise(size), self._tap(z, size), False, channels, channels)
-        self.layers.append(record)
-        return record.tap
 
 
 def _batch_statistics(*args: Any) -> Tensor:

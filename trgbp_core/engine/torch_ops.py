@@ -1,8 +1,7 @@
 """The vocabulary of the tape: what torch's operations are called, as functions and as nodes of the autograd graph.
 
-The graph is the truth about what an operation does, however it was called: a node is linear, chooses among its inputs' own numbers, or
-is something that the theory does not cover. Functions are known by name only where the graph does not tell: rectifiers, layers, random
-numbers, values read out of a tensor.
+A node says what an operation does, however it was called: it is linear, chooses among its inputs' own numbers, or is something that the
+theory does not cover. Functions are known by name only where no node says it: random numbers, values read out of a tensor.
 """
 
 from __future__ import annotations
@@ -10,29 +9,29 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterator
-from functools import partial
 from typing import Any
 
-import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import BackwardCFunction
 
-from .geometry import Pair
-
 # -- nodes of the autograd graph -------------------------------------------------------------------------------------------------------
 
-LINEAR = frozenset(
-    """AccumulateGrad Alias AsStrided Clone Copy CopySlices ToCopy Expand View UnsafeView ReshapeAlias Reshape Permute Transpose T
-    Squeeze Unsqueeze Slice Select Split SplitWithSizes UnsafeSplit Unbind Chunk Narrow Unfold Diagonal Trace Tril Triu Flip Rot90 Roll
-    Repeat RepeatInterleave Index IndexSelect IndexPut IndexFill IndexCopy IndexAdd Take Put Gather Scatter ScatterAdd MaskedFill
-    MaskedSelect MaskedScatter Where Cat Stack Add Sub Rsub Neg Mul Div Sum Mean Nansum Cumsum Lerp Mm Bmm Mv Dot Addmm Addmv Addbmm
-    Baddbmm Addr Addcmul Addcdiv Linear Convolution MkldnnConvolution CudnnConvolution SlowConv2D ThnnConv2D ConstantPadNd
-    ReflectionPad1D ReflectionPad2D ReflectionPad3D ReplicationPad1D ReplicationPad2D ReplicationPad3D AvgPool1D AvgPool2D AvgPool3D
-    AdaptiveAvgPool1D AdaptiveAvgPool2D AdaptiveAvgPool3D MkldnnAdaptiveAvgPool2D UpsampleNearest1D UpsampleNearest2D UpsampleNearest3D
-    UpsampleNearestExact1D UpsampleNearestExact2D UpsampleNearestExact3D UpsampleLinear1D UpsampleBilinear2D UpsampleBilinear2DAa
-    UpsampleTrilinear3D UpsampleBicubic2D UpsampleBicubic2DAa PixelShuffle PixelUnshuffle ChannelShuffle NativeChannelShuffle
-    Im2Col Col2Im GridSampler2D GridSampler3D SelectScatter SliceScatter""".split()
+RESHAPING = frozenset(
+    """AccumulateGrad View UnsafeView ReshapeAlias Squeeze Unsqueeze Clone Alias ToCopy Permute Transpose T Select Slice Expand AsStrided
+    Diagonal Split SplitWithSizes UnsafeSplit Unbind Narrow Unfold""".split()
+)
+"""Leave every number as it is."""
+
+LINEAR = RESHAPING | frozenset(
+    """Copy CopySlices Reshape Chunk Trace Tril Triu Flip Rot90 Roll Repeat RepeatInterleave Index IndexSelect IndexPut IndexFill
+    IndexCopy IndexAdd Take Put Gather Scatter ScatterAdd MaskedFill MaskedSelect MaskedScatter Where Cat Stack Add Sub Rsub Neg
+    Mul Div Sum Mean Nansum Cumsum Lerp Mm Bmm Mv Dot Addmm Addmv Addbmm Baddbmm Addr Addcmul Addcdiv Linear Convolution
+    MkldnnConvolution CudnnConvolution SlowConv2D ThnnConv2D ConstantPadNd ReflectionPad1D ReflectionPad2D ReflectionPad3D
+    ReplicationPad1D ReplicationPad2D ReplicationPad3D AvgPool1D AvgPool2D AvgPool3D AdaptiveAvgPool1D AdaptiveAvgPool2D
+    AdaptiveAvgPool3D MkldnnAdaptiveAvgPool2D UpsampleNearest1D UpsampleNearest2D UpsampleNearest3D UpsampleNearestExact1D
+    UpsampleNearestExact2D UpsampleNearestExact3D UpsampleLinear1D UpsampleBilinear2D UpsampleBilinear2DAa UpsampleTrilinear3D
+    UpsampleBicubic2D UpsampleBicubic2DAa PixelShuffle PixelUnshuffle ChannelShuffle NativeChannelShuffle Im2Col Col2Im
+    GridSampler2D GridSampler3D SelectScatter SliceScatter""".split()
 )
 """Linear in one input, as long as the others do not depend on the picture (see :data:`PRODUCTS`)."""
 
@@ -56,12 +55,6 @@ CHOICES = frozenset(
 STEPS = frozenset("Sign Sgn Floor Ceil Round Trunc FloorDivide".split())
 """Constant wherever they do not jump: their gradient is zero, and their value is no constant."""
 
-RESHAPING = frozenset(
-    """AccumulateGrad View UnsafeView ReshapeAlias Squeeze Unsqueeze Clone Alias ToCopy Permute Transpose T Select Slice Expand AsStrided
-    Diagonal Split SplitWithSizes UnsafeSplit Unbind Narrow Unfold""".split()
-)
-"""Leave every number as it is."""
-
 VIEWS = frozenset("View Squeeze Unsqueeze Alias Permute Transpose T Select Slice Expand AsStrided Diagonal Narrow Unfold".split())
 """Share memory with their input, which may be written to through them."""
 
@@ -81,6 +74,14 @@ MIXING = frozenset("Cat Stack Where MaskedFill MaskedScatter IndexPut IndexFill 
 def kind(node: Any) -> str:
     """A node's name without autograd's decoration: ``Mul`` for ``MulBackward0``."""
     return re.sub(r"Backward\d*$", "", node.name().rpartition("::")[2])
+
+
+def last_operation(output: Tensor) -> Any:
+    """The last node of the graph of ``output`` that changes a number."""
+    node: Any = output.grad_fn
+    while node is not None and kind(node) in RESHAPING:
+        node = node.next_functions[0][0]
+    return node
 
 
 def nonlinear(node: Any) -> str:
@@ -143,7 +144,7 @@ READING = frozenset(
     """item tolist numpy __array__ __float__ __int__ __bool__ __index__ __complex__ __contains__ is_nonzero equal allclose
     __dlpack__ __reduce_ex__ data_ptr storage untyped_storage""".split()
 )
-"""Bring a value out of a tensor, to where nobody sees what becomes of it."""
+"""Bring a value out of a tensor, to where its use cannot be followed."""
 
 VALUE_FREE = frozenset(
     """zeros_like ones_like empty_like full_like new_zeros new_ones new_empty new_full new_tensor
@@ -177,56 +178,13 @@ LAST = {
 """What some networks end in, and the theory stops before."""
 
 
-def rectifier_calls() -> dict[Any, Callable[..., Any]]:
-    """Every way to call a rectifier in torch, as a handler ``(tape, func, *args, **kwargs)``."""
-
-    def fixed(ceiling: float, inplace: bool) -> Callable[..., Any]:
-        def handler(tape: Any, func: Any, input: Tensor, inplace: bool = inplace) -> Any:
-            return tape.rectify(input, ceiling, inplace)
-
-        return handler
-
-    def bounded(lowest: Any, highest: Any, inplace: bool, names: tuple[str, str] = ("min", "max")) -> Callable[..., Any]:
-        def handler(tape: Any, func: Any, input: Tensor, *args: Any, **kwargs: Any) -> Any:
-            given = dict(zip((*names, "inplace"), args, strict=False)) | kwargs
-            low, high = given.get(names[0], lowest), given.get(names[1], highest)
-            found = tape.between(input, low, high, given.get("inplace", inplace))
-            return tape.ordinary(func, (input, *args), kwargs) if found is None else found
-
-        return handler
-
-    def extreme(largest: bool, tape: Any, func: Any, input: Tensor, *args: Any, **kwargs: Any) -> Any:
-        other, found = kwargs.get("other", args[0] if args else None), None
-        if len(args) + len(kwargs) == 1 and isinstance(other, Tensor) and depends(input) != depends(other):
-            z, bound = (input, other) if depends(input) else (other, input)
-            found = tape.between(z, bound if largest else None, None if largest else bound, False)
-        return tape.ordinary(func, (input, *args), kwargs) if found is None else found
-
-    def threshold(tape: Any, func: Any, input: Tensor, threshold: float, value: float, inplace: bool = False) -> Any:
-        found = tape.threshold(input, threshold, value, inplace or func.__name__.endswith("_"))
-        return tape.ordinary(func, (input, threshold, value), {"inplace": inplace} if inplace else {}) if found is None else found
-
-    calls: dict[Any, Callable[..., Any]] = {f: fixed(math.inf, False) for f in (F.relu, torch.relu, Tensor.relu)}
-    calls |= {f: fixed(math.inf, True) for f in (F.relu_, torch.relu_, Tensor.relu_)}
-    calls |= {F.relu6: fixed(6.0, False)}
-    calls |= {F.hardtanh: bounded(-1.0, 1.0, False, ("min_val", "max_val")), F.hardtanh_: bounded(-1.0, 1.0, True, ("min_val", "max_val"))}
-    for owner in (torch, Tensor):
-        for name in ("clamp", "clip", "clamp_min", "clamp_max"):
-            names = ("max", "min") if name == "clamp_max" else ("min", "max")
-            calls |= {getattr(owner, name): bounded(None, None, False, names), getattr(owner, name + "_"): bounded(None, None, True, names)}
-        for name in ("max", "maximum", "fmax", "min", "minimum", "fmin"):
-            calls |= {getattr(owner, name): partial(extreme, "max" in name)}
-    calls |= dict.fromkeys((F.threshold, torch.threshold, F.threshold_, torch.threshold_), threshold)  # type: ignore[attr-defined]
-    return calls
-
-
 def in_place(name: str) -> bool:
     """Does the operation of this name write to its first argument?"""
     return name in _WRITING or (name.endswith("_") and not name.endswith("__"))
 
 
 def is_foreign(func: Any) -> bool:
-    """Is it an operator that somebody registered with torch, ``torch.ops.mine.…``?"""
+    """Is it an operator registered with torch from outside, ``torch.ops.mine.…``?"""
     name = getattr(func, "_qualified_op_name", None) or getattr(func, "namespace", "aten")
     return isinstance(name, str) and name.partition("::")[0] not in ("aten", "prims", "prim")
 
@@ -263,20 +221,26 @@ def depends(value: Any) -> bool:
     return isinstance(value, Tensor) and value.requires_grad and not isinstance(value, nn.Parameter)
 
 
-def detached(value: Any) -> Any:
-    if isinstance(value, nn.Parameter):
-        return value.detach()
-    if isinstance(value, (tuple, list)) and any(isinstance(v, nn.Parameter) for v in value):
-        return type(value)(detached(v) for v in value)
+def mapped(value: Any, change: Callable[[Tensor], Tensor]) -> Any:
+    """``value`` with ``change`` made to every tensor in it, through tuples, lists and dictionaries; itself where nothing changes."""
+    if isinstance(value, Tensor):
+        return change(value)
+    if isinstance(value, dict):
+        return {key: mapped(v, change) for key, v in value.items()}
+    if isinstance(value, (tuple, list)):
+        found = [mapped(v, change) for v in value]
+        return value if all(new is old for new, old in zip(found, value, strict=True)) else type(value)(found)
     return value
+
+
+def detached(value: Any) -> Any:
+    """``value`` with constants in the place of parameters."""
+    return mapped(value, lambda t: t.detach() if isinstance(t, nn.Parameter) else t)
 
 
 def replaced(value: Any, by: dict[int, Tensor]) -> Any:
-    if isinstance(value, Tensor):
-        return by.get(id(value), value)
-    if isinstance(value, (tuple, list)):
-        return type(value)(replaced(v, by) for v in value)
-    return value
+    """``value`` with the tensors ``by`` in the place of those with these ids."""
+    return mapped(value, lambda t: by.get(id(t), t))
 
 
 def divides_by_constant(name: str, args: Any) -> bool:
@@ -290,40 +254,10 @@ def zero_padding(input: Tensor, pad: Any, mode: str = "constant", value: Any = N
     return pad[0], pad[1], pad[2], pad[3]
 
 
-def pad_value(input: Tensor, pad: Any, mode: str = "constant", value: Any = None) -> float:
-    """The constant that a padding puts in; 0 for the modes that repeat the picture."""
-    return float(value or 0) if mode == "constant" else 0.0
-
-
 def pads_with_zeros(name: str, args: Any, kwargs: Any) -> bool:
     """A padding of rows and columns by zeros, or by −∞ before a maximum, adds no constant, and nothing that a maximum would choose."""
-    if name not in PADS or pad_value(*args, **kwargs) not in (0.0, -math.inf):
-        return False
-    return args[0].dim() == 4 and len(kwargs.get("pad", args[1:2] and args[1])) <= 4
 
+    def by_zeros(input: Tensor, pad: Any, mode: str = "constant", value: Any = None) -> bool:
+        return input.dim() == 4 and len(pad) <= 4 and (mode != "constant" or value in (None, 0, -math.inf))
 
-def pair(value: Any) -> Pair:
-    if isinstance(value, int):
-        return value, value
-    values = [int(v) for v in value]
-    return (values[0], values[0]) if len(values) == 1 else (values[0], values[1])
-
-
-def convolution_padding(padding: Any, kernel: Any, dilation: Pair) -> tuple[Pair, Pair]:
-    if isinstance(padding, str):
-        if padding == "valid":
-            return (0, 0), (0, 0)
-        total = [d * (k - 1) for d, k in zip(dilation, kernel, strict=True)]
-        return (total[0] // 2, total[1] // 2), (total[0] - total[0] // 2, total[1] - total[1] // 2)
-    both = pair(padding)
-    return both, both
-
-
-def output_size(shape: Any, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair) -> Pair:
-    sizes = [(shape[2 + i] + 2 * padding[i] - dilation[i] * (kernel[i] - 1) - 1) // stride[i] + 1 for i in (0, 1)]
-    return sizes[0], sizes[1]
-
-
-def map_size(x: Tensor, axes: Pair | None) -> Pair:
-    """(h, w) of the map whose rows and columns are the ``axes`` of ``x``; (1, 1) where there is none."""
-    return (1, 1) if axes is None else (x.shape[axes[0]], x.shape[axes[1]])
+    return name in PADS and by_zeros(*args, **kwargs)

@@ -1,11 +1,14 @@
-"""Is this a network that can be explained, and a picture that fits it? Answered before the forward pass, with a sentence."""
+"""Is this a network that can be explained, and a picture that fits it? The answers, each a sentence."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
+
+from .torch_ops import LEAKY
 
 QUANTISED = ("torch.ao.nn", "torch.ao.quantization", "torchao")
 
@@ -14,12 +17,38 @@ class NotApplicable(ValueError):
     """A method's own assumptions exclude this network; the message says which."""
 
 
+class UnsupportedOperation(NotApplicable):
+    """The network holds an operation that the theory does not cover: not a rectifier, and not linear."""
+
+
+@dataclass(frozen=True)
+class Doubt:
+    """An operation that the theory does not cover, unless a later one turns its result into a rectifier's."""
+
+    where: str
+    name: str
+    reason: str
+
+    def error(self, ending: str | None = None) -> UnsupportedOperation:
+        """The refusal. ``ending``: what the network ends in, if the operation is its last one."""
+        if ending is not None:
+            return UnsupportedOperation(
+                f"The network ends in {ending} ({self.where} applies {self.name!r}). The theory explains logits: take it off and return "
+                "the logits (for an nn.Sequential, net[:-1]; in a module, return what its forward gives to it)."
+            )
+        exact = ", and with guided=False the shares of pixels and biases still add up exactly" if self.name in LEAKY else ""
+        return UnsupportedOperation(
+            f"{self.where} applies {self.name!r}, which is {self.reason}: the theory of guided backpropagation does not cover this "
+            f"network. strict=False lets it through with its ordinary gradient{exact}."
+        )
+
+
 class UnsuitableNetwork(ValueError):
     """The object given cannot be explained in this form; the message says which form can."""
 
 
 def unwrapped(network: nn.Module) -> nn.Module:
-    """The module inside ``nn.DataParallel``, ``DistributedDataParallel`` and ``torch.compile``: the same numbers, computed in the open."""
+    """The module inside ``nn.DataParallel``, ``DistributedDataParallel`` and ``torch.compile``, which computes the same."""
     while True:
         if isinstance(network, (nn.DataParallel, nn.parallel.DistributedDataParallel)):
             network = network.module

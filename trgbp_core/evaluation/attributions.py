@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ..engine import devices
-from ..engine.passthrough import UnsupportedOperation
+from ..engine.validation import UnsupportedOperation
 from ..methods import METHODS, NotApplicable
 from ..trgbp.batches import BatchExplanation
 from ..trgbp.explainer import TRGBP

@@ -52,7 +52,7 @@ def measure(read: Sequence[Seen | Problem], zoo: Zoo, watched: torch.nn.Module, 
 
     Args:
         read: its pictures, as :func:`~trgbp_core.evaluation.reading.ahead` brings them.
-        watched: the network once more, for plain forward passes: see :func:`~trgbp_core.engine.fused_copy.folded`.
+        watched: the network once more, for plain forward passes: see :func:`~trgbp_core.engine.plain_passes.folded`.
     """
     piece = Piece()
     seen = []

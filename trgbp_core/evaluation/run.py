@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from ..data.datasets import Dataset, DatasetError, Problem, Sample, tally
-from ..engine.fused_copy import folded
+from ..engine.plain_passes import folded
 from ..zoo.loading import Zoo
 from . import mosaics, pictures, sanity
 from .parallel import Team

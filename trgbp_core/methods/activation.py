@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from ..engine.layers import LayerRecord
 from ..engine.recording import Recording, record
 from ..engine.tape import Tape
-from ..engine.targets import Target, one_hot, per_picture
 from ..engine.torch_ops import ADDITIVE
 from ..engine.validation import NotApplicable
+from ..trgbp.targets import Target, one_hot, per_picture
 
 
 @dataclass

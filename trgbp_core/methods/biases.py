@@ -16,8 +16,8 @@ from ..engine.geometry import Window, axis_taps
 from ..engine.layers import LayerRecord
 from ..engine.recording import record
 from ..engine.rules import Affine
-from ..engine.targets import Target
 from ..engine.torch_ops import ADDITIVE, MULTIPLICATIVE, depends, in_place, replaced, tensors
+from ..trgbp.targets import Target
 from .fullgrad import BiasTape, full_gradients
 from .registry import Progress, register
 

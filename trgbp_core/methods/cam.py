@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from ..engine.geometry import upsample
-from ..engine.targets import Target, per_picture
+from ..trgbp.targets import Target, per_picture
 from .activation import Activation, last_activation, record_activation
 from .registry import NotApplicable, Progress, register
 

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..engine.geometry import Pair
-from ..engine.targets import Target, per_picture
+from ..trgbp.targets import Target, per_picture
 from .activation import Activation, record_activation
 from .registry import NotApplicable, Progress, register
 

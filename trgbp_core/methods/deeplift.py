@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from ..engine.layers import LayerRecord
 from ..engine.recording import record
-from ..engine.targets import Target, one_hot, per_picture
 from ..engine.torch_ops import detached
+from ..trgbp.targets import Target, one_hot, per_picture
 from .registry import Progress, register
 from .substitution import Back, RuleTape, call, dependent
 

@@ -15,7 +15,7 @@ from ..engine.layers import LayerRecord
 from ..engine.recording import record
 from ..engine.rules import per_channel
 from ..engine.tape import Tape
-from ..engine.targets import Target, one_hot, per_picture
+from ..trgbp.targets import Target, one_hot, per_picture
 from .registry import NotApplicable, Progress, register
 
 EPSILON = 1e-6

@@ -10,11 +10,10 @@ import torch
 from torch import Tensor, nn
 from torch.autograd import Function
 
-from ..engine.fused_copy import folded
-from ..engine.plain_passes import score_gradient, scores
+from ..engine.plain_passes import folded, score_gradient, scores
 from ..engine.recording import record
 from ..engine.tape import Tape
-from ..engine.targets import Target, one_hot, per_picture
+from ..trgbp.targets import Target, one_hot, per_picture
 from .registry import Progress, register
 
 
@@ -40,7 +39,7 @@ def picked_classes(network: nn.Module, x: Tensor, target: Target) -> Tensor:
 
 
 def prepared(network: nn.Module, x: Tensor, target: Target) -> tuple[nn.Module, Tensor]:
-    """What a method needs that asks for many gradients: the network folded (:func:`~fused_copy.folded`), and the classes (N,)."""
+    """What a method needs that asks for many gradients: the network folded (:func:`~plain_passes.folded`), and the classes (N,)."""
     return folded(network, x[:1].detach()), picked_classes(network, x, target)
 
 

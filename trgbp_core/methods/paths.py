@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..engine.targets import Target
+from ..trgbp.targets import Target
 from .gradients import baseline_for, input_gradient, prepared
 from .registry import Progress, register
 

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from ..engine.layers import LayerRecord
 from ..engine.recording import record
 from ..engine.rules import Affine, per_channel
-from ..engine.targets import Target
+from ..trgbp.targets import Target
 from .propagation_rules import folded_weight
 from .registry import NotApplicable, Progress, register
 from .signals import COMMAND, Patterns, fit_patterns, layer_key

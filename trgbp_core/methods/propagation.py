@@ -29,8 +29,8 @@ from torch.utils.weak import WeakTensorKeyDictionary
 from ..engine.layers import LayerRecord
 from ..engine.recording import record
 from ..engine.rules import per_channel
-from ..engine.targets import Target
 from ..engine.torch_ops import ADDITIVE, MULTIPLICATIVE, depends, detached, divides_by_constant, replaced, tensors
+from ..trgbp.targets import Target
 from .propagation_rules import (
     STABILISER,
     AffineOperation,
@@ -152,7 +152,7 @@ class RelevanceTape(RuleTape):
             return call(func, detached(args), {k: detached(v) for k, v in kwargs.items()}, inputs, [t.detach() for t in inputs])
 
         result = self.substitute(back, value, inputs)
-        self._note_origin(name, inputs[0], result, kwargs, args)
+        self._origins.follow(result, inputs[0], self.notes.spatial(inputs[0]), name, args, kwargs)
         if is_inplace(name):
             self._successors[args[0]] = result
         return result

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Protocol
 
 from torch import Tensor, nn
 
-from ..engine.targets import Target
 from ..engine.validation import NotApplicable
+from ..trgbp.targets import Target
 
 if TYPE_CHECKING:
     from .activation import Activation

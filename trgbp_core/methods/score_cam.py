@@ -5,10 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from ..engine.fused_copy import folded
 from ..engine.geometry import upsample
-from ..engine.plain_passes import BATCH, scores
-from ..engine.targets import Target, per_picture
+from ..engine.plain_passes import BATCH, folded, scores
+from ..trgbp.targets import Target, per_picture
 from .activation import record_activation
 from .cam import weighted
 from .registry import Progress, register

@@ -11,11 +11,11 @@ from torch import Tensor
 from torch.autograd import Function
 
 from ..engine.layers import LayerRecord, Origin
-from ..engine.passthrough import Doubt
 from ..engine.recording import Recording
 from ..engine.tape import Tape
-from ..engine.targets import Target, one_hot, per_picture
 from ..engine.torch_ops import depends, replaced, tensors
+from ..engine.validation import Doubt
+from ..trgbp.targets import Target, one_hot, per_picture
 from .registry import NotApplicable
 
 Back = Callable[[Tensor], Sequence[Tensor]]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from ..engine.targets import Target
 from ..trgbp.explainer import TRGBP
+from ..trgbp.targets import Target
 from .registry import Progress, register
 
 

@@ -11,8 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..engine.plain_passes import scores
-from ..engine.targets import Target, per_picture
 from ..methods.registry import Progress
+from ..trgbp.targets import Target, per_picture
 
 Order = Literal["morf", "lerf"]
 Fill = Tensor | Literal["mean", "blur"]

@@ -18,11 +18,11 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.weak import WeakTensorKeyDictionary
 
-from ..engine.geometry import Window
+from ..engine.geometry import Window, map_size, pair
 from ..engine.layers import LayerRecord, Origin
 from ..engine.rules import Affine
 from ..engine.tape import Tape
-from ..engine.torch_ops import ADDITIVE, MULTIPLICATIVE, depends, map_size, operands, pair, tensors
+from ..engine.torch_ops import ADDITIVE, MULTIPLICATIVE, depends, operands, tensors
 from .layer_moments import ROWS, Constant, Layer, RectifiedLayer, Rectifier, Scaled, Sum
 from .moments import Law, Norm
 
@@ -79,7 +79,7 @@ class Skeleton(Tape):
             record, law = self.layers[origin.layers[0]], self.laws[origin.layers[0]]
             if law.norm is None and record.affine.weight is not None:
                 return self._layer(origin.source, replace(record, has_bias=True, tap=None), replace(law, norm=norm))
-        size = map_size(input, self.trail.spatial(input))
+        size = map_size(input, self.notes.spatial(input))
         name = self.names.unique(self.names.holder(weight, "batch_norm") if weight is not None else self.names.running())
         affine = Affine(None, mean, input.shape)
         record = LayerRecord(name, "batch_norm", affine, Window.pointwise(size), self._tap(input, size), True, len(mean), 1)
@@ -95,7 +95,7 @@ class Skeleton(Tape):
         else:
             index, tap = len(self.layers), None
             if not math.isinf(ceiling):
-                tap = self._note_rectifier(z, self.trail.spatial(z))
+                tap = self._layer_alone("rectifier", z).tap
             out = Rectifier.apply(z, tap, ceiling, taken)
         if not math.isinf(ceiling):
             self.saturating.add(index)
@@ -135,7 +135,7 @@ class Skeleton(Tape):
 
     def _add(self, name: str, x: Tensor, y: Tensor) -> Tensor:
         out = Sum.apply(x, y)
-        self._note_origin(name, x, out, {}, (x, y))
+        self._origins.follow(out, x, self.notes.spatial(x), name, (x, y), {})
         if name in ("add_", "__iadd__"):
             self._successors[x] = out
         return out
@@ -158,7 +158,7 @@ class Skeleton(Tape):
         return super()._ordinary(F.avg_pool2d, pooling, {})  # type: ignore[no-any-return]
 
     def _constant(self, x: Tensor, value: Tensor) -> Tensor:
-        size = map_size(x, self.trail.spatial(x))
+        size = map_size(x, self.notes.spatial(x))
         name = self.names.unique(self.names.running() + ".constant")
         affine = Affine(None, None, x.shape)
         record = LayerRecord(name, "constant", affine, Window.pointwise(size), self._tap(x, size), True, x.shape[1], x.shape[1])

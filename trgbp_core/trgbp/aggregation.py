@@ -1,15 +1,15 @@
-"""Maps of many layers become one of the picture (Eq. 9): by size, by ψ, and with one of three terms for the picture itself."""
+"""From the layers' maps to the picture's: spread (Eq. 8), added up with a term for the picture itself (Eq. 9), class-specific (Eq. 10)."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import get_args
 
-import torch
 from torch import Tensor
 
 from ..engine.geometry import Pair, Pixel, Psi, spread, upsample
-from ..engine.recording import Recording, as_written
+from ..engine.layers import LayerRecord
+from ..engine.recording import Recording, without_autocast
 from ..engine.validation import NotApplicable
 
 PIXEL: dict[Psi, Pixel] = {"paper": "gradient", "conserving": "contribution"}
@@ -32,21 +32,23 @@ def contribution(x: Tensor, gradients: Tensor) -> Tensor:
 
 
 def layer_maps(recording: Recording, bias_maps: Iterable[Tensor]) -> list[Tensor]:
-    """R̃^l, (K, N, 1, h, w) each, from every layer's Σ_o b'_o g_o."""
-    with as_written(recording.input.device):
-        spreading = [(spread(m, r.window), r.transposed) for m, r in zip(bias_maps, recording.layers, strict=True)]
-    return [m.mT if transposed else m for m, transposed in spreading]
+    """R̃^l (Eq. 8), (K, N, 1, h, w) each, from every layer's Σ_o b'_o g_o."""
+    with without_autocast(recording.input.device):
+        return [_spread(m, record) for m, record in zip(bias_maps, recording.layers, strict=True)]
 
 
 def summed_layer_maps(recording: Recording, bias_maps: Iterable[Tensor]) -> list[Tensor]:
     """The sums of the R̃^l of one size each; layers that look through the same window are summed before they are spread."""
-    alike: dict[object, tuple[list[Tensor], int]] = {}
-    for index, (m, r) in enumerate(zip(bias_maps, recording.layers, strict=True)):
-        alike.setdefault((r.window, r.transposed), ([], index))[0].append(m)
-    with as_written(recording.input.device):
-        sums = [(sum(maps[1:], start=maps[0]), recording.layers[index]) for maps, index in alike.values()]
-        spreading = [spread(m, r.window).mT if r.transposed else spread(m, r.window) for m, r in sums]
-    return list(by_size(spreading).values())
+    alike: dict[object, tuple[LayerRecord, list[Tensor]]] = {}
+    for m, record in zip(bias_maps, recording.layers, strict=True):
+        alike.setdefault((record.window, record.transposed), (record, []))[1].append(m)
+    with without_autocast(recording.input.device):
+        return list(by_size(_spread(sum(maps[1:], start=maps[0]), record) for record, maps in alike.values()).values())
+
+
+def _spread(m: Tensor, record: LayerRecord) -> Tensor:
+    spreading = spread(m, record.window)
+    return spreading.mT if record.transposed else spreading
 
 
 def by_size(maps: Iterable[Tensor]) -> dict[Pair, Tensor]:
@@ -61,20 +63,20 @@ def by_size(maps: Iterable[Tensor]) -> dict[Pair, Tensor]:
 def aggregate(maps: Iterable[Tensor], size: Pair, psi: Psi) -> Tensor:
     """Σ ψ(maps) (Eq. 9), (..., 1, H, W); maps of one size are summed before they are upsampled, ψ being linear."""
     summed = by_size(maps).values()
-    with as_written(next(iter(summed)).device):
+    with without_autocast(next(iter(summed)).device):
         whole = [upsample(m.flatten(0, -4), size, psi).unflatten(0, m.shape[:-3]) for m in summed]
     return sum(whole[1:], start=whole[0])
 
 
-def check_classes(logits: Tensor) -> None:
-    """Raises NotApplicable where there is no other class to compare with (Eq. 10)."""
+def class_specific(logits: Tensor, own: Tensor, top: Tensor) -> Tensor:
+    """``own`` less what the top classes share, the mean of ``top`` over its first dimension (Eq. 10).
+
+    Raises:
+        NotApplicable: there is no other class to compare with.
+    """
     if logits.shape[1] == 1:
         raise NotApplicable(
             "The network has one logit. R subtracts what the top classes share, so that of a single one nothing is left by definition: "
             "look at R̃ instead, Explanation.raw(0)."
         )
-
-
-def top_mean(maps: Iterable[Tensor]) -> Tensor:
-    """What the top classes share (Eq. 10)."""
-    return torch.stack(list(maps)).mean(0)
+    return own - top.mean(0)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Hashable
 from dataclasses import dataclass
-from typing import Any
 from weakref import WeakKeyDictionary
 
 import torch
@@ -17,8 +16,8 @@ from torch import Tensor, nn
 
 from ..engine.plain_passes import plain_logits
 from ..engine.recording import Recording
-from ..engine.targets import one_hot
 from ..engine.validation import UnsuitableNetwork
+from .targets import one_hot
 
 TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-3}
 """Relative, by precision: what rounding leaves of a sum over some hundred layers, with a margin."""
@@ -33,7 +32,7 @@ class AxiomFailed(UnsuitableNetwork):
 
 @dataclass(frozen=True)
 class Held:
-    """What was learned from the first recording of a network: how many bytes a picture takes, and its largest activation's numbers."""
+    """What the first recording of a network measured: the bytes that a picture takes, and the size of its largest activation."""
 
     bytes_per_picture: int
     largest: int
@@ -88,7 +87,8 @@ def _check(network: nn.Module, recording: Recording) -> None:
     tolerance = TOLERANCE.get(x.dtype, LOWER_PRECISION)
     best = logits.argmax(1)[None]
     gradient, maps = recording.backward(one_hot(best, logits), guided=False)
-    shares = [(x * gradient[0]).flatten(1).to(_wide(x)), *(m[0].flatten(1).to(_wide(x)) for m in maps)]
+    wide = torch.promote_types(x.dtype, torch.float32)
+    shares = [share.flatten(1).to(wide) for share in (x * gradient[0], *(m[0] for m in maps))]
     parts = torch.stack([share.sum(1) for share in shares])
     scale = torch.maximum(logits.abs().amax(1).to(parts), parts.abs().sum(0))
     # Where all of it cancels, what is left is rounding.
@@ -114,7 +114,3 @@ def _check(network: nn.Module, recording: Recording) -> None:
 
 def _relative(gap: Tensor, scale: Tensor) -> float:
     return float((gap.abs() / scale.clamp_min(torch.finfo(scale.dtype).tiny)).max())
-
-
-def _wide(x: Tensor) -> Any:
-    return torch.float64 if x.dtype == torch.float64 else torch.float32

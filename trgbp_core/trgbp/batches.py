@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
 from ..engine.geometry import Pair, Pixel, Psi
 from ..engine.recording import Recording
-from ..engine.targets import one_hot, per_picture
-from .aggregation import aggregate, check_classes, contribution, pixel_term, summed_layer_maps
+from .aggregation import aggregate, class_specific, contribution, pixel_term, summed_layer_maps
+from .targets import one_hot, per_picture
 
 GRADIENTS_AT_ONCE = 4
 """How many gradients of the largest activation a backward pass holds at a time: at a rectifier, behind it, before it, and a branch's."""
@@ -25,39 +25,66 @@ def memory_budget(device: torch.device) -> int:
 
 
 @dataclass(frozen=True)
-class BatchExplanation:
-    """Some classes of every picture of a batch. Maps are (K, N, 1, H, W), signed and detached, K being the targets asked for.
+class Part:
+    """Some pictures of a batch that went through the network together; their maps are (classes, N, 1, h, w).
 
     Attributes:
-        logits: (N, C). classes: (K, N). size: (H, W) of the pictures.
+        logits: (N, C). classes: (K, N), the asked ones. size: (H, W) of the pictures. pixels: by its name, the picture's own term.
+        sums: the layers' maps, summed by size. own: (K, N), where among the maps' classes the asked ones are. top: how many of the maps'
+            classes, the last ones, are the network's own best.
     """
 
     logits: Tensor
     classes: Tensor
     size: Pair
-    _pixels: dict[Pixel, Tensor] = field(repr=False)
-    _sums: tuple[Tensor, ...] = field(repr=False)
-    _own: Tensor = field(repr=False)
-    _top: int = field(repr=False)
+    pixels: dict[Pixel, Tensor]
+    sums: tuple[Tensor, ...]
+    own: Tensor
+    top: int
+
+    def attribution(self, psi: Psi, pixel: Pixel | None) -> Tensor:
+        """R_k (Eq. 10) of the asked classes, (K, N, 1, H, W)."""
+        term = pixel_term(pixel, psi)
+        pixels = self.pixels[term] if term != "none" else torch.zeros_like(self.pixels["gradient"])
+        raw = aggregate([pixels, *self.sums], self.size, psi)
+        return class_specific(self.logits, self.asked(raw), raw[-self.top :])
+
+    def asked(self, maps: Tensor) -> Tensor:
+        """Of ``maps`` those of the asked classes, (K, N, ...)."""
+        return maps[self.own, torch.arange(maps.shape[1], device=maps.device)]
+
+
+@dataclass(frozen=True)
+class BatchExplanation:
+    """Some classes of every picture of a batch. Maps are (K, N, 1, H, W), signed and detached, K being the targets asked for."""
+
+    parts: tuple[Part, ...] = field(repr=False)
+
+    @property
+    def logits(self) -> Tensor:
+        """(N, C)."""
+        return _joined([part.logits for part in self.parts], 0)
+
+    @property
+    def classes(self) -> Tensor:
+        """(K, N)."""
+        return _joined([part.classes for part in self.parts], 1)
 
     @property
     def guided(self) -> Tensor:
         """R̃^0: guided backpropagation (Eq. 4), summed over the colours."""
-        return self._pick(self._pixels["gradient"])
+        return _joined([part.asked(part.pixels["gradient"]) for part in self.parts], 1)
 
     def attribution(self, psi: Psi = "paper", pixel: Pixel | None = None) -> Tensor:
         """R_k (Eq. 10); see :meth:`trgbp_core.trgbp.explainer.Explanation.attribution`."""
-        check_classes(self.logits)
-        term = pixel_term(pixel, psi)
-        pixels = self._pixels[term] if term != "none" else torch.zeros_like(self._pixels["gradient"])
-        raw = aggregate([pixels, *self._sums], self.size, psi)
-        return self._pick(raw) - raw[-self._top :].mean(0)
-
-    def _pick(self, maps: Tensor) -> Tensor:
-        return maps[self._own, torch.arange(maps.shape[1], device=maps.device)]
+        return _joined([part.attribution(psi, pixel) for part in self.parts], 1)
 
 
-def explain_part(recording: Recording, targets: Sequence[list[int] | None], top: int, *, guided: bool) -> BatchExplanation:
+def _joined(parts: list[Tensor], dim: int) -> Tensor:
+    return parts[0] if len(parts) == 1 else torch.cat(parts, dim)
+
+
+def explain_part(recording: Recording, targets: Sequence[list[int] | None], top: int, *, guided: bool) -> Part:
     """One backward pass for ``targets``, a class for each picture or None for its best, and the ``top`` best classes of every picture."""
     best = recording.logits.topk(min(top, recording.logits.shape[1]), dim=1).indices.T
     picked = torch.stack([best[0] if target is None else per_picture(target, recording.logits) for target in targets])
@@ -71,32 +98,4 @@ def explain_part(recording: Recording, targets: Sequence[list[int] | None], top:
     pixels: dict[Pixel, Tensor] = {"gradient": gradients.sum(2, keepdim=True), "contribution": contribution(x, gradients)}
     sums = tuple(summed_layer_maps(recording, bias_maps))
     recording.check_numbers()
-    return BatchExplanation(recording.logits, picked, (x.shape[2], x.shape[3]), pixels, sums, own, len(best))
-
-
-def joined(parts: Sequence[BatchExplanation]) -> BatchExplanation:
-    """The explanation of all pictures, from those of its parts."""
-    if len(parts) == 1:
-        return parts[0]
-    slots = max(len(part._pixels["gradient"]) for part in parts)
-    found = [_with_slots(part, slots) for part in parts]
-    return BatchExplanation(
-        torch.cat([part.logits for part in found]),
-        torch.cat([part.classes for part in found], 1),
-        found[0].size,
-        {term: torch.cat([part._pixels[term] for part in found], 1) for term in found[0]._pixels},
-        tuple(torch.cat(of_size, 1) for of_size in zip(*(part._sums for part in found), strict=True)),
-        torch.cat([part._own for part in found], 1),
-        found[0]._top,
-    )
-
-
-def _with_slots(part: BatchExplanation, count: int) -> BatchExplanation:
-    """The same, with unused classes in front, so that there are ``count`` classes of every picture."""
-    missing = count - len(part._pixels["gradient"])
-
-    def padded(m: Tensor) -> Tensor:
-        return torch.cat([m.new_zeros(missing, *m.shape[1:]), m])
-
-    pixels = {term: padded(m) for term, m in part._pixels.items()}
-    return replace(part, _pixels=pixels, _sums=tuple(map(padded, part._sums)), _own=part._own + missing)
+    return Part(recording.logits, picked, (x.shape[2], x.shape[3]), pixels, sums, own, len(best))

@@ -1,4 +1,4 @@
-"""TR-GBP (Section 4.1): guided backpropagation that hears the biases and forgets what the top classes share.
+"""TR-GBP (Section 4.1): guided backpropagation with the biases' contributions, less what the top classes share.
 
 One forward pass is recorded (:mod:`trgbp_core.engine.tape`); one backward pass carries every class that is needed, the picked ones and the
 network's own top 5, and brings the guided gradient at the picture (R̃^0) and every layer's reconstruction of its map of ones (R̃^l,
@@ -7,7 +7,7 @@ Eq. 8). All else is arithmetic: ``R̃ = R̃^0 + Σ_l ψ(R̃^l)`` (Eq. 9) and ``R
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -15,11 +15,11 @@ from torch import Tensor, nn
 
 from ..engine.geometry import Pair, Pixel, Psi
 from ..engine.recording import Recording, record
-from ..engine.targets import Target, as_list, class_index, one_for_each, one_hot
 from ..engine.validation import check
 from . import axiom
-from .aggregation import aggregate, check_classes, contribution, layer_maps, pixel_term, top_mean
-from .batches import GRADIENTS_AT_ONCE, BatchExplanation, explain_part, joined, memory_budget
+from .aggregation import aggregate, class_specific, contribution, layer_maps, pixel_term
+from .batches import GRADIENTS_AT_ONCE, BatchExplanation, Part, explain_part, memory_budget
+from .targets import Target, as_list, class_index, one_for_each, one_hot
 
 TOP = 5
 
@@ -108,13 +108,11 @@ class Explanation:
 
     def layer_attribution(self, l: int | str, k: int, pixel: Pixel = "gradient") -> Tensor:  # noqa: E741
         """R^l_k = R̃^l_k − the mean over the top 5 of R̃^l_i, (1, 1, h, w). ``pixel``: what ``l = 0`` is, see :meth:`attribution`."""
-        check_classes(self.logits)
-        return self._term(l, k, pixel) - top_mean(self._term(l, i, pixel) for i in self.top5)
+        return class_specific(self.logits, self._term(l, k, pixel), torch.stack([self._term(l, i, pixel) for i in self.top5]))
 
     def raw(self, k: int, psi: Psi = "paper", pixel: Pixel | None = None) -> Tensor:
         """R̃_k = R̃^0_k + Σ_l ψ(R̃^l_k) (Eq. 9), (1, 1, H, W); ``psi`` and ``pixel`` as in :meth:`attribution`."""
-        term = pixel_term(pixel, psi)
-        return aggregate((self._term(index, k, term) for index in range(len(self.layers) + 1)), self.size, psi)
+        return self._over_layers(self._term, k, psi, pixel)
 
     def attribution(self, k: int, psi: Psi = "paper", pixel: Pixel | None = None) -> Tensor:
         """R_k = R̃_k − the mean over the top 5 of R̃_i (Eq. 10), (1, 1, H, W). Shown maps are ``relu(R_k)`` over their maximum.
@@ -130,8 +128,11 @@ class Explanation:
             ValueError: an option that does not exist, or ``k`` is not among :attr:`classes`.
         """
         # ψ is linear: summing the class-specific maps of the layers is the same, and one sum for all classes less.
+        return self._over_layers(self.layer_attribution, k, psi, pixel)
+
+    def _over_layers(self, of: Callable[[int, int, Pixel], Tensor], k: int, psi: Psi, pixel: Pixel | None) -> Tensor:
         term = pixel_term(pixel, psi)
-        return aggregate((self.layer_attribution(index, k, term) for index in range(len(self.layers) + 1)), self.size, psi)
+        return aggregate((of(index, k, term) for index in range(len(self.layers) + 1)), self.size, psi)
 
     def _term(self, l: int | str, k: int, pixel: Pixel) -> Tensor:  # noqa: E741
         if self._index(l) or pixel_term(pixel, "paper") == "gradient":
@@ -250,9 +251,9 @@ class TRGBP:
         asked: list[Target] = list(targets) if isinstance(targets, (list, tuple, range)) else [targets]  # type: ignore[list-item]
         if not asked:
             raise ValueError("No targets: give at least one class, or None for each picture's best.")
-        return joined(list(self._parts(x, asked)))
+        return BatchExplanation(tuple(self._parts(x, asked)))
 
-    def _parts(self, x: Tensor, targets: Sequence[Target]) -> Iterator[BatchExplanation]:
+    def _parts(self, x: Tensor, targets: Sequence[Target]) -> Iterator[Part]:
         check(self.network, x)
         wanted = [one_for_each(target, len(x)) for target in targets]
         if len(x) > 1 and axiom.held(self.network, x) is None:
@@ -265,7 +266,7 @@ class TRGBP:
             yield explain_part(recording, [None if target is None else target[part] for target in wanted], TOP, guided=self.guided)
 
     def _at_once(self, x: Tensor, classes: int) -> int:
-        """How many pictures' gradients for ``classes`` classes fit into :func:`memory_budget`, as far as the first recording told."""
+        """How many pictures' gradients for ``classes`` classes fit into :func:`memory_budget`, by the first recording."""
         known = axiom.held(self.network, x)
         if known is None:
             return 1

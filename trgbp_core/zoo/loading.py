@@ -20,8 +20,8 @@ from torch import Tensor, nn
 from ..data import images
 from ..data.preprocessing import Channels, Preprocess
 from ..engine import devices
-from ..engine.passthrough import UnsupportedOperation
 from ..engine.recording import record
+from ..engine.validation import UnsupportedOperation
 from ..serving.jobs import Cancel, Cancelled, Flight, Flights, Progress
 from . import catalogue, downloads, random_weights
 from .catalogue import Entry, ModelError

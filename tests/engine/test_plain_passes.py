@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from trgbp_core import load_model
-from trgbp_core.engine.fused_copy import folded
+from trgbp_core.engine.plain_passes import folded
 
 from ..support.comparison import close
 from ..support.nets import NETS, picture, randomise

@@ -1,14 +1,19 @@
-"""What a rectifier keeps of one forward pass for its backward rule (Eq. 4), in full or as bits."""
+"""Rectifiers: every way to call one in torch, and what one keeps of a forward pass for its backward rule (Eq. 4), in full or as bits."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
+from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
+
+from .torch_ops import depends
 
 
 class Gate:
@@ -116,3 +121,53 @@ def _number(value: float, like: Tensor) -> Tensor:
 def _constant(value: float, dtype: torch.dtype, device: torch.device) -> Tensor:
     with torch.inference_mode(False):
         return torch.full((), value, dtype=dtype, device=device)
+
+
+# -- calls -----------------------------------------------------------------------------------------------------------------------------
+
+Handler = Callable[..., Any]
+"""``(tape, func, *args, **kwargs)``: what a tape makes of a call of ``func``."""
+
+
+def _rectifier(ceiling: float, always_inplace: bool = False) -> Handler:
+    def handler(tape: Any, func: Any, input: Tensor, inplace: bool = False) -> Any:
+        return tape.rectify(input, ceiling, inplace or always_inplace)
+
+    return handler
+
+
+def _bounded(inplace: bool, names: tuple[str, str] = ("min", "max"), lowest: Any = None, highest: Any = None) -> Handler:
+    def handler(tape: Any, func: Any, input: Tensor, *args: Any, **kwargs: Any) -> Any:
+        given = dict(zip((*names, "inplace"), args, strict=False)) | kwargs
+        low, high = given.get(names[0], lowest), given.get(names[1], highest)
+        found = tape.between(input, low, high, given.get("inplace", inplace))
+        return tape._ordinary(func, (input, *args), kwargs) if found is None else found
+
+    return handler
+
+
+def _extreme(largest: bool, tape: Any, func: Any, input: Tensor, *args: Any, **kwargs: Any) -> Any:
+    other, found = kwargs.get("other", args[0] if args else None), None
+    if len(args) + len(kwargs) == 1 and isinstance(other, Tensor) and depends(input) != depends(other):
+        z, bound = (input, other) if depends(input) else (other, input)
+        found = tape.between(z, bound if largest else None, None if largest else bound, False)
+    return tape._ordinary(func, (input, *args), kwargs) if found is None else found
+
+
+def _threshold(tape: Any, func: Any, input: Tensor, threshold: float, value: float, inplace: bool = False) -> Any:
+    found = tape.threshold(input, threshold, value, inplace or func.__name__.endswith("_"))
+    return tape._ordinary(func, (input, threshold, value), {"inplace": inplace} if inplace else {}) if found is None else found
+
+
+def rectifier_calls() -> dict[Any, Handler]:
+    """Every way to call a rectifier in torch."""
+    calls: dict[Any, Handler] = {f: _rectifier(math.inf) for f in (F.relu, torch.relu, Tensor.relu)}
+    calls |= {f: _rectifier(math.inf, always_inplace=True) for f in (F.relu_, torch.relu_, Tensor.relu_)}
+    calls |= {F.relu6: _rectifier(6.0)}
+    calls |= {f: _bounded(f is F.hardtanh_, ("min_val", "max_val"), -1.0, 1.0) for f in (F.hardtanh, F.hardtanh_)}
+    for owner in (torch, Tensor):
+        for name in ("clamp", "clip", "clamp_min", "clamp_max"):
+            names = ("max", "min") if name == "clamp_max" else ("min", "max")
+            calls |= {getattr(owner, name): _bounded(False, names), getattr(owner, name + "_"): _bounded(True, names)}
+        calls |= {getattr(owner, name): partial(_extreme, "max" in name) for name in "max maximum fmax min minimum fmin".split()}
+    return calls | dict.fromkeys((F.threshold, torch.threshold, F.threshold_, torch.threshold_), _threshold)  # type: ignore[attr-defined]

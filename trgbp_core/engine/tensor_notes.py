@@ -1,8 +1,8 @@
-"""What the tape knows of tensors besides their gradient: what was computed from the picture in hiding, and how a map lies in them."""
+"""What the tape knows of tensors besides their gradient: whether autograd tracks them, and where a map lies in them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,13 +15,14 @@ from .rules import MAP_AXES
 from .torch_ops import PERMUTING, depends, same_memory, tensors
 
 Sources = tuple[Tensor, ...]
+MOST_SOURCES = 32
 
 
 @dataclass(frozen=True)
-class Hidden:
+class Untracked:
     """Something computed from the picture whose gradient autograd does not carry: by which operation, and from what.
 
-    ``alias``: it shares memory with what depends on the picture, so that a write to it would be one behind autograd's back.
+    ``alias``: it shares memory with what depends on the picture, so that autograd would not see a write to it.
     """
 
     by: str
@@ -29,7 +30,7 @@ class Hidden:
     alias: bool
 
 
-class Trail:
+class TensorNotes:
     """Notes on the tensors of one forward pass.
 
     Attributes:
@@ -42,68 +43,82 @@ class Trail:
         self.doubtful: Any = WeakTensorKeyDictionary()
         self.mixed: Any = WeakTensorKeyDictionary()
         self.pictures = 1
-        self._hidden: Any = WeakTensorKeyDictionary()
+        self._untracked: Any = WeakTensorKeyDictionary()
         self._axes: Any = WeakTensorKeyDictionary()
 
-    # -- what autograd does not see ------------------------------------------------------------------------------------------------
+    # -- what autograd does not track ----------------------------------------------------------------------------------------------
 
-    def hidden(self, value: Any) -> Hidden | None:
-        """What is known of something that was computed from the picture in hiding; None if it was not."""
-        return self._hidden.get(value) if len(self._hidden) and isinstance(value, Tensor) else None  # type: ignore[no-any-return]
+    def untracked(self, value: Any) -> Untracked | None:
+        """What is known of something that was computed from the picture without its gradient; None if it was not."""
+        return self._untracked.get(value) if len(self._untracked) and isinstance(value, Tensor) else None  # type: ignore[no-any-return]
 
-    def hide(self, result: Any, by: str, sources: Sources) -> Any:
+    def note_untracked(self, result: Any, by: str, sources: Sources) -> Any:
         """Note that ``result``, a tensor or several, was computed from ``sources`` without its gradient."""
-        first = next((known.by for s in sources if (known := self.hidden(s)) is not None), by)
+        first = next((known.by for s in sources if (known := self.untracked(s)) is not None), by)
         for t in tensors((result,), {}):
             if not depends(t) and not isinstance(t, nn.Parameter):
-                shared = t.is_floating_point() and any(same_memory(t, s) and (depends(s) or self._hidden[s].alias) for s in sources)
-                self._hidden[t] = Hidden(first, sources, shared)
+                shared = t.is_floating_point() and any(same_memory(t, s) and (depends(s) or self._untracked[s].alias) for s in sources)
+                self._untracked[t] = Untracked(first, sources, shared)
         return result
 
-    def is_behind_the_back(self, written: Tensor) -> bool:
-        """Would a write to it be one that autograd does not see?"""
-        known = self.hidden(written)
+    def write_is_untracked(self, written: Tensor) -> bool:
+        """Would autograd not see a write to it?"""
+        known = self.untracked(written)
         return known.alias if known is not None else depends(written) and not torch.is_grad_enabled()
 
     def sources(self, of: Sources) -> Iterator[Tensor]:
-        """``of``, and what that was computed from as far as it is doubtful, mixed or hidden: some thirty tensors at most."""
+        """``of``, and what that was computed from as far as it is doubtful, mixed or untracked: :data:`MOST_SOURCES` tensors at most."""
         seen: set[int] = set()
         waiting = list(of)
-        while waiting and len(seen) < 32:
+        while waiting and len(seen) < MOST_SOURCES:
             t = waiting.pop(0)
             if id(t) not in seen:
                 seen.add(id(t))
                 yield t
-                known = self.hidden(t)
+                known = self.untracked(t)
                 waiting += [*self.doubtful.get(t, ()), *self.mixed.get(t, ()), *(() if known is None else known.sources)]
+
+    def rectified(self, value: Tensor, inputs: Iterable[Tensor]) -> tuple[Tensor | None, bool]:
+        """The one of ``inputs``, if any, that a rectifier makes ``value`` of: max(z, 0), or min(z, 0) where the flag is True.
+
+        Only numbers of both signs prove it.
+        """
+        for z in inputs:
+            if z.shape == value.shape and z.dtype == value.dtype and depends(z) and z not in self.doubtful:
+                plain = z.detach()
+                if bool((plain > 0).any() & (plain < 0).any()):
+                    for flipped, expected in ((False, plain.clamp(min=0)), (True, plain.clamp(max=0))):
+                        if torch.equal(value, expected):
+                            return z, flipped
+        return None, False
 
     # -- where a map lies in a tensor ----------------------------------------------------------------------------------------------
 
     def spatial(self, x: Tensor) -> Pair | None:
-        """The axes of ``x`` that are rows and columns of a map; None where there is no map, or nobody knows."""
+        """The axes of ``x`` that are rows and columns of a map; None where there is no map, or where it is not known."""
         if not x.dim() or len(x) != self.pictures:
             return None
         known = self._axes.get(x) if len(self._axes) else None
         return (MAP_AXES if x.dim() == 4 else None) if known is None else known[0]
 
-    def lies(self, x: Tensor, axes: Pair | None) -> None:
+    def set_spatial(self, x: Tensor, axes: Pair | None) -> None:
         """Note where the map lies in ``x``."""
         if axes != (MAP_AXES if x.dim() == 4 else None):
             self._axes[x] = (axes,)
 
-    def like(self, result: Tensor, x: Tensor) -> None:
+    def copy(self, result: Tensor, x: Tensor) -> None:
         """Note that ``result`` has the shape and the meaning of ``x``."""
         for notes in (self.mixed, self._axes):
             if x in notes:
                 notes[result] = notes[x]
 
-    def moved(self, result: Tensor, x: Tensor, func: Any, name: str, args: Any, kwargs: Any) -> None:
+    def follow_spatial(self, result: Tensor, x: Tensor, func: Any, name: str, args: Any, kwargs: Any) -> None:
         """Note where the map of ``x`` lies in ``result = func(*args, **kwargs)``."""
         known = len(self._axes) and x in self._axes
         if not known and x.dim() == result.dim() and name not in PERMUTING:
             return
         axes, usual = self.spatial(x), MAP_AXES if result.dim() == 4 else None
-        if axes is None:  # a batch of vectors becomes maps of its own; how tokens lie on a map nobody says
+        if axes is None:  # a batch of vectors becomes maps of its own; how tokens lie on a map is not known
             found = None if known or x.dim() == 3 else usual
         elif result.dim() != x.dim():
             found = _same_sizes(x, result, axes)
@@ -119,9 +134,8 @@ class Trail:
 def _same_sizes(x: Tensor, result: Tensor, axes: Pair) -> Pair | None:
     """Where the map's axes are after a change of the number of dimensions: still the last two, or still the two behind the batch."""
     size = (x.shape[axes[0]], x.shape[axes[1]])
-    ends, start = (x.dim() - 2, x.dim() - 1), (1, 2)
-    if axes == ends and result.dim() >= 3 and tuple(result.shape[-2:]) == size:
+    if axes == (x.dim() - 2, x.dim() - 1) and result.dim() >= 3 and tuple(result.shape[-2:]) == size:
         return (result.dim() - 2, result.dim() - 1)
-    if axes == start and result.dim() >= 3 and tuple(result.shape[1:3]) == size:
-        return start
+    if axes == (1, 2) and result.dim() >= 3 and tuple(result.shape[1:3]) == size:
+        return axes
     return None

@@ -1,4 +1,4 @@
-"""``python -m tests.engine.rounding``: how far float32 maps are apart that differ in the order of their sums alone.
+"""``python -m benchmarks.rounding``: how far float32 maps are apart that differ in the order of their sums alone.
 
 One network's explanations of the example pictures are computed by processes of other instruction sets and thread counts, in the two memory
 layouts, and in a batch. A convolution's float32 sum depends on its order in the seventh digit. That alone would be harmless; but a
@@ -24,8 +24,7 @@ from trgbp_core import TRGBP, load_model
 from trgbp_core.data import images
 from trgbp_core.explorer.export_code import INSTRUCTION_SETS
 
-from ..support.strangers import ROOT
-
+ROOT = Path(__file__).parents[1]
 EXAMPLES = sorted((ROOT / "assets" / "examples").glob("*.jpg"))
 PROCESSES = [
     *({"threads": str(n)} for n in (1, 2, 4)),
@@ -95,7 +94,7 @@ def line(what: str, found: dict[str, np.ndarray], way: str, reference: dict[str,
 def process(settings: dict[str, str], network: str, ways: list[str], folder: Path) -> dict[str, np.ndarray]:
     environment = {name: value for name, value in os.environ.items() if name not in INSTRUCTION_SETS}
     environment |= {name: value for name, value in settings.items() if name in INSTRUCTION_SETS}
-    command = [sys.executable, "-m", "tests.engine.rounding", "--network", network, "--threads", settings["threads"], "--ways", *ways]
+    command = [sys.executable, "-m", "benchmarks.rounding", "--network", network, "--threads", settings["threads"], "--ways", *ways]
     subprocess.run([*command, "--out", str(folder / "found.npz")], cwd=ROOT, env=environment, check=True, timeout=1800)
     with np.load(folder / "found.npz") as stored:
         return dict(stored)
@@ -130,4 +129,4 @@ if __name__ == "__main__":
         table(given.network)
     else:
         torch.set_num_threads(given.threads)
-        np.savez(given.out, **computed(given.network, given.ways))
+        np.savez(given.out, **computed(given.network, given.ways))  # type: ignore[arg-type]
