@@ -12,7 +12,6 @@ from urllib.parse import parse_qs, quote, urlencode
 
 from ..methods import METHODS
 from ..sanity.cascade import MODES
-from .lessons.claims import read_whole
 from .lessons.lessons import Lesson
 
 LONGEST = 2000
@@ -109,7 +108,7 @@ def _given(query: object) -> dict[str, str]:
 
 
 def _lesson(text: str, known: Known) -> Lesson:
-    lesson = known.lessons.get(int(text)) if text.isascii() and text.isdigit() and len(text) < 4 else None
+    lesson = known.lessons.get(int(text)) if re.fullmatch(r"[0-9]{1,3}", text) else None
     if lesson is None:
         there = ", ".join(map(str, known.lessons)) or "none"
         raise ValueError(f"This link asks for a lesson that is not here; there are {there}. It was not followed.")
@@ -136,10 +135,9 @@ def _class(given: Mapping[str, str], link: Link) -> str:
 def _whole(given: Mapping[str, str], key: str, otherwise: int | None) -> int | None:
     if key not in given:
         return otherwise
-    try:
-        return read_whole(given[key], key)
-    except ValueError:
-        raise ValueError(f"In this link {key} is no whole number from 0 to 99,999; it was not followed.") from None
+    if not re.fullmatch(r"[0-9]{1,5}", given[key]):
+        raise ValueError(f"In this link {key} is no whole number from 0 to 99,999; it was not followed.")
+    return int(given[key])
 
 
 def _named(text: str) -> str:
