@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 
 from trgbp_core import ModelError, load_model
 from trgbp_core.cli import models
-from trgbp_core.zoo.custom import first_choice, with_weights
+from trgbp_core.zoo.custom import preloaded
 from trgbp_core.zoo.loading import ModelCache
 
 from ..support.hostile_machine import environment, make_weights
@@ -154,7 +154,7 @@ def test_a_file_that_does_not_fit_is_refused_with_exit_code_2(program: list[str]
 
 def test_a_network_with_weights_of_a_file_takes_the_place_of_the_published_one(nothing_here: None, tmp_path: Path) -> None:
     torch.save(load_model(f"random:{NAME}").network.state_dict(), tmp_path / "mine.pth")
-    cache = ModelCache(own=with_weights(NAME, tmp_path / "mine.pth"))
+    cache = ModelCache(own=preloaded(NAME, tmp_path / "mine.pth"))
     (entry,) = [entry for entry in cache.entries if entry.name == NAME]
     assert entry.title == "SqueezeNet 1.1, mine.pth"
     assert entry.available
@@ -168,14 +168,14 @@ def test_noise_and_a_file_of_weights_exclude_each_other(tmp_path: Path) -> None:
 
 
 def test_the_page_may_begin_with_a_network_that_its_picker_does_not_hold() -> None:
-    own = first_choice(f"random:{NAME}", None, {})
+    own = preloaded(f"random:{NAME}", None, {})
     assert own[f"random:{NAME}"].entry.available
-    assert first_choice("efficientnet_lite0", None, {}) == {}
-    assert first_choice("mine", None, {"mine": embedded()}) == {}
+    assert preloaded("efficientnet_lite0", None, {}) == {}
+    assert preloaded("mine", None, {"mine": embedded()}) == {}
     with pytest.raises(ModelError, match="has its weights already"):
-        first_choice("mine", "file.pth", {"mine": embedded()})
+        preloaded("mine", "file.pth", {"mine": embedded()})
     with pytest.raises(ModelError, match="no network 'nope'"):
-        first_choice("nope", None, {})
+        preloaded("nope", None, {})
 
 
 # -- the table -------------------------------------------------------------------------------------------------------------------------

@@ -256,7 +256,7 @@ def test_a_grey_network_sees_grey_of_0_to_1_normalised() -> None:
     grey = torch.tensor(list(images.read(image).convert("L").resize((28, 28), 2).tobytes())).view(1, 1, 28, 28) / 255
     assert torch.allclose(x, (grey - 0.5) / 0.25, atol=0.03)  # grey before or after resizing differs by roundings
     assert digits().picture(image).getpixel((3, 3))[0] == digits().picture(image).getpixel((3, 3))[2]
-    assert torch.equal(digits().black, torch.full((1, 1, 1, 1), -2.0))
+    assert torch.equal(digits().preprocess.black, torch.full((1, 1, 1, 1), -2.0))
 
 
 def test_given_networks_stay_whatever_is_loaded_and_are_neither_copied_nor_changed() -> None:

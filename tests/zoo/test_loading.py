@@ -25,9 +25,7 @@ def test_the_embedded_network_needs_no_network_and_knows_what_it_sees():
 
     zoo = embedded()
     assert not zoo.network.training
-    assert zoo.embedded
     assert zoo.entry.available
-    assert not zoo.entry.needs_download
     assert sum(p.numel() for p in zoo.network.parameters()) == zoo.entry.parameters
     with torch.no_grad():
         logits = zoo.network(zoo.preprocess(load_sample_image("flower.jpg")))
@@ -61,7 +59,7 @@ def test_random_weights_are_the_same_every_time_and_leave_the_global_random_stat
     assert torch.equal(before, torch.random.get_rng_state())
     assert first.name == second.name == "random:mnasnet0_5"
     assert first.network is not second.network
-    assert not first.entry.needs_download
+    assert first.entry.available
     for key, value in first.network.state_dict().items():
         assert torch.equal(value, second.network.state_dict()[key]), key
 
@@ -88,7 +86,6 @@ def test_random_weights_are_alive_from_end_to_end(name):
 
 def test_without_weights_and_without_network_the_sentence_names_the_remedy(nothing_here):
     assert not catalogue_module.entry("squeezenet1_1").available
-    assert catalogue_module.entry("squeezenet1_1").needs_download
     sentence = refused("squeezenet1_1", WeightsError)
     for remedy in ("efficientnet_lite0", "--fetch squeezenet1_1", "TRGBP_MODEL_DIR"):
         assert remedy in sentence

@@ -13,7 +13,7 @@ from torch import nn
 
 from trgbp_core import TRGBP, load_model
 from trgbp_core.zoo.checkpoints import WeightsError
-from trgbp_core.zoo.custom import first_choice, named
+from trgbp_core.zoo.custom import named, preloaded
 
 from ..support.comparison import completeness_gap
 from ..support.zoo import refused
@@ -107,4 +107,4 @@ def test_a_network_with_other_classes_gets_numbers_for_labels(monkeypatch: pytes
 def test_a_network_of_timm_can_be_put_on_the_page() -> None:
     zoo = load_model("random:timm/resnet10t")
     assert named({"small": zoo})["small"].entry.available
-    assert first_choice("random:timm/resnet10t", None, {})["random:timm/resnet10t"].name == "random:timm/resnet10t"
+    assert preloaded("random:timm/resnet10t", None)["random:timm/resnet10t"].name == "random:timm/resnet10t"

@@ -103,13 +103,13 @@ def read_ground_truth(file: Path, synsets: Synsets) -> list[int | None]:
 
 @dataclass(frozen=True)
 class BoxFile:
-    """What one XML file says.
+    """The boxes of one picture: (left, top, right, bottom) in fractions of it.
 
     Attributes:
-        size: (width, height) of the picture that was annotated. boxes: (left, top, right, bottom) in fractions of it.
+        size: its (width, height) when they were drawn, or None where they are fractions to begin with.
     """
 
-    size: tuple[int, int]
+    size: tuple[int, int] | None
     boxes: tuple[Box, ...]
 
 
