@@ -115,10 +115,9 @@ def test_a_failed_download_is_a_sentence_and_exit_code_2(server: Server, folder:
 # -- a file of weights -----------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
-def test_explain_takes_the_weights_of_a_file_instead_of_the_published_ones(suffix: str, nothing_here: None, tmp_path: Path) -> None:
-    state, file = load_model(f"random:{NAME}").network.state_dict(), tmp_path / f"mine{suffix}"
-    save_file(state, file) if suffix == ".safetensors" else torch.save(state, file)
+def test_explain_takes_the_weights_of_a_file_instead_of_the_published_ones(nothing_here: None, tmp_path: Path) -> None:
+    file = tmp_path / "mine.safetensors"
+    save_file(load_model(f"random:{NAME}").network.state_dict(), file)
     arguments = ["explain", LION, "--model", NAME, "--weights", str(file), "--out", str(tmp_path / "out")]
     done = subprocess.run([sys.executable, "-m", "trgbp_core", *arguments], cwd=ROOT, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr

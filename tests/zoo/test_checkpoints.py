@@ -103,19 +103,13 @@ def test_a_file_without_named_tensors_is_refused(state, tmp_path):
     assert "named tensors" in refused(saved(state, tmp_path))
 
 
-def test_a_damaged_or_missing_file_is_refused(tmp_path):
-    path = saved(network().state_dict(), tmp_path)
-    path.write_bytes(path.read_bytes()[:-200])
-    assert "damaged" in refused(path)
-    path.write_bytes(b"<html>log in to this network</html>")
-    assert "damaged" in refused(path)
-    path.write_bytes(b"")
-    assert "damaged" in refused(path)
-    assert "no weights file" in refused(tmp_path / "nothing.pth")
-
-
-def test_weights_that_are_not_finite_are_refused(tmp_path):
+def test_a_damaged_missing_or_infinite_file_is_refused(tmp_path):
     state = network().state_dict()
+    path = saved(state, tmp_path)
+    for content in (path.read_bytes()[:-200], b"<html>log in to this network</html>", b""):
+        path.write_bytes(content)
+        assert "damaged" in refused(path)
+    assert "no weights file" in refused(tmp_path / "nothing.pth")
     state["0.weight"][0, 0, 0, 0] = float("nan")
     assert "0.weight" in refused(saved(state, tmp_path))
 
@@ -140,14 +134,13 @@ def test_a_network_takes_all_weights_or_none():
     broken = {
         "lacks 0.bias": {key: value for key, value in state.items() if key != "0.bias"},
         "also has extra": {**state, "extra": torch.zeros(1)},
-        "another shape 4.weight": {**state, "4.weight": torch.zeros(3, 4)},
+        "has in another shape 4.weight": {**state, "4.weight": torch.zeros(3, 4)},
     }
     for words, wrong in broken.items():
         target = network()
         before = {key: value.clone() for key, value in target.state_dict().items()}
-        with pytest.raises(WeightsError, match=words.split()[-1]) as caught:
+        with pytest.raises(WeightsError, match=words):
             adopt(target, wrong, "tiny.pth")
-        print(caught.value)
         assert all(torch.equal(value, before[key]) for key, value in target.state_dict().items())
 
 

@@ -134,14 +134,6 @@ def test_a_missing_file_is_final(server):
     assert len(server.requests) == 1
 
 
-def test_without_network_the_sentence_names_the_remedy(server, monkeypatch):
-    monkeypatch.setenv("TRGBP_WEIGHTS_URL", "http://127.0.0.1:9")  # the discard port: nobody listens
-    sentence = refused()
-    assert "cannot be reached" in sentence
-    for remedy in ("efficientnet_lite0", "--fetch tiny", "TRGBP_MODEL_DIR"):
-        assert remedy in sentence
-
-
 def test_a_full_disk_is_reported_before_a_byte_is_written(server, cache, monkeypatch):
     usage = type("Usage", (), {"free": 100})
     monkeypatch.setattr(downloads.shutil, "disk_usage", lambda _: usage)

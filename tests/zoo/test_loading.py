@@ -31,9 +31,10 @@ def test_the_embedded_network_needs_no_network_and_knows_what_it_sees():
         logits = zoo.network(zoo.preprocess(load_sample_image("flower.jpg")))
         temple = zoo.network(zoo.preprocess(load_sample_image("china.jpg")))
     seen = [[zoo.labels[i] for i in row.topk(5).indices[0]] for row in (logits, temple)]
-    print(seen)
-    assert "daisy" in seen[0] or "bee" in seen[0]
+    assert {"daisy", "bee"} & set(seen[0])
     assert "palace" in seen[1]
+    assert len(zoo.labels) == 1000
+    assert (zoo.labels[0], zoo.labels[243], zoo.labels[999]) == ("tench", "bull mastiff", "toilet tissue")
 
 
 def test_a_damaged_or_missing_embedded_file_is_refused(tmp_path, monkeypatch):
@@ -87,8 +88,8 @@ def test_random_weights_are_alive_from_end_to_end(name):
 def test_without_weights_and_without_network_the_sentence_names_the_remedy(nothing_here):
     assert not catalogue_module.entry("squeezenet1_1").available
     sentence = refused("squeezenet1_1", WeightsError)
-    for remedy in ("efficientnet_lite0", "--fetch squeezenet1_1", "TRGBP_MODEL_DIR"):
-        assert remedy in sentence
+    for words in ("cannot be reached", "efficientnet_lite0", "--fetch squeezenet1_1", "TRGBP_MODEL_DIR"):
+        assert words in sentence
 
 
 @pytest.mark.parametrize("name", ["squeezenet1_1", "mnasnet0_5", "googlenet", "densenet121"])
@@ -134,11 +135,3 @@ def test_a_network_loaded_under_inference_mode_can_be_explained_outside():
     x = torch.randn(1, 3, 64, 64, requires_grad=True)
     zoo.network(x)[0, 0].backward()
     assert bool(x.grad.any())
-
-
-def test_labels_are_imagenets_thousand():
-    labels = embedded().labels
-    assert len(labels) == 1000
-    assert labels[0] == "tench"
-    assert labels[243] == "bull mastiff"
-    assert labels[999] == "toilet tissue"
