@@ -58,7 +58,6 @@ def finished(*arguments: str, server: Server, folder: Path, home: Path) -> tuple
     """Exit code, what was printed, and what was said on standard error."""
     process = command(*arguments, server=server, folder=folder, home=home)
     out, err = process.communicate(timeout=120)
-    print(out, err)
     assert "Traceback" not in err
     return process.returncode, out, err
 

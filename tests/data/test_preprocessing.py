@@ -35,7 +35,6 @@ def test_the_embedded_network_reads_rgb_minus_127_over_128_of_the_whole_picture(
     expected = (np.asarray(image.resize((224, 224), Image.Resampling.BICUBIC)).astype(np.float64) - 127) / 128
     x = embedded().preprocess(image)
     difference = np.abs(x[0].permute(1, 2, 0).numpy() - expected).max()
-    print("largest difference", difference)
     assert difference < 1e-6  # float32 against float64
     assert x.shape == (1, 3, 224, 224)
 

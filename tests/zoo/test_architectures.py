@@ -86,7 +86,6 @@ def test_every_architecture_is_complete_layered_as_published_and_guided_as_elsew
     complete = completeness_gap(ordinary, x)
     theirs = reference(name, net, x, k)
     difference = float((guided.gradient(k) - theirs).abs().max() / theirs.abs().max())
-    print(f"{name}: {len(layers)} layers, {len(weighted)} with weights; completeness {complete:.1e}; guided gradient {difference:.1e}")
     assert complete < 1e-9  # float64: what remains is summation order
     assert difference < 1e-9
     assert bool(theirs.any())

@@ -27,7 +27,6 @@ OTHERS = sorted(set(torchvision.models.list_models(module=torchvision.models)) -
 
 
 def test_every_rectifier_network_of_torchvision_is_in_the_zoo_and_no_other():
-    print(OTHERS)
     assert OTHERS
     assert all(catalogue_module.unsupported_family(name) for name in OTHERS)
     assert not any(catalogue_module.unsupported_family(name) for name in ARCHITECTURES)

@@ -29,7 +29,6 @@ def saved(state: object, tmp_path, name: str = "tiny.pth"):
 def refused(path) -> str:
     with pytest.raises(WeightsError) as caught:
         read(path)
-    print(caught.value)
     assert str(path.parent) not in str(caught.value)
     return str(caught.value)
 

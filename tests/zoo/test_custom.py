@@ -68,7 +68,6 @@ def test_a_network_of_ones_own_is_explained_completely(build: Callable[[], nn.Mo
     gap = completeness_gap(TRGBP(network, guided=False).explain(x), x)
     e = TRGBP(network).explain(x)
     found = e.attribution(e.top5[0])
-    print(f"{len(e.layers)} layers, {e.logits.shape[1]} classes, completeness {gap:.1e}")
     assert gap < EXACT
     assert found.shape == (1, 1, *shape[2:])
     assert bool(torch.isfinite(found).all())

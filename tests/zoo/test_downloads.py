@@ -48,7 +48,6 @@ def get(**options) -> Path:
 def refused(**options) -> str:
     with pytest.raises(WeightsError) as caught:
         get(**options)
-    print(caught.value)
     return str(caught.value)
 
 

@@ -76,7 +76,6 @@ def test_random_weights_are_alive_from_end_to_end(name):
         logits = zoo.network(x)
     best = int(logits[0].argmax())
     explanation = TRGBP(zoo.network).explain(x[:1], targets=[best])
-    print(name, "logits' standard deviation", logits.std().item())
     assert 0.01 < logits.std() < 100
     assert not torch.equal(logits[0], logits[1])
     assert all(bool(explanation.layer_raw(i, best).any()) for i in range(len(explanation.layers) + 1))

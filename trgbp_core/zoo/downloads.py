@@ -1,4 +1,4 @@
-"""Weights from the network: resumed where they broke off, checked, and put into torch's cache in one step or not at all."""
+"""Weights are downloaded: resumed where they broke off, checked, and put into torch's cache in one step or not at all."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ RETRIES = 2
 PAUSE_SECONDS = 0.5
 CHUNK_BYTES = 2**18
 SLACK_BYTES = 2**20
-"""Published sizes are rounded to a thousandth of a megabyte; whoever sends much more sends something else."""
+"""Published sizes are rounded to a thousandth of a megabyte; a server that sends much more sends another file."""
 
 _flights: Flights[Path] = Flights()
 
@@ -82,7 +82,7 @@ def remedy(name: str) -> str:
 
 
 class _Download:
-    """One file's way here. The bytes gather in ``FILE.part``, which the next attempt, today's or tomorrow's, goes on with."""
+    """The download of one file. The bytes gather in ``FILE.part``, which the next attempt, today's or tomorrow's, resumes."""
 
     def __init__(self, flight: Flight[Path], url: str, target: Path, name: str, size: int, timeout: float) -> None:
         self.flight, self.url, self.target, self.name, self.timeout = flight, url, target, name, timeout
@@ -92,40 +92,32 @@ class _Download:
     def run(self) -> Path:
         self.target.parent.mkdir(parents=True, exist_ok=True)
         file, path = _open_partial(self.target)
-        shared = path.name == self.target.name + ".part"
         try:
             with file:
-                self._gather(file)
-                if not self._is_sound(file, path):
-                    raise WeightsError(
-                        f"What arrived for {self.name} is not the file that was asked for (wrong SHA-256). {remedy(self.name)}"
-                    )
+                # A file that was pieced together gets a second chance from the first byte on.
+                if not self._complete(file, path) and not (self.resumed and self._complete(file, path)):
+                    raise WeightsError(f"What arrived for {self.name} is not the right file (wrong SHA-256). {remedy(self.name)}")
                 if fcntl is None:
                     file.close()
-                # Under the lock: nobody else may go on with a part that is about to become the file.
+                # Under the lock: nobody else may resume a part that is about to become the file.
                 os.replace(path, self.target)
         finally:
-            if not shared:
+            if path.name != self.target.name + ".part":
                 path.unlink(missing_ok=True)
         return self.target
 
-    def _is_sound(self, file: BinaryIO, path: Path) -> bool:
-        """A wrong file is thrown away; one that was pieced together gets a second chance from the first byte on."""
-        prefix = hash_prefix(self.target.name)
-        for chance in range(2):
-            file.flush()
-            if is_sound(path, prefix):
-                os.fsync(file.fileno())
-                return True
-            _empty(file)
-            if not self.resumed or chance:
-                break
-            self.resumed = False
-            self._gather(file)
+    def _complete(self, file: BinaryIO, path: Path) -> bool:
+        """Fetch what is missing; is it the right file then? A wrong one is emptied."""
+        self._gather(file)
+        file.flush()
+        if is_sound(path, hash_prefix(self.target.name)):
+            os.fsync(file.fileno())
+            return True
+        _empty(file)
         return False
 
     def _gather(self, file: BinaryIO) -> None:
-        """Until all bytes are here; again after a failure, as long as the attempts bring something."""
+        """Until all bytes are here; again after a failure, as long as attempts bring bytes."""
         furthest, failures, stalls = _length(file), 0, 0
         while True:
             try:
@@ -186,7 +178,7 @@ def _received(response: Any) -> bytes:
     except TimeoutError:
         raise
     except OSError as error:
-        # Told apart from the errors of writing, which mean a full disk.
+        # Not an OSError, as errors of writing are, which mean a full disk.
         raise ConnectionError(str(error)) from error
 
 
@@ -200,7 +192,7 @@ def _empty(file: BinaryIO) -> None:
 
 
 def _open_partial(target: Path) -> tuple[BinaryIO, Path]:
-    """The part that was left behind, locked; or a part of one's own where somebody else, perhaps another process, is at work on it."""
+    """The part that was left behind, locked; or a new part where somebody else, perhaps another process, is filling that one."""
     path = target.with_name(target.name + ".part")
     while fcntl is not None:
         file = path.open("ab")
@@ -223,7 +215,7 @@ def _reason(error: Exception) -> object:
 
 
 def _is_final(error: Exception) -> bool:
-    """Not worth another try: the server has said no, or has kept silent for as long as one is willing to wait."""
+    """Not worth another try: the server has refused, or has been silent for the whole timeout."""
     reason = _reason(error)
     refused = isinstance(error, urllib.error.HTTPError) and error.code < 500
     return refused or isinstance(reason, (TimeoutError, socket.gaierror))

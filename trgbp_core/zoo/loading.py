@@ -123,7 +123,7 @@ def load_model(
 
     Raises:
         ModelError: no such network, or one that the theory does not cover.
-        WeightsError: the weights cannot be had, or cannot be trusted.
+        WeightsError: the weights are not available, or cannot be trusted.
         DeviceError: there is no such device here.
         flights.Cancelled: ``cancel`` said so.
 
