@@ -32,6 +32,7 @@ def server(tmp_path, monkeypatch):
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     monkeypatch.delenv("TRGBP_MODEL_DIR", raising=False)
     monkeypatch.setattr(downloads, "PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr(downloads, "SLACK_BYTES", 0)
     yield state
     state.stop()
 
@@ -85,13 +86,6 @@ def test_a_failed_transfer_is_tried_again(server, script, ranges, requests):
     assert server.requests == requests
 
 
-def test_a_server_that_breaks_off_every_time_is_given_up_in_the_end(server, cache):
-    server.script, server.ranges = ["half"] * 50, False
-    assert "broke off" in refused()
-    assert len(server.requests) <= 2 + downloads.RETRIES
-    assert not (cache / FILENAME).exists()
-
-
 @pytest.mark.parametrize(
     "left", [CONTENT[:1000], bytes(1000), bytes(len(CONTENT)), bytes(2 * len(CONTENT))], ids=["right", "short", "as long", "longer"]
 )
@@ -103,13 +97,26 @@ def test_a_part_left_behind_is_resumed_and_a_wrong_one_replaced_from_the_first_b
     assert os.listdir(cache) == [FILENAME]
 
 
-def test_a_server_that_lies_is_not_believed_and_nothing_stays(server, cache):
-    server.script = ["lie"]
-    sentence = refused()
-    assert "SHA-256" in sentence
+@pytest.mark.parametrize(
+    ("script", "ranges", "size", "words", "requests"),
+    [
+        (["half"] * 50, False, len(CONTENT), "broke off", 2 + downloads.RETRIES),
+        (["lie"], True, len(CONTENT), "SHA-256", 1),
+        ([404] * 5, True, len(CONTENT), "404", 1),
+        (["endless"], True, len(CONTENT), "too large", 1),
+        (["well"], True, HALF, "too large", 1),
+    ],
+    ids=["breaks off every time", "lies", "has no such file", "sends without end", "announces too much"],
+)
+def test_what_no_attempt_mends_is_a_sentence_and_no_file_stays(server, cache, script, ranges, size, words, requests):
+    server.script, server.ranges = script, ranges
+    sentence = refused(size=size)
+    assert words in sentence
     assert "efficientnet_lite0" in sentence
+    assert len(server.requests) <= requests
     assert not (cache / FILENAME).exists()
-    assert get().read_bytes() == CONTENT, "a lie does not spoil the next attempt"
+    server.script.clear()
+    assert get().read_bytes() == CONTENT, "the next attempt is not spoilt"
 
 
 @pytest.mark.parametrize("step", ["mute", "stall"])
@@ -127,12 +134,6 @@ def test_a_stalled_server_is_left_after_the_timeout(server, cache, step):
         assert server.requests[-1] is not None, "and what had come is kept"
 
 
-def test_a_missing_file_is_final(server):
-    server.script = [404] * 5
-    assert "404" in refused()
-    assert len(server.requests) == 1
-
-
 def test_a_full_disk_is_reported_before_a_byte_is_written(server, cache, monkeypatch):
     usage = type("Usage", (), {"free": 100})
     monkeypatch.setattr(downloads.shutil, "disk_usage", lambda _: usage)
@@ -145,15 +146,6 @@ def test_a_cache_that_cannot_be_written_is_reported(server, cache):
     cache.parent.mkdir(parents=True)
     cache.touch()  # a file where the folder should be
     assert "TORCH_HOME" in refused()
-
-
-@pytest.mark.parametrize("step", ["well", "endless"])
-def test_a_server_that_sends_far_more_than_was_asked_for_is_left(server, cache, step, monkeypatch):
-    server.script = [step]
-    if step == "well":
-        monkeypatch.setattr(downloads, "SLACK_BYTES", -len(CONTENT))
-    assert "too large" in refused()
-    assert not (cache / FILENAME).exists()
 
 
 @pytest.mark.parametrize("how", ["cancel", "raise"])
