@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from urllib.parse import urlencode
 
 import pytest
@@ -33,6 +34,11 @@ KNOWN = Known(FIRST, [MODEL, "vgg16"], PICTURES, ["explain", "cascade", "learn"]
 )
 def test_a_link_is_read_exactly_and_no_link_is_the_page_as_it_opens(query: object, link: Link) -> None:
     assert links.read(query, KNOWN) == link
+
+
+def test_a_known_name_may_hold_any_sign() -> None:
+    known = replace(KNOWN, models=["mine/<1>"])
+    assert links.read("?model=mine%2F%3C1%3E", known).model == "mine/<1>"
 
 
 def test_a_lesson_sets_everything_and_what_stands_beside_it_wins() -> None:
