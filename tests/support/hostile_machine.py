@@ -1,4 +1,4 @@
-"""A machine where things go wrong: short patience, weights that a test has made, and a disk that is full when told.
+"""A machine where things go wrong: short timeouts, weights that a test has made, and a disk that is full on demand.
 
 ``python -m tests.support.hostile_machine ARGUMENTS`` is ``python -m trgbp_core ARGUMENTS`` there. The environment variable
 ``TRGBP_TEST_WEIGHTS`` is a folder of ``NAME-HASH.pth``: the networks NAME have these files for their published weights. While it also holds

@@ -21,7 +21,7 @@ def pictures(folder: Path = FOLDER) -> dict[str, Path]:
 
 
 def name_of(picture: Image.Image, known: Mapping[str, Path]) -> str:
-    """The name of the example that shows exactly what ``picture`` shows; nothing if there is none."""
+    """The name of the example that shows exactly what ``picture`` shows; empty if none does."""
     wanted = _fingerprint(picture)
     return next((name for name, path in known.items() if _of_file(path) == wanted), "")
 

@@ -1,4 +1,4 @@
-"""A stranger's file → a safe RGB picture, or a sentence that says why not.
+"""Any file → a safe RGB picture, or a sentence that says why not.
 
 Only formats that are decoded by a library, never by an interpreter (no EPS, PDF, SVG, WMF), are opened, and a picture's size is read from
 its header before a single pixel is decoded, so that a decompression bomb costs nothing. Colour profiles are not applied: the networks were

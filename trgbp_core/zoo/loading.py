@@ -188,7 +188,7 @@ def _installed(chosen: Entry) -> Path:
 
 
 def _random(chosen: Entry) -> Zoo:
-    network = random_weights.uninitialised(chosen.build, clear=True)
+    network = random_weights.uninitialised(chosen.build)
     # timm's networks may insist on their own size.
     random_weights.randomise(network, size=random_weights.CALIBRATION_SIZE if chosen.load is None else chosen.input_size)
     name, title = f"{RANDOM}:{chosen.name}", f"{chosen.title}, random weights"
@@ -199,7 +199,7 @@ def _random(chosen: Entry) -> Zoo:
 def _load_timm(chosen: Entry, progress: Progress | None, cancel: Cancel | None) -> Zoo:
     """timm downloads by itself, with its own retries; in a thread of its own, so that nobody has to wait for it to give up."""
     # Before anything is downloaded: a network that the theory does not cover would be fetched in vain.
-    _classes(chosen, random_weights.uninitialised(chosen.build, clear=True))
+    _classes(chosen, random_weights.uninitialised(chosen.build))
 
     def work(flight: Flight[nn.Module]) -> nn.Module:
         return random_weights.uninitialised(chosen.load)  # type: ignore[arg-type]
