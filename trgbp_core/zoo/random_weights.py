@@ -41,7 +41,7 @@ def randomise(network: nn.Module, *, seed: int = 0, size: int = CALIBRATION_SIZE
     """Fill a freshly built network with seeded noise, on scales at which all of it is alive.
 
     Convolution and linear weights are N(0, 2/fan-in) (He et al. 2015), biases N(0, 0.1²), batch norms' γ N(1, 0.1²) and β N(0, 0.1²), so
-    that every bias contributes. Batch norms' statistics are those of one batch of noise, without which deep networks would drown or explode.
+    that every bias contributes. Batch norms' statistics are those of one batch of noise: without them deep networks vanish or explode.
 
     Args:
         network: changed in place. seed: of the noise. size: side of the noise pictures.
