@@ -57,7 +57,7 @@ def prepare() -> None:
     room = SimpleNamespace(disk_usage=lambda path: SimpleNamespace(free=100) if (folder / "full").exists() else usage(path))
     downloads.shutil = room  # type: ignore[assignment]
     downloads.PAUSE_SECONDS = 0.01
-    downloads.fetch.__kwdefaults__["timeout"] = 0.7
+    downloads.TIMEOUT_SECONDS = 0.7
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Every architecture of the zoo, with random weights: its layers as published, its sums complete, its guided gradient right."""
+"""Every architecture of the zoo, with random weights: alive, its layers as published, its sums complete, its guided gradient right."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def ordered_from_logits_to_first_convolution(net: nn.Module, x: Tensor, weighted
 
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
-def test_every_architecture_is_complete_layered_as_published_and_guided_as_elsewhere(name: str) -> None:
+def test_every_architecture_is_alive_complete_layered_as_published_and_guided_as_elsewhere(name: str) -> None:
     net, x = network(name), picture(name)
     ordinary = TRGBP(net, guided=False).explain(x)
     guided = TRGBP(net).explain(x)
@@ -83,9 +83,10 @@ def test_every_architecture_is_complete_layered_as_published_and_guided_as_elsew
     assert len([layer for layer in weighted if not any(part in layer for part in PROJECTIONS)]) == DEPTHS[name]
     ordered_from_logits_to_first_convolution(net, x, weighted)
 
-    complete = completeness_gap(ordinary, x)
     theirs = reference(name, net, x, k)
-    difference = float((guided.gradient(k) - theirs).abs().max() / theirs.abs().max())
-    assert complete < 1e-9  # float64: what remains is summation order
-    assert difference < 1e-9
-    assert bool(theirs.any())
+    assert completeness_gap(ordinary, x) < 1e-9  # float64: what remains is summation order
+    assert float((guided.gradient(k) - theirs).abs().max() / theirs.abs().max()) < 1e-9
+
+    assert not any(module.training for module in net.modules())
+    assert 0.01 < guided.logits.std() < 100
+    assert all(bool(guided.layer_raw(layer, k).any()) for layer in range(len(guided.layers) + 1))

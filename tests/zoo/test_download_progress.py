@@ -11,7 +11,7 @@ from trgbp_core.zoo.download_progress import Speedometer, on_terminal
 def test_size_speed_of_the_last_seconds_and_time_left_are_described(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 0.0
     monkeypatch.setattr(download_progress.time, "monotonic", lambda: now)
-    meter = Speedometer(seconds=5)
+    meter = Speedometer()
     assert meter.describe(0, 102_500_000) == "0.0 of 102.5 MB, 0.0 MB/s"
     for second in range(1, 11):
         now = float(second)

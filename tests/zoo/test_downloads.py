@@ -33,6 +33,7 @@ def server(tmp_path, monkeypatch):
     monkeypatch.delenv("TRGBP_MODEL_DIR", raising=False)
     monkeypatch.setattr(downloads, "PAUSE_SECONDS", 0.01)
     monkeypatch.setattr(downloads, "SLACK_BYTES", 0)
+    monkeypatch.setattr(downloads, "TIMEOUT_SECONDS", 5.0)
     yield state
     state.stop()
 
@@ -43,7 +44,7 @@ def cache(tmp_path) -> Path:
 
 
 def get(**options) -> Path:
-    return fetch(f"https://weights.invalid/models/{FILENAME}", name="tiny", **{"timeout": 5.0, "size": len(CONTENT), **options})
+    return fetch(f"https://weights.invalid/models/{FILENAME}", name="tiny", **{"size": len(CONTENT), **options})
 
 
 def refused(**options) -> str:
@@ -120,9 +121,10 @@ def test_what_no_attempt_mends_is_a_sentence_and_no_file_stays(server, cache, sc
 
 
 @pytest.mark.parametrize("step", ["mute", "stall"])
-def test_a_stalled_server_is_left_after_the_timeout(server, cache, step):
+def test_a_stalled_server_is_left_after_the_timeout(server, cache, step, monkeypatch):
+    monkeypatch.setattr(downloads, "TIMEOUT_SECONDS", 0.3)
     server.script = [step] * 10
-    sentence = refused(timeout=0.3)
+    sentence = refused()
     assert len(server.requests) == (1 if step == "mute" else 1 + downloads.RETRIES)
     assert "stalled" in sentence
     assert "--fetch tiny" in sentence
@@ -149,7 +151,8 @@ def test_a_cache_that_cannot_be_written_is_reported(server, cache):
 
 
 @pytest.mark.parametrize("how", ["cancel", "raise"])
-def test_cancelling_is_immediate_even_while_the_server_is_silent(server, cache, how):
+def test_cancelling_is_immediate_even_while_the_server_is_silent(server, cache, how, monkeypatch):
+    monkeypatch.setattr(downloads, "TIMEOUT_SECONDS", 1000.0)
     server.script = ["stall"]
     cancel = threading.Event()
 
@@ -160,7 +163,7 @@ def test_cancelling_is_immediate_even_while_the_server_is_silent(server, cache, 
             cancel.set()
 
     with pytest.raises(Cancelled):
-        get(progress=progress, cancel=cancel.is_set, timeout=1000.0)
+        get(progress=progress, cancel=cancel.is_set)
     assert server.silent, "the server had not said another word"
     assert not (cache / FILENAME).exists()
     assert get().read_bytes() == CONTENT, "cancelling leaves nothing that is in the way"
@@ -193,10 +196,10 @@ def test_one_who_cancels_does_not_take_the_download_from_the_others(server, cach
     def ask(i: int):
         if i:
             began.wait()
-            return get(timeout=25.0, progress=lambda *_: joined.release())
+            return get(progress=lambda *_: joined.release())
         try:
             # The one who began the download leaves it as soon as the other two have heard of it.
-            return get(timeout=25.0, progress=lambda *_: began.set(), cancel=lambda: joined._value >= 2)
+            return get(progress=lambda *_: began.set(), cancel=lambda: joined._value >= 2)
         finally:
             server.release.set()
 
@@ -207,9 +210,10 @@ def test_one_who_cancels_does_not_take_the_download_from_the_others(server, cach
     assert server.requests[0] is None
 
 
-def test_a_failure_reaches_all_who_wait(server):
+def test_a_failure_reaches_all_who_wait(server, monkeypatch):
+    monkeypatch.setattr(downloads, "TIMEOUT_SECONDS", 0.5)
     server.script = ["mute"] * 20
-    results = together(4, lambda i: get(timeout=0.5))
+    results = together(4, lambda i: get())
     assert all(isinstance(result, WeightsError) and "stalled" in str(result) for result in results)
     assert len(server.requests) <= 2, "nobody started his own attempt behind the first"
 

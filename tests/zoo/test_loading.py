@@ -5,17 +5,13 @@ from __future__ import annotations
 import pytest
 import torch
 import torchvision.models
-from torch import nn
 
-from trgbp_core import TRGBP, load_model
+from trgbp_core import load_model
 from trgbp_core.zoo import catalogue as catalogue_module
 from trgbp_core.zoo import loading as models_module
 from trgbp_core.zoo.checkpoints import WeightsError
 
 from ..support.zoo import embedded, refused
-
-SMALL = ["squeezenet1_1", "mnasnet0_5", "shufflenet_v2_x0_5", "mobilenet_v2", "resnet18", "regnet_x_400mf", "googlenet", "inception_v3"]
-
 
 # -- the embedded network --------------------------------------------------------------------------------------------------------------
 
@@ -63,22 +59,6 @@ def test_random_weights_are_the_same_every_time_and_leave_the_global_random_stat
     assert first.entry.available
     for key, value in first.network.state_dict().items():
         assert torch.equal(value, second.network.state_dict()[key]), key
-
-
-@pytest.mark.parametrize("name", SMALL)
-def test_random_weights_are_alive_from_end_to_end(name):
-    zoo = load_model(f"random:{name}")
-    assert not any(module.training for module in zoo.network.modules())
-    assert all(bool(torch.isfinite(value).all()) for value in zoo.network.state_dict().values())
-    assert all(norm.momentum == 0.1 or "mnasnet" in name for norm in zoo.network.modules() if isinstance(norm, nn.BatchNorm2d))
-    x = torch.randn(2, 3, 96, 96, generator=torch.Generator().manual_seed(1))
-    with torch.no_grad():
-        logits = zoo.network(x)
-    best = int(logits[0].argmax())
-    explanation = TRGBP(zoo.network).explain(x[:1], targets=[best])
-    assert 0.01 < logits.std() < 100
-    assert not torch.equal(logits[0], logits[1])
-    assert all(bool(explanation.layer_raw(i, best).any()) for i in range(len(explanation.layers) + 1))
 
 
 # -- weights from files ----------------------------------------------------------------------------------------------------------------

@@ -15,9 +15,9 @@ FOLDER = Path(__file__).parents[2] / "assets" / "examples"
 FIRST = "cheetah_and_lion.jpg"
 
 
-def pictures(folder: Path = FOLDER) -> dict[str, Path]:
-    """File name → path of every JPEG in ``folder``, by name."""
-    return {path.name: path for path in sorted(folder.glob("*.jpg"))}
+def pictures() -> dict[str, Path]:
+    """File name → path of every example, by name."""
+    return {path.name: path for path in sorted(FOLDER.glob("*.jpg"))}
 
 
 def name_of(picture: Image.Image, known: Mapping[str, Path]) -> str:

@@ -16,8 +16,9 @@ from ..serving.jobs import Progress
 class Speedometer:
     """Describes a download with its speed over the last few seconds."""
 
-    def __init__(self, seconds: float = 5.0) -> None:
-        self._seconds = seconds
+    SECONDS = 5.0
+
+    def __init__(self) -> None:
         self._samples: deque[tuple[float, int]] = deque()
 
     def describe(self, done: int, total: int) -> str:
@@ -26,7 +27,7 @@ class Speedometer:
         if self._samples and done < self._samples[-1][1]:  # it was begun again
             self._samples.clear()
         self._samples.append((now, done))
-        while len(self._samples) > 2 and now - self._samples[1][0] > self._seconds:
+        while len(self._samples) > 2 and now - self._samples[1][0] > self.SECONDS:
             self._samples.popleft()
         start, before = self._samples[0]
         speed = (done - before) / (now - start) if now > start else 0.0

@@ -23,6 +23,8 @@ except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
 TIMEOUT_SECONDS = 20.0
+"""After so long without a byte the server counts as stalled."""
+
 RETRIES = 2
 PAUSE_SECONDS = 0.5
 CHUNK_BYTES = 2**18
@@ -39,7 +41,6 @@ def fetch(
     size: int = 0,
     progress: Progress | None = None,
     cancel: Cancel | None = None,
-    timeout: float = TIMEOUT_SECONDS,
 ) -> Path:
     """The sound file behind ``url`` on this machine: found, or downloaded into torch's cache, once for all who ask at the same time.
 
@@ -49,7 +50,6 @@ def fetch(
         url: its last part is the file's name, and carries the start of the SHA-256. name: the network's, for sentences.
         size: bytes expected; a server that sends much more is not believed.
         progress: ``(bytes done, bytes in all)``, called in the caller's thread. cancel: see :data:`flights.Cancel`.
-        timeout: seconds without a byte after which the server counts as stalled.
 
     Raises:
         WeightsError: no network, no room, a stalled server, a wrong file. flights.Cancelled: ``cancel`` said so.
@@ -67,7 +67,7 @@ def fetch(
         if found is not None and found != target:
             raise WeightsError(f"{filename} in the folder of TRGBP_MODEL_DIR is damaged: its SHA-256 is not {prefix}… Replace it.")
         try:
-            return _Download(flight, address, target, name, size, timeout).run()
+            return _Download(flight, address, target, name, size).run()
         except OSError as error:
             raise _no_room(error, name) from error
 
@@ -84,8 +84,8 @@ def remedy(name: str) -> str:
 class _Download:
     """The download of one file. The bytes gather in ``FILE.part``, which the next attempt, today's or tomorrow's, resumes."""
 
-    def __init__(self, flight: Flight[Path], url: str, target: Path, name: str, size: int, timeout: float) -> None:
-        self.flight, self.url, self.target, self.name, self.timeout = flight, url, target, name, timeout
+    def __init__(self, flight: Flight[Path], url: str, target: Path, name: str, size: int) -> None:
+        self.flight, self.url, self.target, self.name = flight, url, target, name
         self.limit = size + SLACK_BYTES if size else float("inf")
         self.resumed = False
 
@@ -139,7 +139,7 @@ class _Download:
         if start:
             request.add_header("Range", f"bytes={start}-")
         try:
-            response = urllib.request.urlopen(request, timeout=self.timeout)
+            response = urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS)
         except urllib.error.HTTPError as error:
             error.close()
             if error.code != http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE or not start:

@@ -159,8 +159,7 @@ def _load(name: str, weights: str | os.PathLike[str] | None, progress: Progress 
 
 def in_memory(entry: Entry, **changes: Any) -> Entry:
     """The entry of a network that is in memory already, so that nothing is left to download."""
-    nothing: dict[str, Any] = {"download_size": 0, "embedded": False, "url": "", "sha256": "", "local": None, "load": None}
-    return replace(entry, **nothing, **changes)
+    return replace(entry, download_size=0, embedded=False, url="", sha256="", local=None, load=None, **changes)
 
 
 def fetch(name: str, *, progress: Progress | None = None, cancel: Cancel | None = None) -> Path:
@@ -192,8 +191,7 @@ def _random(chosen: Entry) -> Zoo:
     # timm's networks may insist on their own size.
     random_weights.randomise(network, size=random_weights.CALIBRATION_SIZE if chosen.load is None else chosen.input_size)
     name, title = f"{RANDOM}:{chosen.name}", f"{chosen.title}, random weights"
-    noise = in_memory(chosen, name=name, title=title, source="seeded noise", accuracy=None)
-    return _zoo(noise, network)
+    return _zoo(in_memory(chosen, name=name, title=title, source="seeded noise", accuracy=None), network)
 
 
 def _load_timm(chosen: Entry, progress: Progress | None, cancel: Cancel | None) -> Zoo:
@@ -221,7 +219,7 @@ def _zoo(chosen: Entry, network: nn.Module) -> Zoo:
     if chosen.parameters == 0:
         chosen = replace(chosen, parameters=sum(p.numel() for p in network.parameters()))
     labels = _imagenet_labels()
-    if chosen.name.partition(":")[2].startswith("timm/") or chosen.name.startswith("timm/"):
+    if "timm/" in chosen.name:
         classes = _classes(chosen, network)
         labels = labels if classes == len(labels) else tuple(f"class {i}" for i in range(classes))
     return Zoo(chosen, network, list(labels))

@@ -37,16 +37,16 @@ def uninitialised(build: Callable[[], nn.Module]) -> nn.Module:
         return build()
 
 
-def randomise(network: nn.Module, *, seed: int = 0, size: int = CALIBRATION_SIZE) -> None:
+def randomise(network: nn.Module, *, size: int = CALIBRATION_SIZE) -> None:
     """Fill a freshly built network with seeded noise, on scales at which all of it is alive.
 
     Convolution and linear weights are N(0, 2/fan-in) (He et al. 2015), biases N(0, 0.1²), batch norms' γ N(1, 0.1²) and β N(0, 0.1²), so
     that every bias contributes. Batch norms' statistics are those of one batch of noise: without them deep networks vanish or explode.
 
     Args:
-        network: changed in place. seed: of the noise. size: side of the noise pictures.
+        network: changed in place. size: side of the noise pictures.
     """
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
         for module in network.modules():
             if isinstance(module, (_ConvNd, nn.Linear)):
