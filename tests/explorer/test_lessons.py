@@ -35,7 +35,7 @@ def test_all_five_lessons_can_be_read() -> None:
 @pytest.mark.parametrize("number", SHELF.lessons)
 def test_a_lessons_answer_and_all_that_it_claims_are_what_the_engine_computes(number: int, explorer: Explorer) -> None:
     lesson = SHELF.lessons[number]
-    experiment = Experiment(explorer, lesson, PICTURES)
+    experiment = Experiment(explorer, lesson)
     measured, right = experiment.answer()
     assert right == lesson.answer, f"{measured} makes choice {right} the right one"
     found = experiment.findings()
@@ -46,7 +46,7 @@ def test_a_lessons_answer_and_all_that_it_claims_are_what_the_engine_computes(nu
 @pytest.mark.parametrize("number", SHELF.lessons)
 def test_what_a_lesson_shows_before_the_answer_does_not_hold_the_answer(number: int, explorer: Explorer) -> None:
     lesson = SHELF.lessons[number]
-    payload = presenting.question(explorer, lesson, PICTURES)
+    payload = presenting.question(explorer, lesson)
     assert len(payload["panels"]) == len(lesson.before)
     assert not {"right", "answer", "rows", "explanation", "stated"} & payload.keys()
     assert all("the lesson" in panel["alt"] for panel in payload["panels"]), "the words of a map name no class"
@@ -144,7 +144,7 @@ def test_measures_and_claims_mean_what_they_say() -> None:
 
 
 def test_a_stage_class_or_layer_that_does_not_exist_is_a_sentence(explorer: Explorer) -> None:
-    experiment = Experiment(explorer, SHELF.lessons[1], PICTURES)
+    experiment = Experiment(explorer, SHELF.lessons[1])
     for spec, words in (
         ({"stage": 51}, "fewer than 51 layers"),
         ({"class": "unicorn"}, "No class is called"),
@@ -157,8 +157,8 @@ def test_a_stage_class_or_layer_that_does_not_exist_is_a_sentence(explorer: Expl
 @pytest.mark.parametrize("number", SHELF.lessons)
 def test_a_handout_stands_alone_and_keeps_the_answer_to_itself(number: int, explorer: Explorer) -> None:
     lesson = SHELF.lessons[number]
-    student = handouts.sheet(explorer, lesson, PICTURES)
-    teacher = handouts.sheet(explorer, lesson, PICTURES, answers=True)
+    student = handouts.sheet(explorer, lesson)
+    teacher = handouts.sheet(explorer, lesson, answers=True)
     for sheet in (student, teacher):
         assert not re.search(r'(?:src|href)="(?!data:|#)', sheet), "it needs no other file"
         assert sheet.count("<img") >= 1 + len(lesson.before)
@@ -169,6 +169,6 @@ def test_a_handout_stands_alone_and_keeps_the_answer_to_itself(number: int, expl
 
 def test_an_uploaded_picture_is_no_example_and_an_example_is_known_by_what_it_shows() -> None:
     lion = images.read(PICTURES["lion.jpg"])
-    assert examples.name_of(lion, PICTURES) == "lion.jpg"
+    assert examples.name_of(lion) == "lion.jpg"
     lion.putpixel((0, 0), (1, 2, 3))
-    assert examples.name_of(lion, PICTURES) == ""
+    assert examples.name_of(lion) == ""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 
@@ -20,10 +19,10 @@ def pictures() -> dict[str, Path]:
     return {path.name: path for path in sorted(FOLDER.glob("*.jpg"))}
 
 
-def name_of(picture: Image.Image, known: Mapping[str, Path]) -> str:
+def name_of(picture: Image.Image) -> str:
     """The name of the example that shows exactly what ``picture`` shows; empty if none does."""
     wanted = _fingerprint(picture)
-    return next((name for name, path in known.items() if _of_file(path) == wanted), "")
+    return next((name for name, path in pictures().items() if _of_file(path) == wanted), "")
 
 
 @lru_cache(maxsize=256)

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import cast
 
 from torch import Tensor
 
-from ...data import images
+from ...data import examples, images
 from ...methods import METHODS
 from ...metrics.localisation import ebpg, ibd, spearman
 from ...sanity.cascade import cascade
@@ -44,22 +42,15 @@ class Finding:
 
 @dataclass(frozen=True)
 class Experiment:
-    """Computes a lesson's maps and measures. Raises ValueError with a sentence for a class, a layer or a stage that does not exist.
-
-    Attributes:
-        pictures: name → path of the example pictures.
-    """
+    """Computes a lesson's maps and measures. Raises ValueError with a sentence for a class, a layer or a stage that does not exist."""
 
     explorer: Explorer
     lesson: Lesson
-    pictures: Mapping[str, Path]
 
     def question(self, spec: MapSpec) -> tuple[Question, int]:
         """The picture of ``spec`` as its network sees it, and the class."""
         name = spec.picture or self.lesson.picture
-        if name not in self.pictures:
-            raise ValueError(f"There is no example picture {name!r}.")
-        picture = images.read(self.pictures[name])
+        picture = images.read(examples.pictures()[name])
         if spec.crop is not None:
             width, height = picture.size
             left, top, right, bottom = spec.crop

@@ -6,7 +6,7 @@ import argparse
 import html
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from ...data import examples
@@ -22,7 +22,7 @@ STYLE = Path(__file__).parents[3] / "assets" / "page" / "handout.css"
 LINE = '<div class="lines"></div>'
 
 
-def sheet(explorer: Explorer, lesson: Lesson, pictures: Mapping[str, Path], *, answers: bool = False) -> str:
+def sheet(explorer: Explorer, lesson: Lesson, *, answers: bool = False) -> str:
     """One A4 page of HTML that needs no other file.
 
     Args:
@@ -31,10 +31,10 @@ def sheet(explorer: Explorer, lesson: Lesson, pictures: Mapping[str, Path], *, a
     Raises:
         ValueError: a class, layer or stage of the lesson does not exist, in a sentence.
     """
-    experiment = Experiment(explorer, lesson, pictures)
+    experiment = Experiment(explorer, lesson)
     title, head = html.escape(lesson.title), "With answers" if answers else "Name: ______________________________"
     style, kind = STYLE.read_text(encoding="utf-8"), " class=answers" if answers else ""
-    found = presenting.result(explorer, lesson, pictures) if answers else None
+    found = presenting.result(explorer, lesson) if answers else None
     return (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Lesson {lesson.number}: {title}</title>'
         f"<style>{style}</style></head><body{kind}>"
@@ -96,13 +96,13 @@ def options(command: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Write ``lesson-N.html`` for every lesson, and ``lesson-N-answers.html`` if asked for; broken lessons are named on stderr."""
-    explorer, pictures = Explorer(ModelCache(device=devices.prepare(arguments.device))), examples.pictures()
-    shelf = lessons.load(pictures=pictures, models=[entry.name for entry in explorer.entries()])
+    explorer = Explorer(ModelCache(device=devices.prepare(arguments.device)))
+    shelf = lessons.load(pictures=examples.pictures(), models=[entry.name for entry in explorer.entries()])
     for sentence in shelf.broken:
         print(sentence, file=sys.stderr)
     arguments.out.mkdir(parents=True, exist_ok=True)
     for number, lesson in shelf.lessons.items():
         for answers in (False, True) if arguments.answers else (False,):
             file = arguments.out / f"lesson-{number}{'-answers' if answers else ''}.html"
-            file.write_text(sheet(explorer, lesson, pictures, answers=answers), encoding="utf-8")
+            file.write_text(sheet(explorer, lesson, answers=answers), encoding="utf-8")
             print(file)

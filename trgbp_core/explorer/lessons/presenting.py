@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from pathlib import Path
-
 from ...drawing.render import data_uri
 from ..explorer import Explorer, Payload, panel
 from ..links import query_of
@@ -19,9 +16,9 @@ def shelf(found: Shelf) -> Payload:
     return {"key": "shelf", "lessons": listed, "broken": list(found.broken), "equations": list(map(equations.section, equations.load()))}
 
 
-def question(explorer: Explorer, lesson: Lesson, pictures: Mapping[str, Path]) -> Payload:
+def question(explorer: Explorer, lesson: Lesson) -> Payload:
     """A lesson up to its question; nothing of what it will reveal is computed."""
-    experiment = Experiment(explorer, lesson, pictures)
+    experiment = Experiment(explorer, lesson)
     return {
         "number": lesson.number,
         "title": lesson.title,
@@ -33,13 +30,13 @@ def question(explorer: Explorer, lesson: Lesson, pictures: Mapping[str, Path]) -
     }
 
 
-def result(explorer: Explorer, lesson: Lesson, pictures: Mapping[str, Path]) -> Payload:
+def result(explorer: Explorer, lesson: Lesson) -> Payload:
     """The right answer, the maps and the explanation, with every number computed from the picture.
 
     Raises:
         ValueError: a class, layer or stage that does not exist, in a sentence.
     """
-    experiment = Experiment(explorer, lesson, pictures)
+    experiment = Experiment(explorer, lesson)
     measured, right = experiment.answer()
     rows = [
         {"label": html_line(f.claim.name), "value": in_words(f.claim, f.measured), "stated": f.stated, "holds": f.holds}
