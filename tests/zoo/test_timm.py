@@ -1,4 +1,4 @@
-"""The package timm, where it is installed: its rectifier networks are taken, the others refused before they are downloaded."""
+"""The package timm, where it is installed: its rectifier networks are explained, the others refused before they are downloaded."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from trgbp_core.zoo.custom import named, preloaded
 from ..support.comparison import completeness_gap
 from ..support.zoo import refused
 
-OUTSIDE = {"vit_tiny_patch16_224": "layer_norm", "seresnet18": "sigmoid", "cspdarknet53": "leaky_relu", "convnext_tiny": "layer_norm"}
+UNSUPPORTED = {"vit_tiny_patch16_224": "layer_norm", "seresnet18": "sigmoid", "cspdarknet53": "leaky_relu", "convnext_tiny": "layer_norm"}
 
 
 @pytest.mark.parametrize("name", ["dla34", "tf_efficientnet_lite0", "hrnet_w18_small", "nf_resnet26", "dpn68", "mobilenetv2_050"])
@@ -33,7 +33,7 @@ def test_rectifier_networks_of_timm_are_explained_completely(name: str) -> None:
     assert gap < 1e-9  # float64: what remains is summation order
 
 
-@pytest.mark.parametrize("name", OUTSIDE)
+@pytest.mark.parametrize("name", UNSUPPORTED)
 def test_others_are_refused_by_the_operation_before_anything_is_downloaded(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     create = timm.create_model
 
@@ -42,7 +42,7 @@ def test_others_are_refused_by_the_operation_before_anything_is_downloaded(name:
         return create(name)
 
     monkeypatch.setattr(timm, "create_model", only_here)
-    assert OUTSIDE[name] in refused(f"timm/{name}")
+    assert UNSUPPORTED[name] in refused(f"timm/{name}")
 
 
 def test_an_unknown_name_gets_a_suggestion() -> None:
