@@ -29,7 +29,7 @@ from trgbp_core.page.tabs.side import Side
 from trgbp_core.serving.memory import keep_freed_memory
 from trgbp_core.serving.server import Page, leave, page_device, serve
 from trgbp_core.serving.workers import WORKERS
-from trgbp_core.zoo.custom import first_choice, named
+from trgbp_core.zoo.custom import named, preloaded
 from trgbp_core.zoo.loading import ModelCache, Zoo
 
 
@@ -96,7 +96,7 @@ def launch(argv: Sequence[str] = (), *, models: Mapping[str, Zoo] | None = None,
     except devices.DeviceError as error:
         parser.error(str(error))
     try:
-        own |= WORKERS.run(lambda: first_choice(arguments.model, arguments.weights, own, device))
+        own |= WORKERS.run(lambda: preloaded(arguments.model, arguments.weights, own, device))
     except ValueError as error:
         parser.error(f"{error} `python -m trgbp_core models` lists the networks.")
     explorer = Explorer(ModelCache(NETWORK_BYTES, own=own, device=device))

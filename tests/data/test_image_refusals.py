@@ -38,13 +38,10 @@ def test_what_is_no_picture_is_refused_with_a_sentence(kind):
     assert "picture" in refusal(STRANGE[kind])
 
 
-def test_an_empty_file_is_refused(tmp_path):
+def test_an_empty_or_missing_file_a_folder_and_a_device_are_refused_without_their_path(tmp_path):
     assert "empty" in refusal(b"")
     (tmp_path / "empty.png").touch()
     assert "empty" in refusal(tmp_path / "empty.png")
-
-
-def test_a_missing_file_a_folder_and_a_device_are_refused_without_their_path(tmp_path):
     assert "no such" in refusal(tmp_path / "nothing.png")
     assert "folder" in refusal(tmp_path)
     assert "device" in refusal(os.devnull)
@@ -69,14 +66,17 @@ def test_a_truncated_file_is_refused(file_format, share):
     refusal(data[: int(share * len(data))])
 
 
-def test_damaged_pixels_are_refused():
+def test_damaged_pixels_and_numbers_that_are_not_finite_are_refused():
+    values = np.zeros((4, 4), np.float32)
+    values[1, 1] = np.nan
+    assert "finite" in refusal(encoded(Image.fromarray(values), "TIFF"))
     data = bytearray(encoded(noise(100, 150), "PNG"))
     start = data.index(b"IDAT") + 40
     data[start : start + 200] = bytes(200)
     assert "damaged" in refusal(bytes(data))
 
 
-def test_an_interpreters_format_is_refused_even_when_pil_has_opened_it():
+def test_a_format_that_needs_an_interpreter_is_refused_even_when_pil_has_opened_it():
     assert "EPS" in refusal(Image.open(io.BytesIO(EPS)))
 
 
@@ -114,8 +114,9 @@ def test_a_decompression_bomb_is_refused_before_a_pixel_is_decoded(bomb, monkeyp
     assert "megapixels" in refusal(BOMBS[bomb])
 
 
-def test_a_picture_of_exactly_forty_megapixels_is_read():
-    assert read(encoded(Image.new("1", (8_000, 5_000)), "PNG")).size == (8_000, 5_000)
+@pytest.mark.parametrize("size", [(1, 1), (8_000, 5_000)])
+def test_the_smallest_picture_and_one_of_exactly_forty_megapixels_are_read(size):
+    assert read(encoded(Image.new("1", size), "PNG")).size == size
 
 
 def test_a_bomb_is_refused_also_where_warnings_are_errors_and_no_filter_is_changed():

@@ -11,7 +11,7 @@ from PIL import Image
 
 from trgbp_core.data.images import read
 
-from ..support.pictures import chunk, encoded, noise, over_white, png, refusal, smooth
+from ..support.pictures import chunk, encoded, noise, over_white, png, smooth
 
 # -- what is a picture -----------------------------------------------------------------------------------------------------------------
 
@@ -28,11 +28,12 @@ def test_a_lossy_file_is_read_as_pil_reads_it(file_format):
     data = encoded(smooth(), file_format, quality=95)
     picture = np.asarray(read(data)).astype(int)
     np.testing.assert_array_equal(picture, np.asarray(Image.open(io.BytesIO(data)).convert("RGB")))
-    print("largest difference from the original", np.abs(picture - smooth()).max())
     assert np.abs(picture - smooth()).mean() < 6  # the coder's own loss at quality 95, with colours at half resolution
 
 
-@pytest.mark.parametrize("how", ["path", "text", "bytes", "bytearray", "memoryview", "file", "spent stream", "pipe-like", "pil", "array"])
+@pytest.mark.parametrize(
+    "how", ["path", "text", "bytes", "bytearray", "memoryview", "file", "spent stream", "pipe-like", "pil", "array", "strided array"]
+)
 def test_every_kind_of_source_gives_the_same_picture(how, tmp_path):
     data = encoded(noise(), "PNG")
     path = tmp_path / "picture.png"
@@ -43,6 +44,7 @@ def test_every_kind_of_source_gives_the_same_picture(how, tmp_path):
     with path.open("rb") as file, Image.open(path) as image:
         sources = {"path": path, "text": str(path), "bytes": data, "bytearray": bytearray(data), "memoryview": memoryview(data)}
         sources |= {"file": file, "spent stream": spent, "pipe-like": pipe, "pil": image, "array": noise()}
+        sources["strided array"] = np.ascontiguousarray(noise()[::-1, ::-1])[::-1, ::-1]
         np.testing.assert_array_equal(np.asarray(read(sources[how])), noise())
 
 
@@ -75,13 +77,8 @@ def test_an_array_is_read_as_the_picture_that_it_is(shape, dtype):
     colour = values.reshape(24, 32, -1)
     expected = over_white(colour[..., :3], colour[..., 3]) if colour.shape[2] == 4 else colour * np.ones(3)
     difference = np.abs(np.asarray(read(given)) - expected).max()
-    print("largest difference", difference)
     assert difference <= (1 if colour.shape[2] == 4 else 0)  # rounding of the blend
     np.testing.assert_array_equal(given, before)
-
-
-def test_a_strided_array_is_read_right():
-    np.testing.assert_array_equal(np.asarray(read(noise()[::2, ::-1])), noise()[::2, ::-1])
 
 
 # -- how a person sees it --------------------------------------------------------------------------------------------------------------
@@ -120,7 +117,6 @@ def test_alpha_is_laid_over_white(mode, file_format):
     colour = np.repeat(values[..., :1], 3, 2) if mode == "LA" else values[..., :3]
     picture = np.asarray(read(encoded(image, file_format))).astype(int)
     difference = np.abs(picture - over_white(colour, values[..., -1])).max()
-    print("largest difference", difference)
     assert difference <= 1  # rounding of the blend
 
 
@@ -135,7 +131,6 @@ def test_a_palette_is_looked_up_and_its_transparent_entry_becomes_white():
         np.testing.assert_array_equal(seen, np.where((indices == 1)[..., None], 255, colours[indices]))
     partly = np.asarray(read(encoded(image, "PNG", transparency=bytes([255, 128, 0, 255])))).astype(int)
     expected = over_white(colours[indices], np.array([255, 128, 0, 255])[indices])
-    print("largest difference", np.abs(partly - expected).max())
     assert np.abs(partly - expected).max() <= 1  # rounding of the blend
 
 
@@ -161,7 +156,6 @@ def test_every_mode_of_pil_becomes_rgb(mode):
     assert picture.shape == (24, 32, 3)
     grey = np.asarray(base.convert("L")).astype(float)
     likeness = np.corrcoef(picture.mean(2).ravel(), grey.ravel())[0, 1]
-    print("correlation with the original", likeness)
     assert likeness > (0.3 if mode == "1" else 0.9)  # one bit is a dithered shadow of the picture
 
 
@@ -185,7 +179,6 @@ def test_float_tiff_fills_the_scale_whatever_its_range(low, high):
     values = np.linspace(low, high, 24 * 32, dtype=np.float32).reshape(24, 32)
     grey = np.asarray(read(encoded(Image.fromarray(values), "TIFF")))[..., 0].astype(float)
     difference = np.abs(grey - np.linspace(0, 255, 24 * 32).reshape(24, 32)).max()
-    print("largest difference", difference)
     assert difference <= 0.51  # rounding to whole numbers, and float32
 
 
@@ -195,12 +188,6 @@ def test_float_tiff_within_the_scale_is_not_stretched():
     assert set(np.asarray(read(encoded(Image.fromarray(values * 200), "TIFF"))).flat) == {100}
 
 
-def test_a_float_tiff_with_nan_is_refused():
-    values = np.zeros((4, 4), np.float32)
-    values[1, 1] = np.nan
-    assert "finite" in refusal(encoded(Image.fromarray(values), "TIFF"))
-
-
 @pytest.mark.parametrize("file_format", ["JPEG", "TIFF"])
 def test_cmyk_keeps_its_colours_also_where_adobe_inverts_them(file_format):
     for colour in ([255, 0, 0], [0, 128, 255], [255, 255, 255], [20, 20, 20]):
@@ -208,7 +195,6 @@ def test_cmyk_keeps_its_colours_also_where_adobe_inverts_them(file_format):
         data = encoded(flat, file_format)
         assert (b"Adobe" in data) == (file_format == "JPEG")
         difference = np.abs(np.asarray(read(data)).astype(int) - colour).max()
-        print(file_format, colour, "largest difference", difference)
         assert difference <= 3  # the coder's loss on a flat colour
 
 
@@ -218,7 +204,3 @@ def test_the_first_frame_of_an_animation_is_taken(file_format):
     options = {"lossless": True} if file_format == "WEBP" else {}
     data = encoded(first, file_format, save_all=True, append_images=[second], **options)
     assert np.asarray(read(data))[4, 4].tolist() == [255, 0, 0]
-
-
-def test_a_single_pixel_is_a_picture():
-    assert read(encoded(np.zeros((1, 1, 3), np.uint8), "PNG")).size == (1, 1)

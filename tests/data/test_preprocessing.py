@@ -35,7 +35,6 @@ def test_the_embedded_network_reads_rgb_minus_127_over_128_of_the_whole_picture(
     expected = (np.asarray(image.resize((224, 224), Image.Resampling.BICUBIC)).astype(np.float64) - 127) / 128
     x = embedded().preprocess(image)
     difference = np.abs(x[0].permute(1, 2, 0).numpy() - expected).max()
-    print("largest difference", difference)
     assert difference < 1e-6  # float32 against float64
     assert x.shape == (1, 3, 224, 224)
 
@@ -44,20 +43,16 @@ def test_the_embedded_network_reads_rgb_minus_127_over_128_of_the_whole_picture(
 def test_every_entry_carries_its_weights_own_numbers(name):
     entry = catalogue_module.entry(name)
     assert entry.name == name
-    assert entry.title
-    assert entry.source
-    assert entry.licence
+    assert all((entry.title, entry.source, entry.licence))
     assert entry.parameters > 10**6
     assert 50 < entry.accuracy < 90
     assert len(entry.sha256) >= 8
     if not entry.embedded:
-        plain, _, tag = name.partition("@")
-        chosen = torchvision.models.get_model_weights(plain)[tag or "IMAGENET1K_V1" if plain != "resnext101_64x4d" else "IMAGENET1K_V1"]
-        preset = chosen.transforms()
+        chosen = torchvision.models.get_model_weights(name.partition("@")[0])[entry.source.rpartition(" ")[2]]
+        assert name.partition("@")[2] in ("", chosen.name)
         assert entry.url == chosen.url
         assert entry.accuracy == chosen.meta["_metrics"]["ImageNet-1K"]["acc@1"]
         assert entry.parameters == chosen.meta["num_params"]
-        assert entry.preprocess == Preprocess(preset.crop_size[0], preset.resize_size[0], False, tuple(preset.mean), tuple(preset.std))
         assert abs(entry.download_size / 2**20 - chosen.meta["_file_size"]) < 1e-3
 
 
@@ -67,19 +62,12 @@ def test_the_picture_is_what_the_network_sees():
         picture = preprocess.picture(image)
         assert picture.size == (224, 224)
         assert torch.equal(preprocess.normalise(picture), preprocess(image))
-        shown = preprocess.denormalise(preprocess(image))[0].permute(1, 2, 0).numpy() * 255
-        difference = np.abs(shown - np.asarray(picture)).max()
-        print("largest difference", difference)
-        assert difference < 1e-3  # float32, on the scale 0..255
 
 
 def test_black_is_a_black_pixel():
     for zoo in (embedded(), load_model("random:squeezenet1_1")):
         x = zoo.preprocess(Image.new("RGB", (50, 50)))
-        assert torch.equal(zoo.black.expand_as(x), x)
-        assert zoo.black.shape == (1, 3, 1, 1)
-        assert zoo.mean == zoo.preprocess.mean
-        assert zoo.std == zoo.preprocess.std
+        assert torch.equal(zoo.preprocess.black.expand_as(x), x)
 
 
 def test_a_picture_of_any_size_can_be_normalised_and_nothing_is_changed():

@@ -1,4 +1,4 @@
-"""What is taken along from a tab: figures that open, numbers that say what they are, and text that gives the same maps again."""
+"""What a tab exports: figures that open, numbers that say what they are, and code that gives the same maps again."""
 
 from __future__ import annotations
 
@@ -22,7 +22,6 @@ from trgbp_core.data.version import VERSION
 from trgbp_core.engine.geometry import upsample
 from trgbp_core.explorer import export, export_code
 from trgbp_core.explorer.explorer import Explorer
-from trgbp_core.explorer.export import take
 from trgbp_core.serving.workers import Workers
 
 from ..support.comparison import SAME_FORWARD
@@ -45,8 +44,8 @@ def explorer() -> Explorer:
     return Explorer()
 
 
-def taken(explorer: Explorer, tab: str) -> export.Taken:
-    return take(explorer, explorer.ask(images.read(LION), MODEL), 291, tab, OPTIONS[tab])
+def exported(explorer: Explorer, tab: str) -> export.Export:
+    return export.collect(explorer, explorer.ask(images.read(LION), MODEL), 291, tab, OPTIONS[tab])
 
 
 def run(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
@@ -62,20 +61,19 @@ def run(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
 def test_the_text_computes_the_maps_that_are_on_the_screen(
     tab: str, explorer: Explorer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    given = taken(explorer, tab)
+    given = exported(explorer, tab)
     shutil.copy(LION, tmp_path / export_code.PICTURE)
     monkeypatch.chdir(tmp_path)
     names: dict[str, Any] = {}
     exec(given.python, names)
     assert set(given.maps) <= set(names["maps"])
     for name, (_, map) in given.maps.items():
-        again = names["maps"][name].numpy().reshape(map.shape)
-        np.testing.assert_allclose(again, map, rtol=0, atol=SAME_FORWARD * np.abs(map).max())
+        same(names["maps"][name].numpy(), map)
 
 
 @pytest.mark.parametrize(("whole", "pixels"), [("tr_gbp", "layer_000"), ("tr_gbp_conserving", "layer_000_contribution")])
-def test_the_layers_that_are_taken_along_add_up_to_the_map(whole: str, pixels: str, explorer: Explorer) -> None:
-    maps = {name: torch.from_numpy(map) for name, (_, map) in taken(explorer, "explain").maps.items()}
+def test_the_exported_layers_add_up_to_the_map(whole: str, pixels: str, explorer: Explorer) -> None:
+    maps = {name: torch.from_numpy(map) for name, (_, map) in exported(explorer, "explain").maps.items()}
     names = [name for name in maps if name.startswith("layer_") and name[6:].isdigit() and name != "layer_000"]
     assert len(names) == 50
     psi = "conserving" if whole.endswith("conserving") else "paper"
@@ -83,19 +81,15 @@ def test_the_layers_that_are_taken_along_add_up_to_the_map(whole: str, pixels: s
     assert float((total - maps[whole]).abs().max()) < 1e-5 * float(maps[whole].abs().max())  # float32, added in another order
 
 
-@pytest.mark.parametrize("tab", ["explain", "compare"])
-def test_the_command_line_runs_and_its_maps_are_those(tab: str, explorer: Explorer, tmp_path: Path) -> None:
-    given = taken(explorer, tab)
+def same(again: np.ndarray, map: np.ndarray) -> None:
+    np.testing.assert_allclose(again.reshape(map.shape), map, rtol=0, atol=SAME_FORWARD * np.abs(map).max())
+
+
+def test_the_command_line_of_compare_runs(explorer: Explorer, tmp_path: Path) -> None:
     shutil.copy(LION, tmp_path / export_code.PICTURE)
-    done = run(given.command, tmp_path)
+    done = run(exported(explorer, "compare").command, tmp_path)
     assert done.returncode == 0, done.stderr
-    if tab == "explain":
-        for name in ("raw", "tr_gbp", "tr_gbp_conserving"):
-            map = given.maps[name][1]
-            again = np.load(tmp_path / "out" / f"{name}.npy").reshape(map.shape)
-            np.testing.assert_allclose(again, map, rtol=0, atol=SAME_FORWARD * np.abs(map).max())
-    else:
-        assert (tmp_path / "out" / "compare.png").exists()
+    assert (tmp_path / "out" / "compare.png").exists()
 
 
 @pytest.mark.parametrize("threads", [1, 2])
@@ -104,7 +98,7 @@ def test_the_texts_compute_the_same_map_in_a_process_of_other_threads(
 ) -> None:
     """The page's maps, computed with 1 and with 2 threads, by processes that would compute with all cores by themselves."""
     monkeypatch.setattr("trgbp_core.serving.queue.WORKERS", Workers(lambda count: threads))
-    given = taken(Explorer(), "explain")
+    given = exported(Explorer(), "explain")
     assert f"set_num_threads({threads})" in given.python
     assert f"--threads {threads}" in given.command
     shutil.copy(LION, tmp_path / export_code.PICTURE)
@@ -116,9 +110,8 @@ def test_the_texts_compute_the_same_map_in_a_process_of_other_threads(
     assert done.returncode == 0, done.stderr
     with np.load(tmp_path / "again.npz") as by_python:
         for name in ("raw", "tr_gbp", "tr_gbp_conserving"):
-            map = given.maps[name][1]
-            for again in (by_python[name], np.load(tmp_path / "out" / f"{name}.npy")):
-                np.testing.assert_allclose(again.reshape(map.shape), map, rtol=0, atol=SAME_FORWARD * np.abs(map).max())
+            same(by_python[name], given.maps[name][1])
+            same(np.load(tmp_path / "out" / f"{name}.npy"), given.maps[name][1])
 
 
 def test_the_texts_set_the_instructions_that_the_page_was_started_with(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -135,7 +128,7 @@ def test_the_texts_set_the_instructions_that_the_page_was_started_with(monkeypat
 
 @pytest.mark.parametrize("kind", export.FORMATS)
 def test_a_figure_of_each_format_opens(kind: str, explorer: Explorer) -> None:
-    content = export.figure(taken(explorer, "classes"), kind)
+    content = export.figure(exported(explorer, "classes"), kind)
     starts = {"PNG": b"\x89PNG", "PDF": b"%PDF", "SVG": b"<?xml"}
     assert content.startswith(starts[kind])
     assert len(content) > 20_000
@@ -144,7 +137,7 @@ def test_a_figure_of_each_format_opens(kind: str, explorer: Explorer) -> None:
 
 
 def test_the_data_says_what_it_is(explorer: Explorer) -> None:
-    given = taken(explorer, "explain")
+    given = exported(explorer, "explain")
     content = export.data(given)
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         text = archive.read("README.txt").decode()
@@ -164,7 +157,7 @@ def test_a_networks_owner_is_told_where_the_text_needs_the_network() -> None:
 
 
 def test_a_method_that_does_not_apply_is_left_out_of_the_maps(explorer: Explorer) -> None:
-    assert set(taken(explorer, "compare").maps) == {"tr_gbp", "saliency", "grad_cam"}
+    assert set(exported(explorer, "compare").maps) == {"tr_gbp", "saliency", "grad_cam"}
 
 
 def test_a_name_leads_nowhere(tmp_path: Path) -> None:
@@ -175,4 +168,4 @@ def test_a_name_leads_nowhere(tmp_path: Path) -> None:
 
 def test_an_unknown_format_is_refused(explorer: Explorer) -> None:
     with pytest.raises(ValueError, match="PNG, PDF, SVG"):
-        export.figure(taken(explorer, "classes"), "EXE")
+        export.figure(exported(explorer, "classes"), "EXE")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from urllib.parse import urlencode
+
 import pytest
 
 from trgbp_core.data import examples
@@ -19,14 +22,23 @@ SHELF = lessons.load(pictures=PICTURES, models=[MODEL])
 KNOWN = Known(FIRST, [MODEL, "vgg16"], PICTURES, ["explain", "cascade", "learn"], SHELF.lessons)
 
 
-def test_no_link_is_the_page_as_it_opens() -> None:
-    for query in ("", "?", None, "?__theme=dark&utm_source=x", "?layer=&image="):
-        assert links.read(query, KNOWN) == FIRST
+@pytest.mark.parametrize(
+    ("query", "link"),
+    [
+        *((query, FIRST) for query in ("", "?", None, "?__theme=dark&utm_source=x", "?layer=&image=")),
+        (
+            "?model=vgg16&image=coffee.jpg&class=967&layer=12&stage=3&tab=cascade&beside=saliency&mode=reset&seed=7",
+            Link("vgg16", "coffee.jpg", "967", 12, 3, "cascade", "saliency", "reset", 7),
+        ),
+    ],
+)
+def test_a_link_is_read_exactly_and_no_link_is_the_page_as_it_opens(query: object, link: Link) -> None:
+    assert links.read(query, KNOWN) == link
 
 
-def test_a_link_is_read_exactly() -> None:
-    query = "?model=vgg16&image=coffee.jpg&class=967&layer=12&stage=3&tab=cascade&beside=saliency&mode=reset&seed=7"
-    assert links.read(query, KNOWN) == Link("vgg16", "coffee.jpg", "967", 12, 3, "cascade", "saliency", "reset", 7)
+def test_a_known_name_may_hold_any_sign() -> None:
+    known = replace(KNOWN, models=["mine/<1>"])
+    assert links.read("?model=mine%2F%3C1%3E", known).model == "mine/<1>"
 
 
 def test_a_lesson_sets_everything_and_what_stands_beside_it_wins() -> None:
@@ -41,12 +53,10 @@ def test_a_lesson_sets_everything_and_what_stands_beside_it_wins() -> None:
 )
 @pytest.mark.parametrize("key", [key for key in links.KEYS if key != "class"])
 def test_nonsense_is_a_sentence_that_repeats_no_markup(key: str, bad: str) -> None:
-    from urllib.parse import urlencode
-
-    with pytest.raises(ValueError, match=r"^(This link|In this link)") as told:
+    with pytest.raises(ValueError, match=r"^(This link|In this link)") as caught:
         links.read(f"?{urlencode({key: bad})}", KNOWN)
-    assert not set("<>[]/\x00") & set(str(told.value))
-    assert len(str(told.value)) < 200
+    assert not set("<>[]/\x00") & set(str(caught.value))
+    assert len(str(caught.value)) < 200
 
 
 @pytest.mark.parametrize(
@@ -64,7 +74,7 @@ def test_what_is_wrong_is_named(query: str, sentence: str) -> None:
         links.read(query, KNOWN)
 
 
-def test_a_class_layer_or_stage_that_the_network_lacks_is_told_and_the_rest_is_followed() -> None:
+def test_a_class_layer_or_stage_that_the_network_lacks_is_named_and_the_rest_is_followed() -> None:
     explorer = Explorer()
     question = layout.ask(explorer, read(PICTURES["lion.jpg"]), MODEL)
     k, link, missing = layout.follow(explorer, question, Link(MODEL, "lion.jpg", "0", 50, 50))

@@ -1,4 +1,4 @@
-"""A machine where things go wrong: short patience, weights that a test has made, and a disk that is full when told.
+"""A machine where things go wrong: short timeouts, weights that a test has made, and a disk that is full on demand.
 
 ``python -m tests.support.hostile_machine ARGUMENTS`` is ``python -m trgbp_core ARGUMENTS`` there. The environment variable
 ``TRGBP_TEST_WEIGHTS`` is a folder of ``NAME-HASH.pth``: the networks NAME have these files for their published weights. While it also holds
@@ -57,7 +57,7 @@ def prepare() -> None:
     room = SimpleNamespace(disk_usage=lambda path: SimpleNamespace(free=100) if (folder / "full").exists() else usage(path))
     downloads.shutil = room  # type: ignore[assignment]
     downloads.PAUSE_SECONDS = 0.01
-    downloads.fetch.__kwdefaults__["timeout"] = 0.7
+    downloads.TIMEOUT_SECONDS = 0.7
 
 
 if __name__ == "__main__":

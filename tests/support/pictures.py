@@ -1,4 +1,4 @@
-"""Pictures for tests, made here: noise, a ramp, a photograph that is none, and the files that hold them."""
+"""Pictures for tests, made here: noise, a ramp, colours as wild as a photograph, and the files that hold them."""
 
 from __future__ import annotations
 

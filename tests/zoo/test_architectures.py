@@ -1,4 +1,4 @@
-"""Every architecture of the zoo, with random weights: its layers as published, its sums complete, its guided gradient right."""
+"""Every architecture of the zoo, with random weights: alive, its layers as published, its sums complete, its guided gradient right."""
 
 from __future__ import annotations
 
@@ -27,29 +27,25 @@ class Tracer(fx.Tracer):
         return isinstance(module, WEIGHTED) or not any(True for _ in module.children())
 
 
-def published_layers(network: nn.Module) -> list[str]:
-    """The layers that hold a bias, in the order of execution, read from torch.fx's graph of the network.
+def published_layers(network: nn.Module) -> tuple[list[str], list[str]]:
+    """The layers that hold a bias and those that hold weights, in the order of execution, read from torch.fx's graph of the network.
 
-    A convolution or linear layer with a bias, or with a batch norm as the only one to use its output; a batch norm elsewhere.
+    A convolution or linear layer holds a bias, or a batch norm that alone uses its output does; so does a batch norm elsewhere.
     """
-    modules, found = dict(network.named_modules()), []
+    modules, biased, weighted = dict(network.named_modules()), [], []
     for node in Tracer().trace(network).nodes:
         module = modules[node.target] if node.op == "call_module" else None
-        followers = [modules[user.target] for user in node.users if user.op == "call_module"]
-        normed = len(node.users) == 1 and any(isinstance(follower, nn.BatchNorm2d) for follower in followers)
-        if isinstance(module, WEIGHTED) and (normed or module.bias is not None):
-            found.append(node.target)
+        if isinstance(module, WEIGHTED):
+            weighted.append(node.target)
+            followers = [modules[user.target] for user in node.users if user.op == "call_module"]
+            normed = len(node.users) == 1 and any(isinstance(follower, nn.BatchNorm2d) for follower in followers)
+            if normed or module.bias is not None:
+                biased.append(node.target)
         elif isinstance(module, nn.BatchNorm2d):
             before = node.args[0]
             if before.op != "call_module" or not isinstance(modules[before.target], WEIGHTED) or len(before.users) > 1:
-                found.append(node.target)
-    return found
-
-
-def weighted_layers(network: nn.Module) -> list[str]:
-    modules = dict(network.named_modules())
-    nodes = [node for node in Tracer().trace(network).nodes if node.op == "call_module"]
-    return [node.target for node in nodes if isinstance(modules[node.target], WEIGHTED)]
+                biased.append(node.target)
+    return biased, weighted
 
 
 def reference(name: str, network: nn.Module, x: Tensor, k: int) -> Tensor:
@@ -73,24 +69,24 @@ def ordered_from_logits_to_first_convolution(net: nn.Module, x: Tensor, weighted
 
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
-def test_every_architecture_is_complete_layered_as_published_and_guided_as_elsewhere(name: str) -> None:
+def test_every_architecture_is_alive_complete_layered_as_published_and_guided_as_elsewhere(name: str) -> None:
     net, x = network(name), picture(name)
     ordinary = TRGBP(net, guided=False).explain(x)
     guided = TRGBP(net).explain(x)
     k = ordinary.top5[0]
 
     layers = [layer.name for layer in guided.layers if layer.kind != "constant"]
-    assert layers == published_layers(net)
+    biased, weighted = published_layers(net)
+    assert layers == biased
     # torchvision's networks that were trained on (−1, 1) first move the picture's three colours there: constants that no layer holds.
     assert len(guided.layers) - len(layers) == (3 if getattr(net, "transform_input", False) else 0)
-    weighted = weighted_layers(net)
     assert len([layer for layer in weighted if not any(part in layer for part in PROJECTIONS)]) == DEPTHS[name]
     ordered_from_logits_to_first_convolution(net, x, weighted)
 
-    complete = completeness_gap(ordinary, x)
     theirs = reference(name, net, x, k)
-    difference = float((guided.gradient(k) - theirs).abs().max() / theirs.abs().max())
-    print(f"{name}: {len(layers)} layers, {len(weighted)} with weights; completeness {complete:.1e}; guided gradient {difference:.1e}")
-    assert complete < 1e-9  # float64: what remains is summation order
-    assert difference < 1e-9
-    assert bool(theirs.any())
+    assert completeness_gap(ordinary, x) < 1e-9  # float64: what remains is summation order
+    assert float((guided.gradient(k) - theirs).abs().max() / theirs.abs().max()) < 1e-9
+
+    assert not any(module.training for module in net.modules())
+    assert 0.01 < guided.logits.std() < 100
+    assert all(bool(guided.layer_raw(layer, k).any()) for layer in range(len(guided.layers) + 1))

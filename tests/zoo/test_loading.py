@@ -5,17 +5,13 @@ from __future__ import annotations
 import pytest
 import torch
 import torchvision.models
-from torch import nn
 
-from trgbp_core import TRGBP, load_model
+from trgbp_core import load_model
 from trgbp_core.zoo import catalogue as catalogue_module
 from trgbp_core.zoo import loading as models_module
 from trgbp_core.zoo.checkpoints import WeightsError
 
 from ..support.zoo import embedded, refused
-
-SMALL = ["squeezenet1_1", "mnasnet0_5", "shufflenet_v2_x0_5", "mobilenet_v2", "resnet18", "regnet_x_400mf", "googlenet", "inception_v3"]
-
 
 # -- the embedded network --------------------------------------------------------------------------------------------------------------
 
@@ -25,17 +21,16 @@ def test_the_embedded_network_needs_no_network_and_knows_what_it_sees():
 
     zoo = embedded()
     assert not zoo.network.training
-    assert zoo.embedded
     assert zoo.entry.available
-    assert not zoo.entry.needs_download
     assert sum(p.numel() for p in zoo.network.parameters()) == zoo.entry.parameters
     with torch.no_grad():
         logits = zoo.network(zoo.preprocess(load_sample_image("flower.jpg")))
         temple = zoo.network(zoo.preprocess(load_sample_image("china.jpg")))
     seen = [[zoo.labels[i] for i in row.topk(5).indices[0]] for row in (logits, temple)]
-    print(seen)
-    assert "daisy" in seen[0] or "bee" in seen[0]
+    assert {"daisy", "bee"} & set(seen[0])
     assert "palace" in seen[1]
+    assert len(zoo.labels) == 1000
+    assert (zoo.labels[0], zoo.labels[243], zoo.labels[999]) == ("tench", "bull mastiff", "toilet tissue")
 
 
 def test_a_damaged_or_missing_embedded_file_is_refused(tmp_path, monkeypatch):
@@ -61,26 +56,9 @@ def test_random_weights_are_the_same_every_time_and_leave_the_global_random_stat
     assert torch.equal(before, torch.random.get_rng_state())
     assert first.name == second.name == "random:mnasnet0_5"
     assert first.network is not second.network
-    assert not first.entry.needs_download
+    assert first.entry.available
     for key, value in first.network.state_dict().items():
         assert torch.equal(value, second.network.state_dict()[key]), key
-
-
-@pytest.mark.parametrize("name", SMALL)
-def test_random_weights_are_alive_from_end_to_end(name):
-    zoo = load_model(f"random:{name}")
-    assert not any(module.training for module in zoo.network.modules())
-    assert all(bool(torch.isfinite(value).all()) for value in zoo.network.state_dict().values())
-    assert all(norm.momentum == 0.1 or "mnasnet" in name for norm in zoo.network.modules() if isinstance(norm, nn.BatchNorm2d))
-    x = torch.randn(2, 3, 96, 96, generator=torch.Generator().manual_seed(1))
-    with torch.no_grad():
-        logits = zoo.network(x)
-    best = int(logits[0].argmax())
-    explanation = TRGBP(zoo.network).explain(x[:1], targets=[best])
-    print(name, "logits' standard deviation", logits.std().item())
-    assert 0.01 < logits.std() < 100
-    assert not torch.equal(logits[0], logits[1])
-    assert all(bool(explanation.layer_raw(i, best).any()) for i in range(len(explanation.layers) + 1))
 
 
 # -- weights from files ----------------------------------------------------------------------------------------------------------------
@@ -88,10 +66,9 @@ def test_random_weights_are_alive_from_end_to_end(name):
 
 def test_without_weights_and_without_network_the_sentence_names_the_remedy(nothing_here):
     assert not catalogue_module.entry("squeezenet1_1").available
-    assert catalogue_module.entry("squeezenet1_1").needs_download
     sentence = refused("squeezenet1_1", WeightsError)
-    for remedy in ("efficientnet_lite0", "--fetch squeezenet1_1", "TRGBP_MODEL_DIR"):
-        assert remedy in sentence
+    for words in ("cannot be reached", "efficientnet_lite0", "--fetch squeezenet1_1", "TRGBP_MODEL_DIR"):
+        assert words in sentence
 
 
 @pytest.mark.parametrize("name", ["squeezenet1_1", "mnasnet0_5", "googlenet", "densenet121"])
@@ -137,11 +114,3 @@ def test_a_network_loaded_under_inference_mode_can_be_explained_outside():
     x = torch.randn(1, 3, 64, 64, requires_grad=True)
     zoo.network(x)[0, 0].backward()
     assert bool(x.grad.any())
-
-
-def test_labels_are_imagenets_thousand():
-    labels = embedded().labels
-    assert len(labels) == 1000
-    assert labels[0] == "tench"
-    assert labels[243] == "bull mastiff"
-    assert labels[999] == "toilet tissue"

@@ -5,11 +5,11 @@ from __future__ import annotations
 import gc
 import threading
 import weakref
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from torch import nn
 
-from trgbp_core.serving.jobs import Cancelled
 from trgbp_core.zoo.checkpoints import WeightsError
 from trgbp_core.zoo.loading import Entry, ModelCache, ModelError, Preprocess, Zoo
 
@@ -58,27 +58,21 @@ def test_one_network_over_the_limit_is_kept_alone_and_the_dropped_one_is_freed()
 
 
 def test_many_who_ask_at_once_get_one_network_loaded_once():
-    gate = threading.Event()
+    together = threading.Barrier(8)
 
-    def slow(name, **_):
-        gate.wait()
-        return tiny(name)
+    def ask(_) -> Zoo:
+        together.wait()
+        return cache.get("a")
 
-    loader = Loader(slow)
+    loader = Loader()
     cache = ModelCache(load=loader)
-    results: list[Zoo] = []
-    threads = [threading.Thread(target=lambda: results.append(cache.get("a"))) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    gate.set()
-    for thread in threads:
-        thread.join()
+    with ThreadPoolExecutor(8) as threads:
+        results = list(threads.map(ask, range(8)))
     assert loader.names == ["a"]
-    assert len(results) == 8
     assert len({id(zoo.network) for zoo in results}) == 1
 
 
-def test_a_failed_load_is_told_and_tried_again_next_time():
+def test_a_failed_load_is_reported_and_tried_again_next_time():
     def fail(name, **_):
         if len(loader.names) == 1:
             raise WeightsError("No luck.")
@@ -90,33 +84,6 @@ def test_a_failed_load_is_told_and_tried_again_next_time():
         cache.get("a")
     assert cache.names == ()
     assert cache.get("a").name == "a"
-
-
-def test_one_who_cancels_leaves_at_once_and_the_load_is_told_to_stop():
-    stopped, started = threading.Event(), threading.Event()
-
-    def endless(name, *, progress, cancel):
-        started.set()
-        while not cancel():
-            stopped.wait(0.01)
-        stopped.set()
-        raise Cancelled("Cancelled.")
-
-    cache = ModelCache(load=endless)
-    with pytest.raises(Cancelled):
-        cache.get("a", cancel=started.is_set)
-    assert stopped.wait(10)
-    assert cache.names == ()
-
-
-def test_progress_of_a_load_reaches_the_one_who_asked():
-    def load(name, *, progress, cancel):
-        progress(5, 10)
-        return tiny(name)
-
-    told = []
-    ModelCache(load=load).get("a", progress=lambda *numbers: told.append(numbers))
-    assert told == [(5, 10)]
 
 
 def test_the_cache_hands_out_the_embedded_network():

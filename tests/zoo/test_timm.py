@@ -1,4 +1,4 @@
-"""The package timm, where it is installed: its rectifier networks are taken, the others refused before they are downloaded."""
+"""The package timm, where it is installed: its rectifier networks are explained, the others refused before they are downloaded."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from torch import nn
 
 from trgbp_core import TRGBP, load_model
 from trgbp_core.zoo.checkpoints import WeightsError
-from trgbp_core.zoo.custom import first_choice, named
+from trgbp_core.zoo.custom import named, preloaded
 
 from ..support.comparison import completeness_gap
 from ..support.zoo import refused
 
-OUTSIDE = {"vit_tiny_patch16_224": "layer_norm", "seresnet18": "sigmoid", "cspdarknet53": "leaky_relu", "convnext_tiny": "layer_norm"}
+UNSUPPORTED = {"vit_tiny_patch16_224": "layer_norm", "seresnet18": "sigmoid", "cspdarknet53": "leaky_relu", "convnext_tiny": "layer_norm"}
 
 
 @pytest.mark.parametrize("name", ["dla34", "tf_efficientnet_lite0", "hrnet_w18_small", "nf_resnet26", "dpn68", "mobilenetv2_050"])
@@ -30,11 +30,10 @@ def test_rectifier_networks_of_timm_are_explained_completely(name: str) -> None:
     assert len(zoo.labels) == 1000
     network, x = zoo.network.double(), torch.randn(1, 3, 96, 96, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     gap = completeness_gap(TRGBP(network, guided=False).explain(x), x)
-    print(f"{name}: {gap:.1e}")
     assert gap < 1e-9  # float64: what remains is summation order
 
 
-@pytest.mark.parametrize("name", OUTSIDE)
+@pytest.mark.parametrize("name", UNSUPPORTED)
 def test_others_are_refused_by_the_operation_before_anything_is_downloaded(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     create = timm.create_model
 
@@ -43,7 +42,7 @@ def test_others_are_refused_by_the_operation_before_anything_is_downloaded(name:
         return create(name)
 
     monkeypatch.setattr(timm, "create_model", only_here)
-    assert OUTSIDE[name] in refused(f"timm/{name}")
+    assert UNSUPPORTED[name] in refused(f"timm/{name}")
 
 
 def test_an_unknown_name_gets_a_suggestion() -> None:
@@ -107,4 +106,4 @@ def test_a_network_with_other_classes_gets_numbers_for_labels(monkeypatch: pytes
 def test_a_network_of_timm_can_be_put_on_the_page() -> None:
     zoo = load_model("random:timm/resnet10t")
     assert named({"small": zoo})["small"].entry.available
-    assert first_choice("random:timm/resnet10t", None, {})["random:timm/resnet10t"].name == "random:timm/resnet10t"
+    assert preloaded("random:timm/resnet10t", None)["random:timm/resnet10t"].name == "random:timm/resnet10t"

@@ -127,14 +127,14 @@ def _question(arguments: argparse.Namespace, *, float64: bool = True) -> Any:
     from ..engine import devices
     from ..explorer.explorer import Explorer
     from ..serving.memory import keep_freed_memory
-    from ..zoo.custom import with_weights
+    from ..zoo.custom import preloaded
     from ..zoo.download_progress import on_terminal
     from ..zoo.loading import ModelCache
 
     keep_freed_memory()
     device = devices.prepare(arguments.device, float64=float64)
     picture = images.read(arguments.picture)
-    explorer = Explorer(ModelCache(own=with_weights(arguments.model, arguments.weights, device), device=device))
+    explorer = Explorer(ModelCache(own=preloaded(arguments.model, arguments.weights, device=device), device=device))
     with on_terminal(arguments.model) as progress:
         question = explorer.ask(picture, arguments.model, progress=progress)
     return explorer, question, explorer.find_class(question, arguments.wanted)

@@ -1,1 +1,1 @@
-"""A stranger's file becomes a safe picture; data sets, labels and examples."""
+"""An uploaded file becomes a safe picture; data sets, labels and examples."""

@@ -8,16 +8,20 @@ from __future__ import annotations
 import csv
 import math
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from .imagenet import GROUND_TRUTH, NUMBER, AnnotationError, Box, box_files, find, read_boxes, read_ground_truth, read_synsets
+from .imagenet import GROUND_TRUTH, NUMBER, AnnotationError, Box, BoxFile, box_files, find, read_boxes, read_ground_truth, read_synsets
 
 SUFFIXES = (".jpeg", ".jpg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm", ".avif")
 COLUMNS = ("image", "class_index", "x0", "y0", "x1", "y1")
 KINDS = ("missing", "corrupt", "unlabelled", "bad box", "no box")
 """What can be wrong with a picture. All but the last two keep it from being measured; those keep it from measures that need a box."""
+
+
+Row = dict[str, str]
+"""One line of a CSV, by its columns."""
 
 
 class DatasetError(ValueError):
@@ -59,6 +63,21 @@ class Dataset:
     problems: tuple[Problem, ...]
 
 
+@dataclass(frozen=True)
+class _Layout:
+    """One way in which pictures are labelled.
+
+    Attributes:
+        name: as reports call it. wanted: the pictures that it looks for, in words.
+        label: a picture's name → its class index, or why it has none. rows: a CSV's, by their picture.
+    """
+
+    name: str
+    wanted: str
+    label: Callable[[str], int | str]
+    rows: Mapping[str, list[Row]] = field(default_factory=dict)
+
+
 def load(images: Path, annotations: Path | None, *, boxes: Path | None = None, labels: Sequence[str]) -> Dataset:
     """Read a folder of pictures with its annotations.
 
@@ -72,26 +91,35 @@ def load(images: Path, annotations: Path | None, *, boxes: Path | None = None, l
     Raises:
         DatasetError: no picture is left; an annotation file that cannot be used at all.
     """
-    if not images.is_dir():
-        raise DatasetError(f"There is no folder of pictures {images}.")
+    for folder, what in ((images, "pictures"), (boxes, "box files")):
+        if folder is not None and not folder.is_dir():
+            raise DatasetError(f"There is no folder of {what} {folder}.")
     found = _pictures(images)
     try:
-        if annotations is not None and annotations.is_file() and annotations.suffix.lower() == ".csv":
-            dataset = _from_csv(images, found, annotations, len(labels))
-        elif annotations is not None and any(NUMBER.search(name) for name in found):
-            dataset = _from_devkit(images, found, annotations)
-        else:
-            dataset = _from_folders(images, found, annotations, labels)
+        layout = _layout(found, annotations, labels)
     except (AnnotationError, UnicodeDecodeError, csv.Error) as error:
         raise DatasetError(f"{annotations}: {error}") from error
-    dataset = dataset if boxes is None else _with_boxes(dataset, boxes)
-    spoiled = {p.name for p in dataset.problems if p.kind == "bad box"}
-    boxless = [Problem(s.name, "no box", "no box is given") for s in dataset.samples if not s.boxes and s.name not in spoiled]
-    dataset = Dataset(dataset.layout, dataset.samples, (*dataset.problems, *boxless))
-    if not dataset.samples:
-        looked = _looked_for(images, annotations, dataset.layout, found)
-        raise DatasetError(f"No picture is left to measure. {looked} {tally(dataset.problems)}")
-    return dataset
+    files = {} if boxes is None else box_files(boxes)
+    samples, problems = (
+        [],
+        [Problem(name, "missing", "there is no such picture in the folder") for name in sorted({*layout.rows} - {*found})],
+    )
+    for name, path in found.items():
+        label = layout.label(name)
+        if isinstance(label, str):
+            problems.append(Problem(name, "unlabelled", label))
+            continue
+        file, drawn = files.get(path.stem), BoxFile(None, ())
+        try:
+            drawn = _checked(_csv_boxes(layout.rows.get(name, [])) if file is None else read_boxes(file))
+            problems += [] if drawn.boxes else [Problem(name, "no box", "no box is given")]
+        except AnnotationError as error:
+            problems.append(Problem(name, "bad box", str(error)))
+        samples.append(Sample(name, path, label, drawn.boxes, drawn.size))
+    if not samples:
+        looked = f"Looked in {images} for {layout.wanted}; found {len(found)} picture file{'' if len(found) == 1 else 's'}."
+        raise DatasetError(f"No picture is left to measure. {looked} {tally(problems)}")
+    return Dataset(layout.name, tuple(samples), tuple(problems))
 
 
 def tally(problems: Sequence[Problem]) -> str:
@@ -104,82 +132,68 @@ def tally(problems: Sequence[Problem]) -> str:
     return f"Left out: {'; '.join(parts)}." if parts else "Nothing was left out."
 
 
-def _looked_for(images: Path, annotations: Path | None, layout: str, found: dict[str, Path]) -> str:
-    wanted = {
-        "CSV": f"the pictures that {annotations} names",
-        "ImageNet": "ILSVRC2012_val_*.JPEG with a line of the ground truth each",
-        "class folders": "one folder of pictures for each class, called by WordNet ID, class name or class number",
-    }[layout]
-    return f"Looked in {images} for {wanted}; found {len(found)} picture file{'' if len(found) == 1 else 's'}."
-
-
 def _pictures(folder: Path) -> dict[str, Path]:
     files = (Path(top) / name for top, _, names in os.walk(folder) for name in names if name.lower().endswith(SUFFIXES))
     return {path.relative_to(folder).as_posix(): path for path in sorted(files)}
 
 
-def _from_csv(images: Path, found: dict[str, Path], file: Path, classes: int) -> Dataset:
-    rows: dict[str, list[dict[str, str]]] = {}
+def _layout(found: Collection[str], annotations: Path | None, labels: Sequence[str]) -> _Layout:
+    if annotations is not None and annotations.is_file() and annotations.suffix.lower() == ".csv":
+        return _csv(annotations, len(labels))
+    if annotations is not None and any(NUMBER.search(name) for name in found):
+        return _devkit(annotations)
+    return _class_folders(found, annotations, labels)
+
+
+def _csv(file: Path, classes: int) -> _Layout:
+    rows: dict[str, list[Row]] = {}
     with file.open(encoding="utf-8-sig", newline="") as stream:
         reader = csv.DictReader(stream)
         if not {"image", "class_index"} <= set(reader.fieldnames or ()):
             raise AnnotationError(f"the first line must name the columns {', '.join(COLUMNS)}, boxes being optional")
         for row in reader:
             rows.setdefault(PurePosixPath(row["image"] or "").as_posix(), []).append(row)
-    samples, problems = [], [Problem(name, "unlabelled", "the annotations do not name it") for name in found if name not in rows]
-    for name, lines in sorted(rows.items()):
-        if name not in found:
-            problems.append(Problem(name, "missing", "there is no such picture in the folder"))
-            continue
-        label = _class(lines, classes)
-        if isinstance(label, str):
-            problems.append(Problem(name, "unlabelled", label))
-            continue
-        boxes, bad = _csv_boxes(lines)
-        problems += [Problem(name, "bad box", reason) for reason in bad]
-        samples.append(Sample(name, found[name], label, () if bad else boxes))
-    return Dataset("CSV", tuple(samples), tuple(problems))
+
+    def label(name: str) -> int | str:
+        given = sorted({(row["class_index"] or "").strip() for row in rows.get(name, ())})
+        if not given:
+            return "the annotations do not name it"
+        if len(given) > 1:
+            return f"its lines disagree about the class: {', '.join(given)}"
+        if not (given[0].isascii() and given[0].isdigit() and int(given[0]) < classes):
+            return f"its class {given[0]!r} is no number from 0 to {classes - 1}"
+        return int(given[0])
+
+    return _Layout("CSV", f"the pictures that {file} names", label, rows)
 
 
-def _class(lines: list[dict[str, str]], classes: int) -> int | str:
-    given = {(line["class_index"] or "").strip() for line in lines}
-    if len(given) > 1:
-        return f"its lines disagree about the class: {', '.join(sorted(given))}"
-    (text,) = given
-    if not (text.isascii() and text.isdigit() and int(text) < classes):
-        return f"its class {text!r} is no number from 0 to {classes - 1}"
-    return int(text)
+def _csv_boxes(rows: list[Row]) -> BoxFile:
+    boxes = []
+    for row in rows:
+        texts = [(row.get(column) or "").strip() for column in COLUMNS[2:]]
+        if any(texts):
+            try:
+                left, top, right, bottom = map(float, texts)
+            except ValueError:
+                raise AnnotationError(f"its box {', '.join(texts)} is not four numbers") from None
+            boxes.append((left, top, right, bottom))
+    return BoxFile(None, tuple(boxes))
 
 
-def _csv_boxes(lines: list[dict[str, str]]) -> tuple[tuple[Box, ...], list[str]]:
-    boxes, bad = [], []
-    for line in lines:
-        texts = [(line.get(column) or "").strip() for column in COLUMNS[2:]]
-        if not any(texts):
-            continue
-        try:
-            left, top, right, bottom = (float(text) for text in texts)
-        except ValueError:
-            bad.append(f"its box {', '.join(texts)} is not four numbers")
-            continue
-        box = (left, top, right, bottom)
-        problem = _box_problem(box)
-        boxes.append(box)
-        bad += [problem] if problem else []
-    return tuple(boxes), bad
+def _checked(drawn: BoxFile) -> BoxFile:
+    """Raises AnnotationError: a box that holds nothing of its picture, or is not in fractions of it."""
+    for box in drawn.boxes:
+        left, top, right, bottom = box
+        edges = ", ".join(f"{edge:g}" for edge in box)
+        if not all(map(math.isfinite, box)) or not (left < right and top < bottom and left < 1 and top < 1 and right > 0 and bottom > 0):
+            raise AnnotationError(f"its box {edges} (fractions) holds nothing of the picture")
+        # A pixel or two beyond the edge is an annotator's slip; more is another unit.
+        if min(box) < -0.05 or max(box) > 1.05:
+            raise AnnotationError(f"its box {edges} is not in fractions of the picture")
+    return drawn
 
 
-def _box_problem(box: Box) -> str:
-    left, top, right, bottom = box
-    if not all(map(math.isfinite, box)) or not (left < right and top < bottom and left < 1 and top < 1 and right > 0 and bottom > 0):
-        return f"its box {', '.join(f'{edge:g}' for edge in box)} (fractions) holds nothing of the picture"
-    # A pixel or two beyond the edge is an annotator's slip; more is another unit.
-    if min(box) < -0.05 or max(box) > 1.05:
-        return f"its box {', '.join(f'{edge:g}' for edge in box)} is not in fractions of the picture"
-    return ""
-
-
-def _from_devkit(images: Path, found: dict[str, Path], annotations: Path) -> Dataset:
+def _devkit(annotations: Path) -> _Layout:
     folder = annotations if annotations.is_dir() else annotations.parent
     truth = find(folder, GROUND_TRUTH) if annotations.is_dir() else annotations
     if truth is None or not truth.is_file():
@@ -190,22 +204,19 @@ def _from_devkit(images: Path, found: dict[str, Path], annotations: Path) -> Dat
             "the devkit's meta.mat or map_clsloc.txt must lie beside the ground truth, whose class numbers are not torchvision's"
         )
     classes = read_ground_truth(truth, synsets)
-    samples, problems = [], []
-    for name, path in found.items():
+
+    def label(name: str) -> int | str:
         match = NUMBER.search(name)
-        number = int(match.group(1)) if match else 0
-        label = classes[number - 1] if 1 <= number <= len(classes) else None
-        if label is None:
-            reason = (
-                "no synset has its number in the ground truth" if 1 <= number <= len(classes) else "the ground truth has no line for it"
-            )
-            problems.append(Problem(name, "unlabelled", reason))
-        else:
-            samples.append(Sample(name, path, label))
-    return Dataset("ImageNet", tuple(samples), tuple(problems))
+        number = int(match[1]) if match else 0
+        if not 1 <= number <= len(classes):
+            return "the ground truth has no line for it"
+        index = classes[number - 1]
+        return "no synset has its number in the ground truth" if index is None else index
+
+    return _Layout("ImageNet", "ILSVRC2012_val_*.JPEG with a line of the ground truth each", label)
 
 
-def _from_folders(images: Path, found: dict[str, Path], annotations: Path | None, labels: Sequence[str]) -> Dataset:
+def _class_folders(found: Collection[str], annotations: Path | None, labels: Sequence[str]) -> _Layout:
     synsets = read_synsets(annotations if annotations.is_dir() else annotations.parent) if annotations is not None else None
     if annotations is not None and synsets is None:
         raise AnnotationError(
@@ -214,15 +225,13 @@ def _from_folders(images: Path, found: dict[str, Path], annotations: Path | None
         )
     folders = sorted({name.split("/")[0] for name in found if "/" in name})
     named = _class_names(folders, synsets.indices if synsets is not None else {}, labels)
-    samples, problems = [], []
-    for name, path in found.items():
-        label = named.get(name.split("/")[0]) if "/" in name else None
-        if label is None:
-            reason = f"no class of the network is called {name.split('/')[0]!r}" if "/" in name else "it lies in no class folder"
-            problems.append(Problem(name, "unlabelled", reason))
-        else:
-            samples.append(Sample(name, path, label))
-    return Dataset("class folders", tuple(samples), tuple(problems))
+
+    def label(name: str) -> int | str:
+        folder, slash, _ = name.partition("/")
+        return named.get(folder, f"no class of the network is called {folder!r}") if slash else "it lies in no class folder"
+
+    wanted = "one folder of pictures for each class, called by WordNet ID, class name or class number"
+    return _Layout("class folders", wanted, label)
 
 
 def _class_names(folders: list[str], synsets: dict[str, int], labels: Sequence[str]) -> dict[str, int]:
@@ -240,25 +249,3 @@ def _class_names(folders: list[str], synsets: dict[str, int], labels: Sequence[s
     if not named and len(folders) == len(labels):
         return {folder: index for index, folder in enumerate(folders)}
     return named
-
-
-def _with_boxes(dataset: Dataset, folder: Path) -> Dataset:
-    if not folder.is_dir():
-        raise DatasetError(f"There is no folder of box files {folder}.")
-    files, samples, problems = box_files(folder), list[Sample](), list(dataset.problems)
-    for sample in dataset.samples:
-        file = files.get(Path(sample.name).stem)
-        if file is None:
-            samples.append(sample)
-            continue
-        try:
-            read = read_boxes(file)
-            reason = next(filter(None, map(_box_problem, read.boxes)), "")
-        except AnnotationError as error:
-            read, reason = None, str(error)
-        if read is None or reason:
-            problems.append(Problem(sample.name, "bad box", reason))
-            samples.append(sample)
-        else:
-            samples.append(Sample(sample.name, sample.path, sample.label, read.boxes, read.size))
-    return Dataset(dataset.layout, tuple(samples), tuple(problems))

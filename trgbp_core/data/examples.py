@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 
@@ -15,15 +14,15 @@ FOLDER = Path(__file__).parents[2] / "assets" / "examples"
 FIRST = "cheetah_and_lion.jpg"
 
 
-def pictures(folder: Path = FOLDER) -> dict[str, Path]:
-    """File name → path of every JPEG in ``folder``, by name."""
-    return {path.name: path for path in sorted(folder.glob("*.jpg"))}
+def pictures() -> dict[str, Path]:
+    """File name → path of every example, by name."""
+    return {path.name: path for path in sorted(FOLDER.glob("*.jpg"))}
 
 
-def name_of(picture: Image.Image, known: Mapping[str, Path]) -> str:
-    """The name of the example that shows exactly what ``picture`` shows; nothing if there is none."""
+def name_of(picture: Image.Image) -> str:
+    """The name of the example that shows exactly what ``picture`` shows; empty if none does."""
     wanted = _fingerprint(picture)
-    return next((name for name, path in known.items() if _of_file(path) == wanted), "")
+    return next((name for name, path in pictures().items() if _of_file(path) == wanted), "")
 
 
 @lru_cache(maxsize=256)

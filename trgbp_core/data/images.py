@@ -1,4 +1,4 @@
-"""A stranger's file → a safe RGB picture, or a sentence that says why not.
+"""Any file → a safe RGB picture, or a sentence that says why not.
 
 Only formats that are decoded by a library, never by an interpreter (no EPS, PDF, SVG, WMF), are opened, and a picture's size is read from
 its header before a single pixel is decoded, so that a decompression bomb costs nothing. Colour profiles are not applied: the networks were
@@ -79,16 +79,14 @@ def _stream(source: Any) -> BinaryIO:
 def _file_bytes(path: str | os.PathLike[str]) -> bytes:
     try:
         # A pipe or a device would never end, so only ordinary files are opened.
-        if not stat.S_ISREG(os.stat(path).st_mode):
-            raise ImageError("This is a folder or a device, not a picture file.")
-        with Path(path).open("rb") as file:
-            return file.read(MAX_BYTES + 1)
+        if stat.S_ISREG(os.stat(path).st_mode):
+            with Path(path).open("rb") as file:
+                return file.read(MAX_BYTES + 1)
     except FileNotFoundError as error:
         raise ImageError("There is no such picture file.") from error
     except (OSError, ValueError) as error:
-        if isinstance(error, ImageError):
-            raise
         raise ImageError("The picture file cannot be opened.") from error
+    raise ImageError("This is a folder or a device, not a picture file.")
 
 
 def _read_all(file: Any) -> bytes:

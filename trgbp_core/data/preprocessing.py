@@ -101,10 +101,6 @@ class Preprocess:
         x /= _column(self.std).numpy()
         return torch.from_numpy(x) if self.device is None else torch.from_numpy(x).to(self.device)
 
-    def denormalise(self, x: Tensor) -> Tensor:
-        """The inverse of :meth:`normalise` on the scale 0..1, for (…, C, H, W)."""
-        return x * _column(self.std)[0].to(x) + _column(self.mean)[0].to(x)
-
     @property
     def black(self) -> Tensor:
         """A black pixel as the network reads it, (1, C, 1, 1)."""

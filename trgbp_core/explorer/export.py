@@ -1,4 +1,4 @@
-"""What a visitor takes along from a tab: a figure, the numbers with a README inside, and the text that gives the same again."""
+"""What a tab exports: a figure, the data with a README inside, and code that computes the same again."""
 
 from __future__ import annotations
 
@@ -34,21 +34,21 @@ from .sanity import stage_maps
 
 FORMATS = ("PNG", "PDF", "SVG")
 KEPT_STAGES = (1, 2, 5, 10, 20, 30, 40)
-"""Stages of the sanity check whose maps are taken along, beside the trained network and the last one."""
+"""Stages of the sanity check whose maps are exported, beside the trained network and the last one."""
 
 Options = Mapping[str, Any]
 Maps = Iterator[tuple[str, str, Tensor]]
 
 
 @dataclass(frozen=True)
-class Taken:
-    """What there is to take along.
+class Export:
+    """What a tab's files hold.
 
     Attributes:
         title: network and class. picture: what the network saw.
         maps: name → (title, signed map (h, w), float32). shown: the names of those that the figure shows.
         numbers: name → (what it is, array).
-        python, command: text that computes the maps again; the Python leaves them in ``maps``, a dictionary by name.
+        python, command: code that computes the maps again; the Python leaves them in ``maps``, a dictionary by name.
     """
 
     title: str
@@ -60,41 +60,36 @@ class Taken:
     command: str
 
 
-def take(explorer: Explorer, question: Question, k: int, tab: str, options: Options, step: Step | None = None) -> Taken:
-    """What the tab ``tab`` shows for class ``k``; a tab without maps of its own gives those of Explain.
+def collect(explorer: Explorer, question: Question, k: int, tab: str, options: Options, step: Step | None = None) -> Export:
+    """What the tab ``tab`` shows for class ``k``; a tab without maps of its own exports those of Explain.
 
     Args:
         options: the tab's own choices: ``methods``; ``baseline``, ``mode`` and ``seed``; or ``draws``.
-        step: told what is being computed; may raise to stop.
+        step: called with what is being computed; may raise to stop.
 
     Raises:
         ValueError: an option that does not exist.
     """
     gather = _TABS.get(tab, _explain)
     maps = {name: (title, to_array(map)) for name, title, map in gather(explorer, question, k, options, step)}
-    python, command = recipe(explorer, question, k, tab, options)
-    label = f"{question.zoo.title}: {question.zoo.labels[k]}"
     frame = np.array([float(ibd(torch.from_numpy(map)[None, None])) for _, map in maps.values()], np.float32)
-    e = explorer.explanation(question, k, step)
+    logits = explorer.explanation(question, k, step).logits
     numbers = {
-        "logits": (f"the network's logits, {e.logits.shape[1]} classes", e.logits[0].detach().cpu().numpy()),
+        "logits": (f"the network's logits, {logits.shape[1]} classes", logits[0].detach().cpu().numpy()),
         "ibd": ("Eq. 12 of every map, in the order of their names here: the share of relu(R) in the 16-pixel frame", frame),
     }
-    names = tuple(name for name in maps if not name.startswith("layer_"))
-    return Taken(label, question.picture, maps, names, numbers, python, command)
+    title, names = f"{question.zoo.title}: {question.zoo.labels[k]}", tuple(name for name in maps if not name.startswith("layer_"))
+    return Export(title, question.picture, maps, names, numbers, *code(explorer, question, k, tab, options))
 
 
-def recipe(explorer: Explorer, question: Question, k: int, tab: str, options: Options) -> tuple[str, str]:
-    """(Python, command line) that compute again what the tab shows; see :func:`recipes.write`."""
-    name, asked = question.zoo.name, tab if tab in _TABS else "explain"
-    if asked in ("explain", "classes"):
-        threads = explorer.threads(question)
-    else:
-        threads = explorer.threads(question, [(k, key) for key in options.get("methods", ())])
-    return export_code.write(name, k, asked, options, name in catalogue.entries(), threads)
+def code(explorer: Explorer, question: Question, k: int, tab: str, options: Options) -> tuple[str, str]:
+    """(Python, command line) that compute again what the tab shows; see :func:`export_code.write`."""
+    name, tab = question.zoo.name, tab if tab in _TABS else "explain"
+    maps = None if tab in ("explain", "classes") else [(k, key) for key in options.get("methods", ())]
+    return export_code.write(name, k, tab, options, name in catalogue.entries(), explorer.threads(question, maps))
 
 
-def figure(taken: Taken, kind: str) -> bytes:
+def figure(export: Export, kind: str) -> bytes:
     """The maps beside the picture, each on its own scale, as a file of one of :data:`FORMATS`.
 
     Raises:
@@ -102,32 +97,34 @@ def figure(taken: Taken, kind: str) -> bytes:
     """
     if kind not in FORMATS:
         raise ValueError(f"A figure is a {', '.join(FORMATS)}; there is no {str(kind)[:20]!r} here.")
-    signs = {name: name in METHODS and METHODS[name].signed for name in taken.shown}
-    cells = [Cell(taken.maps[name][0], shown(taken.maps[name][1], signed=signs[name]), signs[name]) for name in taken.shown]
-    return written(grid(taken.picture, cells, taken.title), kind.lower(), taken.title)
+    cells = []
+    for name in export.shown:
+        (title, map), signed = export.maps[name], name in METHODS and METHODS[name].signed
+        cells.append(Cell(title, shown(map, signed=signed), signed))
+    return written(grid(export.picture, cells, export.title), kind.lower(), export.title)
 
 
-def data(taken: Taken) -> bytes:
+def data(export: Export) -> bytes:
     """An ``.npz`` of all maps and numbers, the picture, and ``README.txt``."""
-    arrays = {name: map for name, (_, map) in taken.maps.items()} | {name: array for name, (_, array) in taken.numbers.items()}
+    arrays = {name: map for name, (_, map) in export.maps.items()} | {name: array for name, (_, array) in export.numbers.items()}
     buffer = io.BytesIO()
-    np.savez_compressed(buffer, **{"picture": np.asarray(taken.picture), **arrays})  # type: ignore[arg-type]
+    np.savez_compressed(buffer, **{"picture": np.asarray(export.picture), **arrays})  # type: ignore[arg-type]
     with zipfile.ZipFile(buffer, "a") as archive:
-        archive.writestr("README.txt", readme(taken))
+        archive.writestr("README.txt", readme(export))
     return buffer.getvalue()
 
 
-def readme(taken: Taken) -> str:
+def readme(export: Export) -> str:
     """What is in the ``.npz``: shapes, units, versions, how to compute it again, and what to cite."""
-    size = f"({taken.picture.height}, {taken.picture.width}, 3)"
+    size = f"({export.picture.height}, {export.picture.width}, 3)"
     lines = [f"picture: {size} uint8, RGB: what the network saw, before normalisation"]
-    lines += [f"{name}: {map.shape} float32, signed: {title}" for name, (title, map) in taken.maps.items()]
-    lines += [f"{name}: {array.shape} {array.dtype}: {what}" for name, (what, array) in taken.numbers.items()]
+    lines += [f"{name}: {map.shape} float32, signed: {title}" for name, (title, map) in export.maps.items()]
+    lines += [f"{name}: {array.shape} {array.dtype}: {what}" for name, (what, array) in export.numbers.items()]
     versions = f"TR-GBP Explorer {VERSION}, torch {torch.__version__}, numpy {np.__version__}, Python {platform.python_version()}"
     units = (
         "A map's unit is that of the logit: what a pixel gives to it, by the method's own reading. Nothing is scaled; the page shows relu."
     )
-    parts = [taken.title, "\n".join(lines), units, versions, f"Python:\n\n{taken.python}", f"Command line:\n\n{taken.command}", CITATION]
+    parts = [export.title, "\n".join(lines), units, versions, f"Python:\n\n{export.python}", f"Command line:\n\n{export.command}", CITATION]
     return "\n\n".join(parts) + "\n"
 
 

@@ -1,4 +1,4 @@
-"""Text that computes again what a tab shows: Python that leaves its maps in ``maps``, and the command line where there is one."""
+"""Code that computes again what a tab shows: Python that leaves its maps in ``maps``, and the command line where there is one."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 PICTURE = "picture.jpg"
-"""The name that the text gives to the visitor's own file."""
+"""The name that the code gives to the visitor's own file."""
 
 INSTRUCTION_SETS = ("ATEN_CPU_CAPABILITY", "ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA")
 """Environment variables that choose the processor's instructions and with them the order of sums, read when torch is imported."""
@@ -25,35 +25,38 @@ def write(network: str, k: int, tab: str, options: Mapping[str, Any], known: boo
         options: ``methods`` for compare and measure; ``baseline``, ``mode`` and ``seed`` for cascade; ``draws`` for predict.
         threads: torch's number of threads when the maps were computed.
     """
-    parts = [_opening(network, tab, known, threads), _BODIES[tab](k, options)]
+    settings = {name: os.environ[name] for name in INSTRUCTION_SETS if os.environ.get(name)}
+    python = f"{_opening(network, tab, known, threads, settings)}\n{_BODIES[tab](k, options)}"
+    if not known:
+        return python, "# a network of your own: from Python only"
     asked = f"{PICTURE} --model {network} --class {k} --threads {threads} --out out"
-    commands = {
-        "explain": f"python -m trgbp_core explain {asked}",
-        "classes": f"python -m trgbp_core explain {asked}  # once for each class",
-        "compare": f"python -m trgbp_core compare {asked} --methods {','.join(options.get('methods', ()))}",
-        "measure": f"python -m trgbp_core compare {asked} --methods {','.join(options.get('methods', ()))}",
-        "cascade": f"python -m trgbp_core cascade {asked} --beside {options.get('baseline', 'grad_cam')}",
-        "predict": f"python -m trgbp_core predict {PICTURE} --models {network} --class {k} --threads {threads} "
-        f"--seeds {options.get('draws', 5)}",
-    }
-    before = "".join(f"{name}={shlex.quote(value)} " for name, value in _instruction_sets().items())
-    return "\n".join(parts), before + commands[tab] if known else "# a network of your own: from Python only"
+    if tab == "predict":
+        command = f"predict {PICTURE} --models {network} --class {k} --threads {threads} --seeds {options['draws']}"
+    elif tab == "cascade":
+        command = f"cascade {asked} --beside {options['baseline']}"
+    elif tab in ("compare", "measure"):
+        command = f"compare {asked} --methods {','.join(options['methods'])}"
+    else:
+        command = f"explain {asked}{'  # once for each class' if tab == 'classes' else ''}"
+    before = "".join(f"{name}={shlex.quote(value)} " for name, value in settings.items())
+    return python, f"{before}python -m trgbp_core {command}"
 
 
-def _instruction_sets() -> dict[str, str]:
-    return {name: os.environ[name] for name in INSTRUCTION_SETS if os.environ.get(name)}
-
-
-def _opening(network: str, tab: str, known: bool, threads: int) -> str:
-    names = {"explain": "TRGBP, ", "classes": "TRGBP, ", "cascade": "METHODS, TRGBP, cascade, ", "predict": ""}.get(
-        tab, "METHODS, NotApplicable, "
+def _opening(network: str, tab: str, known: bool, threads: int, settings: Mapping[str, str]) -> str:
+    names = {"explain": "TRGBP, ", "classes": "TRGBP, ", "cascade": "METHODS, TRGBP, cascade, ", "predict": ""}
+    lines = [f"os.environ[{name!r}] = {value!r}" for name, value in settings.items()]
+    return "\n".join(
+        [
+            *(["import os", "", *lines] if lines else ()),
+            "import torch",
+            f"from trgbp_core import {names.get(tab, 'METHODS, NotApplicable, ')}load_model",
+            "from trgbp_core.data import images",
+            "",
+            f"torch.set_num_threads({threads})  # another number sums in another order",
+            f'zoo = load_model("{network}")' if known else f"zoo = ...  # {network!r}: the network that the page was started with",
+            f'x = zoo.preprocess(images.read("{PICTURE}"))  # your file',
+        ]
     )
-    load = f'zoo = load_model("{network}")' if known else f"zoo = ...  # {network!r}: the network that the page was started with"
-    chosen = _instruction_sets()
-    lines = [*(["import os", "", *(f"os.environ[{name!r}] = {value!r}" for name, value in chosen.items())] if chosen else ())]
-    lines += ["import torch", f"from trgbp_core import {names}load_model", "from trgbp_core.data import images", ""]
-    lines += [f"torch.set_num_threads({threads})  # another number sums in another order", load]
-    return "\n".join([*lines, f'x = zoo.preprocess(images.read("{PICTURE}"))  # your file'])
 
 
 def _explain(k: int, options: Mapping[str, Any]) -> str:
@@ -81,8 +84,8 @@ for key in {list(options["methods"])!r}:
 
 def _cascade(k: int, options: Mapping[str, Any]) -> str:
     baseline = options["baseline"]
-    own = baseline in ("tr_gbp", "tr_gbp_conserving", "guided_backprop")
-    line = "" if own else f'\n    maps[f"stage_{{index:03d}}_baseline"] = METHODS["{baseline}"].attribute(network, x, target={k})'
+    computed = baseline in ("tr_gbp", "tr_gbp_conserving", "guided_backprop")
+    line = "" if computed else f'\n    maps[f"stage_{{index:03d}}_baseline"] = METHODS["{baseline}"].attribute(network, x, target={k})'
     return f"""maps = {{}}
 stages = [(stage.index, stage.network) for stage in cascade(zoo.network, seed={options["seed"]}, mode="{options["mode"]}")]
 for index, network in [(0, zoo.network), *stages]:

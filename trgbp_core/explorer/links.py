@@ -8,17 +8,18 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 from urllib.parse import parse_qs, quote, urlencode
 
 from ..methods import METHODS
 from ..sanity.cascade import MODES
-from .lessons.claims import read_whole
 from .lessons.lessons import Lesson
 
 LONGEST = 2000
 KEYS = ("lesson", "model", "image", "class", "layer", "stage", "tab", "beside", "mode", "seed")
 """Other keys are somebody else's (``__theme``, ``utm_source``) and are passed over."""
 
+NUMBERS = ("layer", "stage", "seed")
 _PLAIN = re.compile(r"[\w .,:'’&()+-]{1,80}")
 """What names of networks, pictures, classes and tabs are made of; whatever else comes is not even repeated in a sentence."""
 
@@ -65,21 +66,27 @@ def read(query: object, known: Known) -> Link:
         ValueError: a sentence without anything of the query that could be markup.
     """
     given = _given(query)
-    link = known.first
-    if "lesson" in given:
-        link = of_lesson(_lesson(given["lesson"], known))
-    return replace(
-        link,
-        model=_one_of(given, "model", link.model, known.models, "a network"),
-        image=_one_of(given, "image", link.image, known.images, "an example picture"),
-        tab=_one_of(given, "tab", link.tab, known.tabs, "a tab"),
-        beside=_one_of(given, "beside", link.beside, METHODS, "a method"),
-        mode=_one_of(given, "mode", link.mode, MODES, "a way to randomise"),
-        wanted=_class(given, link),
-        layer=_whole(given, "layer", link.layer),
-        stage=_whole(given, "stage", link.stage) or 0,
-        seed=_whole(given, "seed", link.seed) or 0,
-    )
+    link = of_lesson(_lesson(given.pop("lesson"), known)) if "lesson" in given else known.first
+    if {"image", "model"} & given.keys():  # another picture or network has its own best class
+        link = replace(link, wanted="")
+    allowed: dict[str, tuple[Collection[str], str]] = {
+        "model": (known.models, "a network"),
+        "image": (known.images, "an example picture"),
+        "tab": (known.tabs, "a tab"),
+        "beside": (METHODS, "a method"),
+        "mode": (MODES, "a way to randomise"),
+    }
+    changes: dict[str, Any] = {}
+    for key, text in given.items():
+        plain = _PLAIN.fullmatch(text)
+        if key in allowed and text not in allowed[key][0]:
+            raise ValueError(f"This link asks for {allowed[key][1]} that is not here{f' ({text})' if plain else ''}; it was not followed.")
+        if key in NUMBERS and not re.fullmatch(r"[0-9]{1,5}", text):
+            raise ValueError(f"In this link {key} is no whole number from 0 to 99,999; it was not followed.")
+        if key == "class" and not plain:
+            raise ValueError("This link asks for a class that no network has; it was not followed.")
+        changes["wanted" if key == "class" else key] = int(text) if key in NUMBERS else text
+    return replace(link, **changes)
 
 
 def of_lesson(lesson: Lesson) -> Link:
@@ -109,38 +116,8 @@ def _given(query: object) -> dict[str, str]:
 
 
 def _lesson(text: str, known: Known) -> Lesson:
-    lesson = known.lessons.get(int(text)) if text.isascii() and text.isdigit() and len(text) < 4 else None
+    lesson = known.lessons.get(int(text)) if re.fullmatch(r"[0-9]{1,3}", text) else None
     if lesson is None:
         there = ", ".join(map(str, known.lessons)) or "none"
         raise ValueError(f"This link asks for a lesson that is not here; there are {there}. It was not followed.")
     return lesson
-
-
-def _one_of(given: Mapping[str, str], key: str, otherwise: str, known: Collection[str], what: str) -> str:
-    if key not in given:
-        return otherwise
-    if given[key] not in known:
-        raise ValueError(f"This link asks for {what} that is not here{_named(given[key])}; it was not followed.")
-    return given[key]
-
-
-def _class(given: Mapping[str, str], link: Link) -> str:
-    """A picture or a network that is not the lesson's has its own best class."""
-    if "class" not in given:
-        return "" if {"image", "model"} & given.keys() else link.wanted
-    if not _PLAIN.fullmatch(given["class"]):
-        raise ValueError("This link asks for a class that no network has; it was not followed.")
-    return given["class"]
-
-
-def _whole(given: Mapping[str, str], key: str, otherwise: int | None) -> int | None:
-    if key not in given:
-        return otherwise
-    try:
-        return read_whole(given[key], key)
-    except ValueError:
-        raise ValueError(f"In this link {key} is no whole number from 0 to 99,999; it was not followed.") from None
-
-
-def _named(text: str) -> str:
-    return f" ({text})" if _PLAIN.fullmatch(text) else ""

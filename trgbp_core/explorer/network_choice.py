@@ -109,4 +109,4 @@ class _Wish:
 
     def _told(self, speed: Speedometer) -> str:
         done, total = self.progress
-        return f"Downloading {self.entry.title}: {speed.told(done, total or self.entry.download_size)} …"
+        return f"Downloading {self.entry.title}: {speed.describe(done, total or self.entry.download_size)} …"

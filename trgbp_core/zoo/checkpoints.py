@@ -1,4 +1,4 @@
-"""Weights on this machine: found, checked, read; nothing in a file is ever executed."""
+"""Weights files on this machine: found, checked, read. Nothing in a file is executed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ WRAPPERS = ("state_dict", "model_state_dict", "model", "net")
 
 
 class WeightsError(ValueError):
-    """The weights cannot be had or cannot be trusted; the message names the remedy."""
+    """The weights are not available or cannot be trusted; the message names the remedy."""
 
 
 def directory() -> Path:
@@ -70,11 +70,10 @@ def read(path: str | os.PathLike[str]) -> dict[str, Tensor]:
     if not path.is_file():
         raise WeightsError(f"There is no weights file {path.name}.")
     state = _read_safetensors(path) if path.suffix == ".safetensors" else _read_torch(path)
-    metadata = getattr(state, "_metadata", None)
     for key in WRAPPERS:
         if isinstance(state, dict) and isinstance(state.get(key), dict):
             state = state[key]
-            metadata = getattr(state, "_metadata", None)
+    metadata = getattr(state, "_metadata", None)
     if not isinstance(state, dict) or not state or not all(isinstance(value, Tensor) for value in state.values()):
         raise WeightsError(f"{path.name} is not a dict of named tensors; save network.state_dict().")
     if all(key.startswith("module.") for key in state):

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from ..data.preprocessing import Preprocess
 from ..engine.recording import record
@@ -15,14 +15,14 @@ from ..trgbp import axiom
 from . import catalogue
 from .catalogue import Entry, ModelError
 from .download_progress import on_terminal
-from .loading import Zoo, at_hand, load_model
+from .loading import Zoo, in_memory, load_model
 
 
 def own_model(network: nn.Module, labels: Sequence[str] | int, *, preprocess: Preprocess | None = None, name: str = "mine") -> Zoo:
     """Any rectifier network with its labels and its preprocessing: what ``app.launch(models={"mine": …})`` takes.
 
-    The network is tried once on a black picture, so that whatever is wrong with it is told here and not on the page. It is kept, not
-    copied, and not changed.
+    The network is tried once on a black picture, so that whatever is wrong with it is reported here and not on the page. It is neither
+    copied nor changed.
 
     Args:
         network: (N, C, size, size) → logits (N, classes); float32, all of it on one device, where it is explained.
@@ -31,7 +31,7 @@ def own_model(network: nn.Module, labels: Sequence[str] | int, *, preprocess: Pr
         name: what the picker shows.
 
     Raises:
-        ModelError: a network outside the theory, in another form or of other shapes than told; the message says which.
+        ModelError: a network that the theory does not cover, or of another form or shape than described; the message says which.
 
     Example:
         >>> zoo = own_model(network, ["cat", "dog"], preprocess=Preprocess(size=32, resize=None, mean=(0.5,), std=(0.5,)))
@@ -40,7 +40,8 @@ def own_model(network: nn.Module, labels: Sequence[str] | int, *, preprocess: Pr
     names = [f"class {k}" for k in range(labels)] if isinstance(labels, int) else [str(label) for label in labels]
     _check_numbers(network)
     try:
-        recording = record(network, _black(preprocess).to(_device(network)))
+        black = preprocess.black.expand(-1, -1, preprocess.size, preprocess.size)
+        recording = record(network, black.to(_device(network)))
         axiom.hold(network, recording)
     except ValueError as error:
         raise ModelError(f"This network cannot be put on the page. {str(error).partition(' strict=')[0]}") from error
@@ -76,35 +77,25 @@ def _device(network: nn.Module) -> torch.device:
     return tensors[0].device if tensors else torch.device("cpu")
 
 
-def _black(preprocess: Preprocess) -> Tensor:
-    return preprocess.black.expand(-1, -1, preprocess.size, preprocess.size)
-
-
-def with_weights(name: str, weights: str | os.PathLike[str] | None, device: torch.device | str = "cpu") -> dict[str, Zoo]:
-    """A network of the zoo with the weights of a file, as :class:`models.ModelCache` takes it; nothing where there is no file.
-
-    Raises:
-        ModelError, WeightsError: as :func:`models.load_model`.
-    """
-    return {} if weights is None else {name: load_model(name, weights=weights, device=device)}
-
-
-def first_choice(
-    name: str, weights: str | os.PathLike[str] | None, own: Mapping[str, Zoo], device: torch.device | str = "cpu"
+def preloaded(
+    name: str, weights: str | os.PathLike[str] | None, own: Mapping[str, Zoo] | None = None, device: torch.device | str = "cpu"
 ) -> dict[str, Zoo]:
-    """What the page's picker does not hold by itself but is asked to begin with: a weights file's network, one of timm, a random one.
+    """The network to begin with, by name, if a :class:`ModelCache` does not load it by itself: one with a weights file, of timm, or random.
+
+    Args:
+        own: the networks that were given, which are loaded already.
 
     Raises:
-        ModelError, WeightsError: as :func:`models.load_model`; a file of weights for a network that was given with its own.
+        ModelError, WeightsError: as :func:`load_model`; a file of weights for a network that was given with its own.
     """
-    if name in own:
+    if name in (own or {}):
         if weights is not None:
             raise ModelError(f"{name} has its weights already: a file of weights goes with a network of the zoo.")
         return {}
-    if weights is not None or name in catalogue.entries():
-        return with_weights(name, weights, device)
+    if weights is None and name in catalogue.entries():
+        return {}
     with on_terminal(name) as progress:
-        return {name: load_model(name, device=device, progress=progress)}
+        return {name: load_model(name, weights=weights, device=device, progress=progress)}
 
 
 def named(models: Mapping[str, Zoo] | None) -> dict[str, Zoo]:
@@ -119,5 +110,5 @@ def named(models: Mapping[str, Zoo] | None) -> dict[str, Zoo]:
             raise ModelError(f"{str(name)[:60]!r} cannot be the name of your network: give one that is not empty, and not in the zoo.")
         if not isinstance(zoo, Zoo):
             raise ModelError(f"{name} is {type(zoo).__name__}; make it ready with own_model(network, labels).")
-        result[name] = replace(zoo, entry=at_hand(zoo.entry, name=name, title=name))
+        result[name] = replace(zoo, entry=in_memory(zoo.entry, name=name, title=name))
     return result

@@ -1,66 +1,55 @@
-"""How far a download has come, in words: for the page's status line and for the terminal."""
+"""How far a download has come: in words for the page's status line, as a bar on the terminal."""
 
 from __future__ import annotations
 
-import math
 import sys
 import time
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TextIO
+
+from tqdm import tqdm
 
 from ..serving.jobs import Progress
 
 
 class Speedometer:
-    """Bytes a second over the last few seconds, from calls of ``progress``: ``meter(done, total)`` returns the speed so far."""
+    """Describes a download with its speed over the last few seconds."""
 
-    def __init__(self, seconds: float = 5.0) -> None:
-        self._seconds = seconds
+    SECONDS = 5.0
+
+    def __init__(self) -> None:
         self._samples: deque[tuple[float, int]] = deque()
-        self.speed = 0.0
-        self.remaining = math.inf
 
-    def __call__(self, done: int, total: int) -> float:
+    def describe(self, done: int, total: int) -> str:
+        """``12.3 of 102.5 MB, 5.1 MB/s, 18 s left``; the end is left out while nothing moves."""
         now = time.monotonic()
-        if self._samples and done < self._samples[-1][1]:
-            self._samples.clear()  # begun anew
+        if self._samples and done < self._samples[-1][1]:  # it was begun again
+            self._samples.clear()
         self._samples.append((now, done))
-        while len(self._samples) > 2 and now - self._samples[1][0] > self._seconds:
+        while len(self._samples) > 2 and now - self._samples[1][0] > self.SECONDS:
             self._samples.popleft()
         start, before = self._samples[0]
-        elapsed = now - start
-        self.speed = (done - before) / elapsed if elapsed > 0 else 0.0
-        self.remaining = (total - done) / self.speed if self.speed and total else math.inf
-        return self.speed
-
-    def told(self, done: int, total: int) -> str:
-        """``12.3 of 102.5 MB, 5.1 MB/s, 18 s left``; the end is left out while nothing moves."""
-        speed = self(done, total)
-        left = f", {self.remaining:.0f} s left" if math.isfinite(self.remaining) else ""
+        speed = (done - before) / (now - start) if now > start else 0.0
+        left = f", {(total - done) / speed:.0f} s left" if speed and total else ""
         return f"{done / 1e6:.1f} of {total / 1e6:.1f} MB, {speed / 1e6:.1f} MB/s{left}"
 
 
 @contextmanager
-def on_terminal(name: str, out: TextIO | None = None) -> Iterator[Progress]:
-    """What to hand to :func:`models.load_model` as ``progress``: one line that is written over, or, into a file, a line every tenth."""
-    stream = sys.stderr if out is None else out
-    meter, tenths, open_line = Speedometer(), -1, False
+def on_terminal(name: str) -> Iterator[Progress]:
+    """A bar on standard error, from the first call on, for the ``progress`` of :func:`load_model`; into a file it writes every tenth."""
+    bar: tqdm | None = None
 
     def progress(done: int, total: int) -> None:
-        nonlocal tenths, open_line
-        line = f"{name}: {meter.told(done, total)}"
-        if stream.isatty():
-            stream.write(f"\r{line}\033[K")
-            open_line = True
-        elif total and done * 10 // total != tenths:
-            tenths = done * 10 // total
-            stream.write(line + "\n")
-        stream.flush()
+        nonlocal bar
+        if bar is None:
+            tenth = None if sys.stderr.isatty() else max(1, total // 10)
+            bar = tqdm(desc=name, total=total or None, initial=done, unit="B", unit_scale=True, miniters=tenth)
+        bar.total = total or None
+        bar.update(done - bar.n)
 
     try:
         yield progress
     finally:
-        if open_line:
-            stream.write("\n")
+        if bar is not None:
+            bar.close()

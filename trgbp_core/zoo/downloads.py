@@ -1,4 +1,4 @@
-"""Weights from the network: resumed where they broke off, checked, and put into torch's cache in one step or not at all."""
+"""Weights are downloaded: resumed where they broke off, checked, and put into torch's cache in one step or not at all."""
 
 from __future__ import annotations
 
@@ -23,11 +23,13 @@ except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
 TIMEOUT_SECONDS = 20.0
+"""After so long without a byte the server counts as stalled."""
+
 RETRIES = 2
 PAUSE_SECONDS = 0.5
 CHUNK_BYTES = 2**18
 SLACK_BYTES = 2**20
-"""Published sizes are rounded to a thousandth of a megabyte; whoever sends much more sends something else."""
+"""Published sizes are rounded to a thousandth of a megabyte; a server that sends much more sends another file."""
 
 _flights: Flights[Path] = Flights()
 
@@ -39,7 +41,6 @@ def fetch(
     size: int = 0,
     progress: Progress | None = None,
     cancel: Cancel | None = None,
-    timeout: float = TIMEOUT_SECONDS,
 ) -> Path:
     """The sound file behind ``url`` on this machine: found, or downloaded into torch's cache, once for all who ask at the same time.
 
@@ -49,7 +50,6 @@ def fetch(
         url: its last part is the file's name, and carries the start of the SHA-256. name: the network's, for sentences.
         size: bytes expected; a server that sends much more is not believed.
         progress: ``(bytes done, bytes in all)``, called in the caller's thread. cancel: see :data:`flights.Cancel`.
-        timeout: seconds without a byte after which the server counts as stalled.
 
     Raises:
         WeightsError: no network, no room, a stalled server, a wrong file. flights.Cancelled: ``cancel`` said so.
@@ -67,7 +67,7 @@ def fetch(
         if found is not None and found != target:
             raise WeightsError(f"{filename} in the folder of TRGBP_MODEL_DIR is damaged: its SHA-256 is not {prefix}… Replace it.")
         try:
-            return _Download(flight, address, target, name, size, timeout).run()
+            return _Download(flight, address, target, name, size).run()
         except OSError as error:
             raise _no_room(error, name) from error
 
@@ -82,50 +82,42 @@ def remedy(name: str) -> str:
 
 
 class _Download:
-    """One file's way here. The bytes gather in ``FILE.part``, which the next attempt, today's or tomorrow's, goes on with."""
+    """The download of one file. The bytes gather in ``FILE.part``, which the next attempt, today's or tomorrow's, resumes."""
 
-    def __init__(self, flight: Flight[Path], url: str, target: Path, name: str, size: int, timeout: float) -> None:
-        self.flight, self.url, self.target, self.name, self.timeout = flight, url, target, name, timeout
+    def __init__(self, flight: Flight[Path], url: str, target: Path, name: str, size: int) -> None:
+        self.flight, self.url, self.target, self.name = flight, url, target, name
         self.limit = size + SLACK_BYTES if size else float("inf")
         self.resumed = False
 
     def run(self) -> Path:
         self.target.parent.mkdir(parents=True, exist_ok=True)
         file, path = _open_partial(self.target)
-        shared = path.name == self.target.name + ".part"
         try:
             with file:
-                self._gather(file)
-                if not self._is_sound(file, path):
-                    raise WeightsError(
-                        f"What arrived for {self.name} is not the file that was asked for (wrong SHA-256). {remedy(self.name)}"
-                    )
+                # A file that was pieced together gets a second chance from the first byte on.
+                if not self._complete(file, path) and not (self.resumed and self._complete(file, path)):
+                    raise WeightsError(f"What arrived for {self.name} is not the right file (wrong SHA-256). {remedy(self.name)}")
                 if fcntl is None:
                     file.close()
-                # Under the lock: nobody else may go on with a part that is about to become the file.
+                # Under the lock: nobody else may resume a part that is about to become the file.
                 os.replace(path, self.target)
         finally:
-            if not shared:
+            if path.name != self.target.name + ".part":
                 path.unlink(missing_ok=True)
         return self.target
 
-    def _is_sound(self, file: BinaryIO, path: Path) -> bool:
-        """A wrong file is thrown away; one that was pieced together gets a second chance from the first byte on."""
-        prefix = hash_prefix(self.target.name)
-        for chance in range(2):
-            file.flush()
-            if is_sound(path, prefix):
-                os.fsync(file.fileno())
-                return True
-            _empty(file)
-            if not self.resumed or chance:
-                break
-            self.resumed = False
-            self._gather(file)
+    def _complete(self, file: BinaryIO, path: Path) -> bool:
+        """Fetch what is missing; is it the right file then? A wrong one is emptied."""
+        self._gather(file)
+        file.flush()
+        if is_sound(path, hash_prefix(self.target.name)):
+            os.fsync(file.fileno())
+            return True
+        _empty(file)
         return False
 
     def _gather(self, file: BinaryIO) -> None:
-        """Until all bytes are here; again after a failure, as long as the attempts bring something."""
+        """Until all bytes are here; again after a failure, as long as attempts bring bytes."""
         furthest, failures, stalls = _length(file), 0, 0
         while True:
             try:
@@ -147,7 +139,7 @@ class _Download:
         if start:
             request.add_header("Range", f"bytes={start}-")
         try:
-            response = urllib.request.urlopen(request, timeout=self.timeout)
+            response = urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS)
         except urllib.error.HTTPError as error:
             error.close()
             if error.code != http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE or not start:
@@ -186,7 +178,7 @@ def _received(response: Any) -> bytes:
     except TimeoutError:
         raise
     except OSError as error:
-        # Told apart from the errors of writing, which mean a full disk.
+        # Not an OSError, as errors of writing are, which mean a full disk.
         raise ConnectionError(str(error)) from error
 
 
@@ -200,7 +192,7 @@ def _empty(file: BinaryIO) -> None:
 
 
 def _open_partial(target: Path) -> tuple[BinaryIO, Path]:
-    """The part that was left behind, locked; or a part of one's own where somebody else, perhaps another process, is at work on it."""
+    """The part that was left behind, locked; or a new part where somebody else, perhaps another process, is filling that one."""
     path = target.with_name(target.name + ".part")
     while fcntl is not None:
         file = path.open("ab")
@@ -223,7 +215,7 @@ def _reason(error: Exception) -> object:
 
 
 def _is_final(error: Exception) -> bool:
-    """Not worth another try: the server has said no, or has kept silent for as long as one is willing to wait."""
+    """Not worth another try: the server has refused, or has been silent for the whole timeout."""
     reason = _reason(error)
     refused = isinstance(error, urllib.error.HTTPError) and error.code < 500
     return refused or isinstance(reason, (TimeoutError, socket.gaierror))

@@ -27,8 +27,6 @@ from . import catalogue, downloads, random_weights
 from .catalogue import Entry, ModelError
 from .checkpoints import WeightsError, adopt, is_sound, read
 
-__all__ = ["Entry", "ModelCache", "ModelError", "Preprocess", "Zoo", "available_models", "fetch", "load_model"]
-
 RANDOM = "random"
 
 
@@ -56,10 +54,6 @@ class Zoo:
     def source(self) -> str:
         """Where the weights come from, in words."""
         return self.entry.source
-
-    @property
-    def embedded(self) -> bool:
-        return self.entry.embedded
 
     @property
     def input_size(self) -> int:
@@ -91,11 +85,6 @@ class Zoo:
     @property
     def std(self) -> Channels:
         return self.preprocess.std
-
-    @property
-    def black(self) -> Tensor:
-        """A black pixel as the network reads it, (1, 3, 1, 1)."""
-        return self.preprocess.black
 
     @property
     def bytes(self) -> int:
@@ -134,7 +123,7 @@ def load_model(
 
     Raises:
         ModelError: no such network, or one that the theory does not cover.
-        WeightsError: the weights cannot be had, or cannot be trusted.
+        WeightsError: the weights are not available, or cannot be trusted.
         DeviceError: there is no such device here.
         flights.Cancelled: ``cancel`` said so.
 
@@ -158,20 +147,19 @@ def _load(name: str, weights: str | os.PathLike[str] | None, progress: Progress 
     if weights == RANDOM or plain != name:
         return _random(chosen)
     if weights is None and chosen.load is not None:
-        return _load_foreign(chosen, progress, cancel)
+        return _load_timm(chosen, progress, cancel)
     path = fetch(name, progress=progress, cancel=cancel) if weights is None else Path(weights)
     network = random_weights.uninitialised(chosen.build)
     adopt(network, read(path), path.name)
     if weights is not None:
         title = f"{chosen.title}, {path.name}"
-        chosen = at_hand(chosen, title=title, source=f"file {path.name}", licence="its owner's", accuracy=None)
+        chosen = in_memory(chosen, title=title, source=f"file {path.name}", licence="its owner's", accuracy=None)
     return _zoo(chosen, network)
 
 
-def at_hand(entry: Entry, **changes: Any) -> Entry:
-    """What is known of a network that is in memory already, so that nothing is left to download."""
-    nothing: dict[str, Any] = {"download_size": 0, "embedded": False, "url": "", "sha256": "", "local": None, "load": None}
-    return replace(entry, **nothing, **changes)
+def in_memory(entry: Entry, **changes: Any) -> Entry:
+    """The entry of a network that is in memory already, so that nothing is left to download."""
+    return replace(entry, download_size=0, embedded=False, url="", sha256="", local=None, load=None, **changes)
 
 
 def fetch(name: str, *, progress: Progress | None = None, cancel: Cancel | None = None) -> Path:
@@ -199,18 +187,17 @@ def _installed(chosen: Entry) -> Path:
 
 
 def _random(chosen: Entry) -> Zoo:
-    network = random_weights.uninitialised(chosen.build, clear=True)
+    network = random_weights.uninitialised(chosen.build)
     # timm's networks may insist on their own size.
     random_weights.randomise(network, size=random_weights.CALIBRATION_SIZE if chosen.load is None else chosen.input_size)
     name, title = f"{RANDOM}:{chosen.name}", f"{chosen.title}, random weights"
-    noise = at_hand(chosen, name=name, title=title, source="seeded noise", accuracy=None)
-    return _zoo(noise, network)
+    return _zoo(in_memory(chosen, name=name, title=title, source="seeded noise", accuracy=None), network)
 
 
-def _load_foreign(chosen: Entry, progress: Progress | None, cancel: Cancel | None) -> Zoo:
+def _load_timm(chosen: Entry, progress: Progress | None, cancel: Cancel | None) -> Zoo:
     """timm downloads by itself, with its own retries; in a thread of its own, so that nobody has to wait for it to give up."""
-    # Asked before anything is downloaded: a network outside the theory would be fetched in vain.
-    _classes(chosen, random_weights.uninitialised(chosen.build, clear=True))
+    # Before anything is downloaded: a network that the theory does not cover would be fetched in vain.
+    _classes(chosen, random_weights.uninitialised(chosen.build))
 
     def work(flight: Flight[nn.Module]) -> nn.Module:
         return random_weights.uninitialised(chosen.load)  # type: ignore[arg-type]
@@ -224,7 +211,7 @@ def _load_foreign(chosen: Entry, progress: Progress | None, cancel: Cancel | Non
             f"timm cannot get the weights of {chosen.name}. Without network use the embedded network efficientnet_lite0, "
             "or give a weights file."
         ) from error
-    return _zoo(at_hand(chosen), network)
+    return _zoo(in_memory(chosen), network)
 
 
 def _zoo(chosen: Entry, network: nn.Module) -> Zoo:
@@ -232,7 +219,7 @@ def _zoo(chosen: Entry, network: nn.Module) -> Zoo:
     if chosen.parameters == 0:
         chosen = replace(chosen, parameters=sum(p.numel() for p in network.parameters()))
     labels = _imagenet_labels()
-    if chosen.name.partition(":")[2].startswith("timm/") or chosen.name.startswith("timm/"):
+    if "timm/" in chosen.name:
         classes = _classes(chosen, network)
         labels = labels if classes == len(labels) else tuple(f"class {i}" for i in range(classes))
     return Zoo(chosen, network, list(labels))

@@ -16,42 +16,37 @@ CALIBRATION_SIZE = 128
 """Big enough for every network of torchvision to have more than one value a channel at its end, small enough to take little time."""
 
 
-class _NoInitialisation(TorchFunctionMode):
-    """Random initialisation left out: it takes seconds, is overwritten anyway, and would advance the global random numbers."""
+class _ZeroInitialisation(TorchFunctionMode):
+    """Zeros instead of random numbers, which take seconds, are overwritten anyway, and would advance the global random state."""
 
     INITS = (nn.init.uniform_, nn.init.normal_, nn.init.kaiming_uniform_, nn.init.trunc_normal_)
-    SKIPPED = frozenset((*INITS, Tensor.uniform_, Tensor.normal_, Tensor.random_, Tensor.erfinv_))
-
-    def __init__(self, clear: bool) -> None:
-        super().__init__()
-        self.clear = clear
+    REPLACED = frozenset((*INITS, Tensor.uniform_, Tensor.normal_, Tensor.random_, Tensor.erfinv_))
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        if func in self.SKIPPED:
-            tensor = args[0] if args else kwargs["tensor"]
-            if self.clear:
-                tensor.detach().zero_()
-            return tensor
-        return func(*args, **kwargs)
+        if func not in self.REPLACED:
+            return func(*args, **kwargs)
+        tensor = args[0] if args else kwargs["tensor"]
+        tensor.detach().zero_()
+        return tensor
 
 
-def uninitialised(build: Callable[[], nn.Module], *, clear: bool = False) -> nn.Module:
-    """``build()`` without random initialisation; the weights are whatever memory held, or 0 with ``clear``."""
-    with _NoInitialisation(clear):
+def uninitialised(build: Callable[[], nn.Module]) -> nn.Module:
+    """``build()`` with zeros in the place of random weights."""
+    with _ZeroInitialisation():
         return build()
 
 
-def randomise(network: nn.Module, *, seed: int = 0, size: int = CALIBRATION_SIZE) -> None:
+def randomise(network: nn.Module, *, size: int = CALIBRATION_SIZE) -> None:
     """Fill a freshly built network with seeded noise, on scales at which all of it is alive.
 
     Convolution and linear weights are N(0, 2/fan-in) (He et al. 2015), biases N(0, 0.1²), batch norms' γ N(1, 0.1²) and β N(0, 0.1²), so
-    that every bias speaks. Batch norms' statistics are those of one batch of noise, without which deep networks would drown or explode.
+    that every bias contributes. Batch norms' statistics are those of one batch of noise: without them deep networks vanish or explode.
 
     Args:
-        network: changed in place. seed: of the noise. size: side of the noise pictures.
+        network: changed in place. size: side of the noise pictures.
     """
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
         for module in network.modules():
             if isinstance(module, (_ConvNd, nn.Linear)):

@@ -1,111 +1,112 @@
-"""Where a lesson's maps and measures are computed (the language is that of :mod:`trgbp_core.explorer.lessons.claims`)."""
+"""Where a lesson's maps, measures and claims are computed."""
 
 from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import cast
 
-from torch import Tensor, nn
+from torch import Tensor
 
-from ...data import images
+from ...data import examples, images
 from ...methods import METHODS
 from ...metrics.localisation import ebpg, ibd, spearman
 from ...sanity.cascade import cascade
 from ...trgbp.explainer import TRGBP
-from ...zoo.loading import Zoo
 from ..explorer import Explorer, Question
-from .claims import ENGINE, MapSpec, Measure
+from .lessons import EXPLANATION_MAPS, Claim, Lesson, MapSpec, Measure
 
-PERCENTAGES = ("share", "ibd", "right", "mass")
+SHARES = ("share", "ibd", "right", "mass")
 """Measures that are shares of something; the others are correlations."""
+
+_WORDS = {">=": "at least", "<=": "at most", ">": "more than", "<": "less than", "=": "exactly"}
 
 
 @dataclass(frozen=True)
-class Setting:
-    """What a lesson's maps are of, where they do not say it themselves: an example picture's name, a network's, a class."""
+class Finding:
+    """A claim and what was measured."""
 
-    picture: str
-    model: str
-    wanted: str
+    claim: Claim
+    measured: float
+
+    @property
+    def holds(self) -> bool:
+        return self.claim.expected.holds(self.measured)
+
+    @property
+    def stated(self) -> str:
+        """What the lesson says the number is."""
+        return f"{_WORDS[self.claim.expected.operator]} {in_words(self.claim, self.claim.expected.value)}"
 
 
-class Laboratory:
-    """Computes a lesson's maps and measures. Raises ValueError with a sentence for a class, a layer or a stage that does not exist.
+@dataclass(frozen=True)
+class Experiment:
+    """Computes a lesson's maps and measures. Raises ValueError with a sentence for a class, a layer or a stage that does not exist."""
 
-    Args:
-        pictures: name → path of the example pictures.
-    """
-
-    def __init__(self, explorer: Explorer, setting: Setting, pictures: Mapping[str, Path]) -> None:
-        self._explorer, self._setting, self._pictures = explorer, setting, pictures
+    explorer: Explorer
+    lesson: Lesson
 
     def question(self, spec: MapSpec) -> tuple[Question, int]:
         """The picture of ``spec`` as its network sees it, and the class."""
-        setting = self._setting
-        name = spec.picture or setting.picture
-        if name not in self._pictures:
-            raise ValueError(f"There is no example picture {name!r}.")
-        picture = images.read(self._pictures[name])
+        name = spec.picture or self.lesson.picture
+        picture = images.read(examples.pictures()[name])
         if spec.crop is not None:
             width, height = picture.size
             left, top, right, bottom = spec.crop
             picture = picture.crop((round(left * width), round(top * height), round(right * width), round(bottom * height)))
-        question = self._explorer.ask(picture, setting.model)
-        itself = name == setting.picture and spec.crop is None
-        wanted = spec.wanted or (setting.wanted if itself else "best")
-        return question, self._explorer.find_class(question, None if wanted == "best" else wanted)
+        question = self.explorer.ask(picture, self.lesson.model)
+        itself = name == self.lesson.picture and spec.crop is None
+        wanted = spec.wanted or (self.lesson.wanted if itself else "best")
+        return question, self.explorer.find_class(question, None if wanted == "best" else wanted)
 
     def map(self, spec: MapSpec) -> Tensor:
         """(1, 1, h, w), signed."""
         question, k = self.question(spec)
-        if spec.stage == 0:
-            if spec.method not in ENGINE:
-                return self._explorer.attribution(question, k, spec.method)
-            return cast(Tensor, ENGINE[spec.method](self._explorer.explanation(question, k), k, spec.layer))
-        return self._explorer.turns.run(lambda between: _randomised_map(question, k, spec))
+        if spec.stage:
+            return self.explorer.turns.run(lambda between: _randomised_map(question, k, spec))
+        if spec.method in EXPLANATION_MAPS:
+            return cast(Tensor, EXPLANATION_MAPS[spec.method](self.explorer.explanation(question, k), k, spec.layer))
+        return self.explorer.attribution(question, k, spec.method)
 
     def measure(self, measure: Measure) -> float:
         """The number; NaN where a correlation with a constant map does not exist."""
         if measure.kind == "right":
-            return self._right(measure)
+            question, _ = self.question(measure.maps[0])
+            best, _, probability = self.explorer.top(question, 1)[0]
+            return probability if best in [self.explorer.find_class(question, name) for name in measure.truth] else 0.0
         maps = [self.map(spec) for spec in measure.maps]
         if measure.kind == "mass":
             return float(maps[0].abs().sum()) / (float(maps[1].abs().sum()) or math.nan)
-        if measure.kind == "share":
-            assert measure.box is not None
+        if measure.box is not None:
             return float(ebpg(maps[0], measure.box, "fractions"))
         if measure.kind == "ibd":
             return float(ibd(maps[0]))
         return float(spearman(*maps) if measure.kind == "spearman" else spearman(*(m.abs() for m in maps)))
 
-    def _right(self, measure: Measure) -> float:
-        question, _ = self.question(measure.maps[0])
-        best, _, probability = self._explorer.top(question, 1)[0]
-        return probability if best in [self._explorer.find_class(question, name) for name in measure.truth] else 0.0
+    def answer(self) -> tuple[float, int | None]:
+        """The number that decides, and the choice that it makes the right one."""
+        measured = self.measure(self.lesson.measure)
+        return measured, self.lesson.chosen_by(measured)
+
+    def findings(self) -> list[Finding]:
+        """Every claim of the lesson, computed."""
+        return [Finding(claim, self.measure(claim)) for claim in self.lesson.checks]
 
 
-def said(measure: Measure, value: float) -> str:
+def in_words(measure: Measure, value: float) -> str:
     """A measured number as a person reads it."""
     if math.isnan(value):
         return "not defined"
-    if measure.kind not in PERCENTAGES:
+    if measure.kind not in SHARES:
         return f"{value:.2f}".replace("-", "−")
     return f"{100 * value:.1f} %" if 0 < value < 0.1 else f"{100 * value:.0f} %"
 
 
 def _randomised_map(question: Question, k: int, spec: MapSpec) -> Tensor:
-    network = _randomised(question.zoo, spec.stage)
-    if spec.method not in ENGINE:
-        return METHODS[spec.method].attribute(network, question.x, k)
-    return cast(Tensor, ENGINE[spec.method](TRGBP(network).explain(question.x, [k]), k, spec.layer))
-
-
-def _randomised(zoo: Zoo, stage: int) -> nn.Module:
-    found = next(itertools.islice(cascade(zoo.network), stage - 1, None), None)
-    if found is None:
-        raise ValueError(f"{zoo.title} has fewer than {stage} layers to randomise.")
-    return found.network
+    stage = next(itertools.islice(cascade(question.zoo.network), spec.stage - 1, None), None)
+    if stage is None:
+        raise ValueError(f"{question.zoo.title} has fewer than {spec.stage} layers to randomise.")
+    if spec.method in EXPLANATION_MAPS:
+        return cast(Tensor, EXPLANATION_MAPS[spec.method](TRGBP(stage.network).explain(question.x, [k]), k, spec.layer))
+    return METHODS[spec.method].attribute(stage.network, question.x, k)

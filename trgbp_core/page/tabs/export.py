@@ -30,13 +30,13 @@ def build(room: Room) -> None:
     opened = gr.Textbox("explain", visible="hidden")
     asked = [*room.question, opened, *options]
 
-    def taken(values: tuple[Any, ...], step: Step) -> export.Taken:
+    def taken(values: tuple[Any, ...], step: Step) -> export.Export:
         image, model, wanted, tab, *chosen = values
         question = layout.ask(room.explorer, image, model)
         k = room.explorer.find_class(question, wanted)
-        return export.take(room.explorer, question, k, tab, _options(room, tab, chosen), step)
+        return export.collect(room.explorer, question, k, tab, _options(room, tab, chosen), step)
 
-    def write(values: tuple[Any, ...], kind: str, make: Callable[[export.Taken], bytes]) -> Answers:
+    def write(values: tuple[Any, ...], kind: str, make: Callable[[export.Export], bytes]) -> Answers:
         try:
             for event in within(streamed(lambda step: iter([taken(values, step)]))):
                 if isinstance(event, Progress):
@@ -59,7 +59,7 @@ def build(room: Room) -> None:
         try:
             question = layout.ask(room.explorer, image, model)
             k = room.explorer.find_class(question, wanted)
-            texts = export.recipe(room.explorer, question, k, tab, _options(room, tab, chosen))
+            texts = export.code(room.explorer, question, k, tab, _options(room, tab, chosen))
         except ValueError as error:
             texts = f"# {error}", ""
         return gr.update(value=texts[0], visible=True), gr.update(value=texts[1], visible=bool(texts[1]))

@@ -38,17 +38,17 @@ def build(room: Room) -> None:
             return (listed if wish.first else gr.skip()), gr.skip()
 
         def question(lesson: Lesson) -> dict[str, Any]:
-            return listed | {"open": presenting.asked(explorer, lesson, pictures), "key": f"lesson {number}"}
+            return listed | {"open": presenting.question(explorer, lesson), "key": f"lesson {number}"}
 
         payload, sentence = of_lesson(number, question, "predict, then look")
         return (listed if sentence.startswith("**") else payload), sentence
 
     def reveal(event: gr.EventData) -> tuple[Any, Any]:
-        return of_lesson(_number(event), lambda lesson: presenting.revealed(explorer, lesson, pictures), "computed just now")
+        return of_lesson(_number(event), lambda lesson: presenting.result(explorer, lesson), "computed just now")
 
     def handout(event: gr.EventData) -> tuple[Any, Any]:
         def sheet(lesson: Lesson) -> dict[str, Any]:
-            return {"html": handouts.sheet(explorer, lesson, pictures)}
+            return {"html": handouts.sheet(explorer, lesson)}
 
         return of_lesson(_number(event), sheet, "its handout goes to the printer")
 
