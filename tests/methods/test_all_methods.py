@@ -7,8 +7,8 @@ import torch
 
 from tests.support.nets import NETS, picture, randomise
 from trgbp_core.methods import METHODS, NotApplicable
+from trgbp_core.methods.learn_patterns import fit_patterns
 from trgbp_core.methods.patterns import use_patterns
-from trgbp_core.methods.signals import fit_patterns
 
 # Where a method's own assumptions exclude a network: CAM needs pooling and one linear layer, CAMERAS pictures of other sizes.
 EXCLUDED = {("cam", "plain"), ("cameras", "plain")}

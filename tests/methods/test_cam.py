@@ -17,9 +17,8 @@ from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 from torch import Tensor, nn
 
 from trgbp_core import METHODS, TRGBP, NotApplicable
-from trgbp_core.methods.activation import last_activation, record_activation, record_both
-from trgbp_core.methods.cam import cam, grad_cam, grad_cam_pp, norm_grad
-from trgbp_core.methods.score_cam import score_cam
+from trgbp_core.methods.activation import record_activation, record_both
+from trgbp_core.methods.cam import cam, grad_cam, grad_cam_pp, norm_grad, score_cam
 from trgbp_core.trgbp.explainer import RecordedPicture
 
 from .activation_networks import (
@@ -41,7 +40,8 @@ from .activation_networks import (
 @networks
 def test_last_activation_is_the_one_that_a_hook_on_the_right_layer_sees(build: Callable[[], nn.Module]) -> None:
     network, x = lively(build()), pictures()
-    activation, gradient = last_activation(network, x, 3)
+    found = record_activation(network, x)
+    activation, gradient = found.maps, found.gradient(3)
     a, g = hooked(network, x, 3)
     assert largest_difference(activation, a, "A") < 1e-12  # float64, the same operations in another memory layout
     assert largest_difference(gradient, g, "dA") < 1e-12
@@ -65,7 +65,8 @@ def test_grad_cam_finds_the_last_activation_of_torchvision_networks(name: str, l
     handle.remove()
     activation = F.relu(kept[0])  # DenseNet rectifies after its features; the others have done so
     gradient = torch.autograd.grad(scores[0, 1], kept[0])[0] if name != "densenet121" else None
-    ours, ours_gradient = last_activation(network, x, 1)
+    found = record_activation(network, x)
+    ours, ours_gradient = found.maps, found.gradient(1)
     assert largest_difference(ours, activation.detach(), f"A of {name}") < 1e-9  # float64 through up to 121 layers
     if gradient is not None:
         assert largest_difference(ours_gradient, gradient, f"dA of {name}") < 1e-9
@@ -221,7 +222,8 @@ def test_a_rectifier_in_place_whose_result_is_not_used_by_name_is_found() -> Non
     network = lively(Pooled())
     expected = torch.zeros_like(last)
     expected[:, 4] = 1 / last[0, 0].numel()
-    activation, gradient = last_activation(network, x, 4)
+    found = record_activation(network, x)
+    activation, gradient = found.maps, found.gradient(4)
     assert largest_difference(activation, last.detach(), "A") < 1e-12
     assert largest_difference(gradient, expected, "dA") < 1e-12
 

@@ -17,7 +17,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from trgbp_core import METHODS, NotApplicable
-from trgbp_core.methods.patterns import Patterns, fit_patterns, use_patterns
+from trgbp_core.methods.learn_patterns import Patterns, fit_patterns
+from trgbp_core.methods.patterns import use_patterns
 
 from .rule_networks import functional, mobile, pictures, plain, report, residual, saturating
 

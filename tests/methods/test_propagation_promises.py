@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from trgbp_core import METHODS, NotApplicable
-from trgbp_core.methods.patterns import fit_patterns
+from trgbp_core.methods.learn_patterns import fit_patterns
 
 from .rule_networks import EXACT, RULES, functional, mobile, pictures, plain, report, residual, saturating
 from .zennit_reference import TARGETS, scores

@@ -11,7 +11,7 @@ import torchcam.methods
 from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 from torch import nn
 
-from trgbp_core.methods.score_cam import score_cam
+from trgbp_core.methods.cam import score_cam
 
 from .activation_networks import (
     CLASSES,

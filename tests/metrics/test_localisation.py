@@ -10,7 +10,8 @@ import quantus
 import sklearn.metrics
 import torch
 
-from trgbp_core.metrics.localisation import boundary_auc, box_mask, ebpg, grid_pointing_game, ibd, mosaic, pointing_game, roc_auc, spearman
+from trgbp_core.metrics.localisation import boundary_auc, box_mask, ebpg, grid_pointing_game, ibd, mosaic, pointing_game, roc_auc
+from trgbp_core.metrics.similarity import spearman
 
 from ..support.comparison import close, random
 

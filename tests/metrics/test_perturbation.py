@@ -12,8 +12,7 @@ import scipy.stats
 import torch
 from torch import nn
 
-from trgbp_core.metrics.localisation import perturbation_curve
-from trgbp_core.metrics.perturbation import FRACTIONS, blurred, removal_order
+from trgbp_core.metrics.perturbation import FRACTIONS, blurred, perturbation_curve, removal_order
 
 from ..support.comparison import close, random
 

@@ -77,7 +77,7 @@ def cameras(
             if not samples:
                 original, k = best, int(per_picture(target, activation.logits.expand(len(x), -1))[i])
             if best in (original, k):
-                samples.append((activation.maps, activation.gradient(torch.tensor([k], device=x.device))))
+                samples.append((activation.maps, activation.gradient(k)))
             report((i + share) / len(x))
         maps.append(_combined(samples, own))
     return torch.cat(maps)

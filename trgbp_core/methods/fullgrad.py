@@ -91,10 +91,10 @@ class FullGradients:
 
 
 def full_gradients(network: nn.Module, x: Tensor, target: Target = None, *, method: str = "FullGrad") -> FullGradients:
-    """Decompose the score of ``target`` into what the pixels and what every bias gave.
+    """Decompose the score of ``target`` into the contributions of the pixels and of every bias.
 
     Raises:
-        NotApplicable: an operation is neither a rectifier nor linear, so that the parts do not add up; ``method`` is who says so.
+        NotApplicable: an operation is neither a rectifier nor linear, so that the parts do not add up. The message names ``method``.
     """
     tape = BiasTape(network, guided=False, strict=False)
     recording = record(network, x, tape=tape)

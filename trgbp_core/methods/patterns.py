@@ -1,12 +1,13 @@
 """PatternNet and PatternAttribution: back through patterns, where the gradient goes back through weights.
 
-A pattern says what a unit's input looks like when the unit speaks (:mod:`.signals`); it takes the weight's place on the way back,
+A pattern says what a unit's input looks like when the unit speaks (:mod:`.learn_patterns`); it takes the weight's place on the way back,
 a for PatternNet, w ⊙ a for PatternAttribution.
 """
 
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -18,12 +19,10 @@ from ..engine.layers import LayerRecord
 from ..engine.recording import record
 from ..engine.rules import Affine, per_channel
 from ..engine.targets import Target
-from .propagation_rules import folded_weight
+from .learn_patterns import COMMAND, Patterns, layer_key
 from .registry import NotApplicable, Progress, register
-from .signals import COMMAND, Patterns, fit_patterns, layer_key
-from .substitution import Back, RuleTape, carried_back
-
-__all__ = ["Patterns", "fit_patterns", "pattern_attribution", "pattern_net", "use_patterns"]
+from .relevance_rules import folded_weight
+from .rule_tape import Back, RuleTape, carried_back
 
 EXPONENTS = (60, 110)  # 2⁻¹¹⁰ of a score is still a normal number in single precision
 LARGEST = 60  # 2⁶⁰: sums and products of a map's values stay finite
@@ -62,9 +61,9 @@ class _PatternTape(RuleTape):
 
         return back
 
-    def rectifier_back(self, z: Tensor, out: Tensor, ceiling: float) -> Back:
+    def rectifier_back(self, z: Tensor, ceiling: float) -> Callable[[Tensor], Tensor]:
         gate = ((z > 0) & (z < ceiling)).to(z)
-        return lambda g: (g * gate,)
+        return lambda g: g * gate
 
     def _pattern(self, key: str, affine: Affine) -> Tensor:
         assert affine.weight is not None

@@ -12,7 +12,6 @@ from torch import Tensor, nn
 
 from ..engine.plain_passes import scores
 from ..engine.targets import Target, per_picture
-from ..methods.registry import Progress
 
 Order = Literal["morf", "lerf"]
 Fill = Tensor | Literal["mean", "blur"]
@@ -65,7 +64,7 @@ def perturbation_curve(
     probability: bool = False,
     unperturbed: Tensor | None = None,
     batch: int = 16,
-    progress: Progress | None = None,
+    progress: Callable[[float], None] | None = None,
 ) -> PerturbationCurve:
     """Replace the k most (MoRF) or least (LeRF) relevant pixels and compare the class score with the unperturbed one.
 

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 from ...data import images
 from ...methods import METHODS
-from ...metrics.localisation import ebpg, ibd, spearman
+from ...metrics.localisation import ebpg, ibd
+from ...metrics.similarity import spearman
 from ...sanity.cascade import cascade
 from ...trgbp.explainer import TRGBP
 from ...zoo.loading import Zoo

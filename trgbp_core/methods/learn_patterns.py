@@ -18,8 +18,8 @@ from ..engine.layers import LayerRecord
 from ..engine.recording import record
 from ..engine.rules import Affine, per_channel
 from ..engine.tape import Tape
-from .propagation_rules import folded_weight
-from .substitution import Back, RuleTape
+from .relevance_rules import folded_weight
+from .rule_tape import Back, RuleTape
 
 COMMAND = "python -m trgbp_core patterns IMAGES --out FILE"
 FORMAT = "trgbp patterns 1"
@@ -145,8 +145,8 @@ class _PlanTape(RuleTape):
             self.directly.update(origin.layers)
         return super().rectify(z, ceiling, inplace)
 
-    def rectifier_back(self, z: Tensor, out: Tensor, ceiling: float) -> Back:
-        return lambda g: (g,)
+    def rectifier_back(self, z: Tensor, ceiling: float) -> Callable[[Tensor], Tensor]:
+        return lambda g: g
 
 
 @dataclass
