@@ -14,8 +14,8 @@ from trgbp_core.cli import predict
 from trgbp_core.cli.main import main
 from trgbp_core.sanity.cascade import cascade, randomised
 from trgbp_core.theory.coverage import coverage, predicted_sum, profile
-from trgbp_core.theory.moments import Arriving, clipped, passed
 from trgbp_core.theory.randomised_weights import draw, verdict
+from trgbp_core.theory.rectifier_moments import Arriving, clipped, passed
 from trgbp_core.zoo.loading import load_model
 
 from ..support.nets import NETS, picture, randomise
