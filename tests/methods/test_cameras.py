@@ -111,20 +111,6 @@ def test_the_first_size_must_be_the_picture_s_own() -> None:
         cameras(network(), pictures(1), sizes=[(64, 64)])
 
 
-def test_progress_rises_to_one_and_may_cancel() -> None:
-    shares: list[float] = []
-    cameras(network(), pictures(2), sizes=SIZES, progress=shares.append)
-    assert shares == sorted(shares)
-    assert len(shares) == 2 * len(SIZES)
-    assert shares[-1] == pytest.approx(1)
-
-    def cancel(share: float) -> None:
-        raise ValueError("cancelled")
-
-    with pytest.raises(ValueError, match=r"^cancelled$"):
-        cameras(network(), pictures(1), sizes=SIZES, progress=cancel)
-
-
 def test_the_graph_below_the_last_activation_is_not_kept() -> None:
     """What makes 924 pixels affordable: however deep the network, backward reaches one layer below the last activation."""
 
