@@ -102,7 +102,7 @@ def test_one_size_with_pooled_linear_head_is_grad_cam_at_full_size() -> None:
 )
 def test_networks_of_one_input_size_are_refused_with_a_sentence(tail: list[nn.Module]) -> None:
     model = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), *tail).double()
-    with pytest.raises(NotApplicable, match="at home at 32×32, does not accept 72×72"):
+    with pytest.raises(NotApplicable, match="made for 32×32, does not accept 72×72"):
         cameras(model, pictures(1), sizes=[(32, 32), (72, 72)])
 
 

@@ -9,13 +9,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..engine.layers import LayerRecord
 from ..engine.recording import record
 from ..engine.targets import Target, one_hot, per_picture
 from ..engine.torch_ops import detached
 from .gradients import baseline_for
 from .registry import Progress, register
-from .rule_tape import Back, RuleTape, call, dependent, substitute
+from .rule_tape import RuleTape, call, dependent, substitute
 
 CHOICES = frozenset(
     """max_pool1d max_pool2d max_pool2d_with_indices _max_pool2d adaptive_max_pool1d adaptive_max_pool2d adaptive_max_pool2d_with_indices
@@ -33,10 +32,6 @@ class _MultiplierTape(RuleTape):
     method: str = "DeepLIFT"
 
     __hash__ = object.__hash__
-
-    def layer_back(self, x: Tensor, index: int, record: LayerRecord) -> Back:
-        affine = record.affine
-        return lambda multiplier: (affine.input_gradient(multiplier),)
 
     def rectifier_back(self, z: Tensor, ceiling: float) -> Callable[[Tensor], Tensor]:
         """The rescale rule (Section 3.5.2): Δout / Δz, the ordinary gradient where Δz = 0."""
@@ -59,9 +54,9 @@ class _MultiplierTape(RuleTape):
                 leaves = [t.requires_grad_() for t in kept]
                 again = call(func, args, kwargs, inputs, [t.clone() for t in leaves])
                 again = again if isinstance(again, Tensor) else again[0]
-                # A rise goes to the winner in the picture, a fall to the winner in the reference.
-                winners = torch.autograd.grad(again, leaves, _rise_and_fall(multiplier, again.detach()))
-            return [_per_change(owed, t.detach()) for owed, t in zip(winners, kept, strict=True)]
+                # A rise goes to the largest input in the picture, a fall to the largest in the reference.
+                shares = torch.autograd.grad(again, leaves, _rise_and_fall(multiplier, again.detach()))
+            return [_per_change(share, t.detach()) for share, t in zip(shares, kept, strict=True)]
 
         out = substitute(back, lambda: chosen, inputs)
         return out if isinstance(result, Tensor) else type(result)([out, *result[1:]])
@@ -85,11 +80,11 @@ def _rise_and_fall(multiplier: Tensor, out: Tensor) -> Tensor:
     return torch.cat([(height - there) * multiplier[:half], (here - height) * multiplier[:half]])
 
 
-def _per_change(owed: Tensor, x: Tensor) -> Tensor:
-    """Multipliers from contributions: what is owed to an input, over the input's own change, which is not 0 where anything is."""
+def _per_change(share: Tensor, x: Tensor) -> Tensor:
+    """Multipliers from contributions: an input's share over its own change, which is not 0 where the share is not."""
     change = _difference(x)
     half = len(change)
-    total = owed[:half] + owed[half:]
+    total = share[:half] + share[half:]
     return _pictures_only(torch.where(change == 0, 0.0, total / torch.where(change == 0, 1.0, change)))
 
 

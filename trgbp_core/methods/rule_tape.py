@@ -51,7 +51,7 @@ def substitute_rectifier(tape: Tape, z: Tensor, ceiling: float, inplace: bool, b
 
 @dataclass
 class RuleTape(Tape):
-    """Override :meth:`layer_back` and :meth:`rectifier_back` to give layers and rectifiers another backward rule.
+    """Override :meth:`layer_back` and :meth:`rectifier_back` to give layers and rectifiers another backward rule than their gradient.
 
     Both are called while the network runs and return the rule; what a rule keeps it must copy, because a later operation of the
     network may work in place. What is neither linear nor a rectifier is refused with :class:`NotApplicable`.
@@ -67,11 +67,12 @@ class RuleTape(Tape):
 
     def layer_back(self, x: Tensor, index: int, record: LayerRecord) -> Back:
         """The backward rule of the layer ``record`` at the input ``x``; ``index`` is its place among the recorded layers."""
-        raise NotImplementedError
+        return lambda g: (record.affine.input_gradient(g),)
 
     def rectifier_back(self, z: Tensor, ceiling: float) -> Callable[[Tensor], Tensor]:
         """The backward rule of ``min(max(z, 0), ceiling)``."""
-        raise NotImplementedError
+        gate = ((z > 0) & (z < ceiling)).to(z)
+        return lambda g: g * gate
 
     def affine(self, x: Tensor, forward: Callable[[], Tensor], record: LayerRecord) -> Tensor:
         index = len(self.layers)
