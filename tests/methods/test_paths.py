@@ -137,33 +137,24 @@ def test_blur_ig_in_float32_is_no_rounding_noise():
     assert largest_difference(single.double(), exact) < 1e-5
 
 
-@pytest.fixture
-def old_numpy(monkeypatch):
-    """The authors call numpy's quantile with an argument that numpy has since renamed."""
+@pytest.mark.parametrize(
+    ("kind", "steps", "fraction", "distance", "start"),
+    [
+        *((kind, 200, 0.25, 0.02, 0.0) for kind in KINDS),
+        *(("relu6", 23, fraction, distance, 0.7) for fraction, distance in ((0.1, 0.3), (0.5, 0.0), (1.0, 0.02), (0.25, 1.0))),
+    ],
+)
+def test_guided_ig_equals_the_authors_code(kind, steps, fraction, distance, start, monkeypatch):
+    # The authors call numpy's quantile with an argument that numpy has since renamed.
     quantile = np.quantile
     monkeypatch.setattr(authors_guided_ig.np, "quantile", lambda a, q, interpolation: quantile(a, q, method=interpolation))
-
-
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.usefixtures("old_numpy")
-def test_guided_ig_equals_the_authors_code(kind):
     network, x = KINDS[kind](), picture(1)
-    theirs = as_map(authors.GuidedIG().GetMask(as_authors(x[0]), feeding(network)))
-    # The same 200 steps; a path is kept as what is left of it, which rounds in another place.
-    assert largest_difference(METHODS["guided_ig"].attribute(network, x, TARGET)[0], theirs) < 1e-9
-
-
-@pytest.mark.parametrize("settings", [(0.1, 0.3), (0.5, 0.0), (1.0, 0.02), (0.25, 1.0)])
-@pytest.mark.usefixtures("old_numpy")
-def test_guided_ig_equals_the_authors_code_with_other_settings(settings):
-    network, x = KINDS["relu6"](), picture(1)
-    x[:, :, :6] = 0.7  # as the baseline there: values without a way to go
-    fraction, distance = settings
-    start = np.full((24, 24, 3), 0.7)
-    mask = authors.GuidedIG().GetMask(as_authors(x[0]), feeding(network), None, start, 23, fraction, distance)
-    options = {"baseline": 0.7, "steps": 23, "fraction": fraction, "max_distance": distance}
-    ours = METHODS["guided_ig"].attribute(network, x, TARGET, **options)
-    assert largest_difference(ours[0], as_map(mask)) < 1e-9
+    x[:, :, :6] = 0.7 if start else x[:, :, :6]  # as the baseline there: values without a way to go
+    baseline = np.full((24, 24, 3), start)
+    mask = authors.GuidedIG().GetMask(as_authors(x[0]), feeding(network), None, baseline, steps, fraction, distance)
+    given = {} if steps == 200 else {"baseline": start, "steps": steps, "fraction": fraction, "max_distance": distance}
+    # A path is kept as what is left of it, which rounds in another place.
+    assert largest_difference(METHODS["guided_ig"].attribute(network, x, TARGET, **given)[0], as_map(mask)) < 1e-9
 
 
 def test_guided_ig_is_nearly_complete():

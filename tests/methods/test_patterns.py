@@ -111,14 +111,6 @@ def test_streamed_patterns_equal_the_plain_estimators_of_all_samples(name: str) 
     assert next(key, None) is None
 
 
-def test_every_pattern_answers_its_own_filter_with_one() -> None:
-    network = resnet()
-    patterns = fit_patterns(network, picture(8).split(4))
-    folded = torch.nn.utils.fuse_conv_bn_eval(network.conv1, network.bn1).weight.detach()
-    products = (patterns.layers["001:conv1"] * folded).flatten(1).sum(1)
-    assert largest_difference(products, torch.ones_like(products), "wᵀa = 1") < EXACT
-
-
 def manual(network: nn.Sequential, x: Tensor, classes: list[int], back: list[Tensor]) -> Tensor:
     """``plain()`` backwards by hand, with ``back`` in the place of its weights."""
     seen = [x]

@@ -14,7 +14,8 @@ from torch import Tensor
 from trgbp_core.metrics.perturbation import blurred
 from trgbp_core.metrics.similarity import hog, hog_similarity, ranks, similarity, spearman, ssim, unit_range
 
-from ..support.comparison import close, random
+from ..support.comparison import close
+from ..support.nets import picture as random
 
 
 @pytest.fixture(scope="module")

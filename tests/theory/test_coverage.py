@@ -21,16 +21,12 @@ from trgbp_core.zoo.loading import load_model
 from ..support.nets import NETS, picture, randomise
 
 
-def gaussian(*size: int) -> torch.Tensor:
-    return torch.randn(*size, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-
-
 @pytest.mark.parametrize("ceiling", [math.inf, 6.0])
 @pytest.mark.parametrize("mean", [-1.0, 0.0, 2.0])
 def test_moments_of_a_rectifier_equal_those_of_a_million_draws(ceiling: float, mean: float) -> None:
     one = torch.ones((), dtype=torch.float64)
     std, slope, offset, variance = 2.5, 0.3, 0.1, 0.7
-    u, xi = gaussian(2, 1_000_000)
+    u, xi = picture(2, 1_000_000)
     z = mean + std * u
     y = z.clamp(0, ceiling)
     first, second, saturated = clipped(mean * one, std * one, ceiling)

@@ -10,9 +10,7 @@ import torch
 from trgbp_core.engine.geometry import Window, spread
 from trgbp_core.theory.layer_noise import finest_scale, redrawn
 
-
-def noise(*shape: int, seed: int = 0) -> torch.Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+from ..support.nets import picture as noise
 
 
 @pytest.mark.parametrize("epsilon", [0.1, 1.0, 3.0])
