@@ -124,7 +124,7 @@ def _normalised(maps: Tensor) -> Tensor:
     citation="Srinivas & Fleuret 2019",
     what="Input × gradient plus every bias × its gradient, each layer scaled to 0..1, upsampled and added.",
     promise="Its parts, before scaling, add up to the score exactly: nothing that the network used is left out.",
-    failure="Absolute values and the scaling of every layer throw that sum away: the map itself no longer adds up to anything.",
+    failure="Absolute values and the scaling of every layer destroy that sum: the map itself no longer adds up to anything.",
     cost=5,
 )
 def full_grad(network: nn.Module, x: Tensor, target: Target = None, *, progress: Progress | None = None) -> Tensor:

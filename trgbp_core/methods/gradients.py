@@ -136,7 +136,7 @@ def guided_backprop(network: nn.Module, x: Tensor, target: Target = None, *, pro
     citation="Selvaraju et al. 2017",
     what="Guided backprop, weighed pixel by pixel with the upsampled Grad-CAM.",
     promise="As sharp as guided backprop, as class-specific as Grad-CAM.",
-    failure="Only where it is bright depends on the class, coarsely; the fine lines are guided backprop's.",
+    failure="Only its coarse outline depends on the class; the fine lines in it are guided backprop's.",
     signed=True,
     cost=7,
 )

@@ -13,7 +13,8 @@ One tape for all four; a method is a choice of rules (:mod:`.relevance_rules`) a
 - additions (residual connections), averages, average pooling, interpolation: LRP shares in proportion to the summands, the ε-rule
   without weights (zennit: ``Norm``, which needs its ``ResNetCanonizer`` to see additions). Deep Taylor and Excitation backpropagation
   promise relevance that is never negative, and share among the summands of the sum's own sign; behind a rectifier with summands that
-  are not negative, both are the same.
+  are not negative, both are the same;
+- anything else is refused with :class:`.NotApplicable`.
 """
 
 from __future__ import annotations
@@ -192,7 +193,6 @@ def lrp_epsilon(
     ``epsilon`` absorbs weak and contradictory relevance; the default only keeps divisions defined (zennit's value).
 
     Raises:
-        NotApplicable: the network holds something that is neither linear nor a rectifier.
         ValueError: ``epsilon`` is not positive.
     """
     if not epsilon > 0:
@@ -213,20 +213,13 @@ def lrp_epsilon(
     cost=30,
 )
 def lrp_alpha_beta(
-    network: nn.Module,
-    x: Tensor,
-    target: Target = None,
-    *,
-    alpha: float = 2.0,
-    beta: float = 1.0,
-    progress: Progress | None = None,
+    network: nn.Module, x: Tensor, target: Target = None, *, alpha: float = 2.0, beta: float = 1.0, progress: Progress | None = None
 ) -> Tensor:
     """LRP with the αβ-rule in layers (Bach et al. 2015, Eq. 60), from R = f_k, summed over the colours: (N, 1, H, W), signed.
 
     The default, α = 2 and β = 1, is the one of Bach et al.'s figures; α = 1, β = 0 is the z⁺-rule with biases.
 
     Raises:
-        NotApplicable: the network holds something that is neither linear nor a rectifier.
         ValueError: not α − β = 1 with β ≥ 0.
     """
     rule = alpha_beta_rule(alpha, beta)
@@ -257,7 +250,6 @@ def deep_taylor(
             (1, C, 1, 1) tensors. By default each picture's own range in each channel, which needs no knowledge of the normalisation.
 
     Raises:
-        NotApplicable: the network holds something that is neither linear nor a rectifier.
         ValueError: the picture lies outside ``bounds``.
     """
     tape = RelevanceTape(
@@ -271,8 +263,8 @@ def deep_taylor(
     title="Excitation backprop",
     family="propagation",
     citation="Zhang et al. 2018",
-    what="The probability that a walk from the class unit down along excitatory connections ends at a pixel.",
-    promise="A probability distribution over the picture, where every unit is excited by another.",
+    what="The probability that a random walk from the class unit down along positive contributions ends at a pixel.",
+    promise="A probability distribution over the picture, if every active unit has a positive contribution.",
     failure="Almost the same for every class; ignores negative weights; walks end at units active by their bias alone.",
     cost=12,
 )
@@ -282,9 +274,6 @@ def excitation_backprop(network: nn.Module, x: Tensor, target: Target = None, *,
     ``P(a_i) = Σ_j a_i w_ij⁺ / Σ_i' a_i' w_i'j⁺ · P(a_j)``. The authors read it off at a hidden layer, where a ≥ 0; at the picture, whose
     normalised pixels have either sign, contributions a_i w_ij that are positive count (zennit's ``ExcitationBackprop``). Biases take no
     part, and the map adds up to 1, but for units without excitation (see :func:`deep_taylor`), where the walk ends.
-
-    Raises:
-        NotApplicable: the network holds something that is neither linear nor a rectifier.
     """
     tape = RelevanceTape(network, method="Excitation backpropagation", layer_rule=z_plus_rule(), sum_rule=same_sign_rule())
     return _relevance(tape, x, target, score=False)

@@ -16,13 +16,9 @@ from torch.autograd import Function
 
 from ..engine.rules import per_channel
 from .random_layer import TINY, RandomLayer, concentration
-from .rectifier_moments import Arriving, Grid, clipped, levelled, passed
+from .rectifier_moments import Arriving, Grid, clipped, levelled, passed, saturated
 
 ROWS = 3
-
-
-def _arriving(g: Tensor) -> Arriving:
-    return Arriving(g[0:1], g[1:2], g[2:3])
 
 
 def _rows(first: Tensor, second: Tensor, third: Tensor | None = None) -> Tensor:
@@ -46,7 +42,7 @@ class Layer(Function):
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> Any:
-        layer, g = ctx.layer, _arriving(grads[0])
+        layer, g = ctx.layer, Arriving.of(grads[0])
         square = g.variance + g.offset**2 + g.slope**2 * ctx.variance
         bias = per_channel(layer.bias_variance().to(square), square)
         scale = 1.0 if layer.norm is None else per_channel(layer.scale(), square)
@@ -83,9 +79,8 @@ class RectifiedLayer(Function):
             expected = expected + p * (draw.free * derivative + draw.fixed * h.first)
             energy = energy + p * (draw.free + draw.fixed**2) * h.second
             if not math.isinf(ceiling):
-                saturated = p * ceiling * clipped(draw.mean, draw.std, ceiling)[2]
-                expected = expected + saturated * g.at(ceiling)
-                energy = energy + saturated * ceiling * (g.variance + g.at(ceiling) ** 2)
+                first, second = saturated(draw.mean, draw.std, ceiling, g)
+                expected, energy = expected + p * first, energy + p * second
             parts.append((p, taken * h.open, taken * draw.factor**2 * h.second * level))
         of_g, of_square = taken * deviation, taken * deviation**2
         below = layer.back(grid.grow(slope) * of_g)
@@ -117,15 +112,10 @@ class Rectifier(Function):
         variance = (taken * h.second - (taken * h.first) ** 2 - (taken * h.tilted) ** 2).clamp_min(0)
         maps = None
         if ctx.tapped:
-            saturated = taken * ceiling * clipped(ctx.mean, ctx.std, ceiling)[2]
-            expected, energy = saturated * g.at(ceiling), saturated * ceiling * (g.variance + g.at(ceiling) ** 2)
+            expected, energy = (taken * part for part in saturated(ctx.mean, ctx.std, ceiling, g))
             maps = _map(grid.grow(expected) * deviation, grid.grow(energy) * deviation**2)
-        return (
-            torch.cat([grid.grow(slope) * deviation, grid.grow(offset) * deviation, grid.grow(variance) * deviation**2]),
-            maps,
-            None,
-            None,
-        )
+        result = _rows(grid.grow(slope) * deviation, grid.grow(offset) * deviation, grid.grow(variance) * deviation**2)
+        return result, maps, None, None
 
 
 class Sum(Function):
@@ -138,7 +128,7 @@ class Sum(Function):
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> Any:
-        g = _arriving(grads[0])
+        g = Arriving.of(grads[0])
 
         def beside(other: Tensor) -> Tensor:
             return _rows(g.slope, g.offset + g.slope * other[0:1], g.variance + g.slope**2 * other[1:2])
@@ -173,7 +163,7 @@ class Constant(Function):
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> Any:
-        g = _arriving(grads[0])
+        g = Arriving.of(grads[0])
         centre = g.slope * ctx.mean + g.offset
         square = g.variance + centre**2 + g.slope**2 * ctx.variance
         return grads[0], _map(ctx.value * centre, ctx.value**2 * square), None

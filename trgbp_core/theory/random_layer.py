@@ -110,17 +110,14 @@ class RandomLayer:
             return m.sum(-1, keepdim=True)
         sums = m.unflatten(1, (affine.groups, -1)).sum(2)
         size = (len(m), affine.groups, *affine.input_shape[2:])
-        weight = self._ones(m)
-        return conv2d_input(size, weight, sums, affine.stride, affine.padding, affine.dilation, affine.groups)
-
-    def to_inputs(self, total: Tensor) -> Tensor:
-        """(M, C, ...) for each input channel, from :meth:`total`'s (M, groups, ...)."""
-        axis = 1 if total.dim() == 4 else -1
-        return total.repeat_interleave(self.affine.input_shape[axis] // total.shape[axis], axis)
+        return conv2d_input(size, self._ones(m), sums, affine.stride, affine.padding, affine.dilation, affine.groups)
 
     def back(self, m: Tensor) -> Tensor:
         """r² Σ m over filters and taps, for each input channel, (M, C, ...)."""
-        return m if self.affine.weight is None else self.weight * self.to_inputs(self.total(m))
+        if self.affine.weight is None:
+            return m
+        total, axis = self.total(m), 1 if m.dim() == 4 else -1
+        return self.weight * total.repeat_interleave(self.affine.input_shape[axis] // total.shape[axis], axis)
 
     def variance(self, power: Tensor) -> Tensor:
         """Var(z), γ drawn too, (1, O, ...)."""

@@ -82,9 +82,20 @@ class Arriving:
     offset: Tensor
     variance: Tensor
 
+    @classmethod
+    def of(cls, rows: Tensor) -> Arriving:
+        """From a gradient's three rows, (3, C, ...)."""
+        return cls(rows[0:1], rows[1:2], rows[2:3])
+
     def at(self, y: float) -> Tensor:
         """Its mean at y."""
         return self.slope * y + self.offset
+
+
+def saturated(mean: Tensor, std: Tensor, ceiling: float, g: Arriving) -> tuple[Tensor, Tensor]:
+    """Mean and mean square of what the constant of saturated units contributes, ``ceiling·g`` where z ≥ ceiling."""
+    share, at = clipped(mean, std, ceiling)[2], g.at(ceiling)
+    return share * ceiling * at, share * ceiling**2 * (g.variance + at**2)
 
 
 def levelled(g: Tensor, grid: Grid) -> tuple[Tensor, Tensor, Arriving]:
@@ -93,10 +104,11 @@ def levelled(g: Tensor, grid: Grid) -> tuple[Tensor, Tensor, Arriving]:
 
     Strides leave a pattern on the deviation, down to zeros; the rest is smooth, and what a rectifier lets through is homogeneous in g.
     """
-    slope, offset, variance = g[0:1], g[1:2], g[2:3].clamp_min(0)
+    rows = Arriving.of(g)
+    variance = rows.variance.clamp_min(0)
     deviation = variance.sqrt()
     energy = _around(variance).clamp_min(torch.finfo(g.dtype).tiny)
-    lean, shift = (grid.shrink(_around(part * deviation) / energy) for part in (slope, offset))
+    lean, shift = (grid.shrink(_around(part * deviation) / energy) for part in (rows.slope, rows.offset))
     return deviation, grid.shrink(energy), Arriving(lean, shift, torch.ones((), dtype=g.dtype, device=g.device))
 
 
