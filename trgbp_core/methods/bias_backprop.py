@@ -16,16 +16,15 @@ from ..engine.layers import LayerRecord
 from ..engine.recording import record
 from ..engine.rules import Affine
 from ..engine.targets import Target
-from ..engine.torch_ops import ADDITIVE, MULTIPLICATIVE, depends, in_place, tensors
+from ..engine.torch_ops import ADDITIVE, MULTIPLICATIVE, depends, tensors
 from .fullgrad import BiasTape, full_gradients
 from .registry import Progress, register
-from .rule_tape import call, dependent, substitute, substitute_rectifier
+from .rule_tape import JOINING, MATRIX, NEGATION, Back, call, dependent, substitute, substitute_call, substitute_rectifier
 
 TINY = 1e-15
 """Added to every magnitude: where nothing is active, the mass is shared out equally instead of being lost."""
 
-JOINING = frozenset("cat concat concatenate stack hstack vstack".split())
-ELEMENTWISE = (ADDITIVE - JOINING) | MULTIPLICATIVE - {"matmul", "mm", "bmm"} | {"neg", "negative", "__neg__"}
+ELEMENTWISE = (ADDITIVE - JOINING) | (MULTIPLICATIVE - MATRIX) | NEGATION
 POOLING = frozenset(
     """sum mean avg_pool1d avg_pool2d adaptive_avg_pool1d adaptive_avg_pool2d interpolate upsample upsample_bilinear upsample_nearest
     fold matmul mm bmm pad constant_pad_nd""".split()
@@ -34,8 +33,8 @@ POOLING = frozenset(
 Weigh = Callable[..., Tensor]
 
 
-def _share(value: Callable[[], Tensor], weigh: Weigh, inputs: Sequence[Tensor]) -> Tensor:
-    """An operation whose mass goes back to its inputs in proportion to what each of them contributed, in magnitude.
+def _sharing(weigh: Weigh, inputs: Sequence[Tensor]) -> Back:
+    """The rule by which an operation's mass goes back to its ``inputs`` in proportion to what each of them contributed, in magnitude.
 
     ``weigh`` adds up the contributions: linear with non-negative coefficients, from the inputs' magnitudes to the output's shape. With
     s = weigh(|x|), the input x_q receives |x_q| · weighᵀ(β / s)_q, so that Σ_q β_q = Σ_p β_p.
@@ -49,7 +48,7 @@ def _share(value: Callable[[], Tensor], weigh: Weigh, inputs: Sequence[Tensor]) 
         shares = torch.autograd.grad(contributions, leaves, mass / contributions.detach())
         return [m.detach() * s for m, s in zip(leaves, shares, strict=True)]
 
-    return substitute(back, value, inputs)
+    return back
 
 
 def _weigh_layer(affine: Affine, window: Window) -> Weigh:
@@ -107,7 +106,7 @@ class _MassTape(BiasTape):
         return out if mass is None else substitute(lambda g: (g + mass,), lambda: out.detach().clone(), [out])
 
     def layer(self, x: Tensor, forward: Callable[[], Tensor], record: LayerRecord) -> Tensor:
-        return _share(forward, _weigh_layer(record.affine, record.window), [x])
+        return substitute(_sharing(_weigh_layer(record.affine, record.window), [x]), forward, [x])
 
     def rectifier(self, z: Tensor, ceiling: float, inplace: bool) -> Tensor:
         return substitute_rectifier(self, z, ceiling, inplace, lambda mass: mass)
@@ -115,23 +114,17 @@ class _MassTape(BiasTape):
     def _ordinary(self, func: Any, args: Any, kwargs: Any) -> Any:
         """Operations that only move or choose values conserve mass by themselves."""
         name = getattr(func, "__name__", "")
-        return super()._ordinary(self._sharing(func, name) if name in ELEMENTWISE | POOLING else func, args, kwargs)
+        return super()._ordinary(self._shared(func, name) if name in ELEMENTWISE | POOLING else func, args, kwargs)
 
-    def _sharing(self, func: Any, name: str) -> Callable[..., Any]:
-        """``func`` with :func:`_share`'s backward pass."""
+    def _shared(self, func: Any, name: str) -> Callable[..., Any]:
+        """``func`` with the backward rule :func:`_sharing`."""
 
         def shared(*args: Any, **kwargs: Any) -> Any:
             inputs = dependent(args, kwargs)
             if not inputs:
                 return func(*args, **kwargs)
-
-            def value() -> Tensor:
-                return call(func, args, kwargs, inputs, [t.detach() for t in inputs])  # type: ignore[no-any-return]
-
-            result = _share(value, _weigh_operation(func, name, args, kwargs, inputs), inputs)
-            if in_place(name):
-                self._successors[args[0]] = result
-            return result
+            back = _sharing(_weigh_operation(func, name, args, kwargs, inputs), inputs)
+            return substitute_call(self, func, args, kwargs, inputs, back)
 
         shared.__name__ = name
         return shared

@@ -13,6 +13,7 @@ from typing import BinaryIO
 
 import torch
 from torch import Tensor, nn
+from torch.nn.grad import conv2d_weight
 
 from ..engine.layers import LayerRecord
 from ..engine.recording import record
@@ -66,7 +67,7 @@ def layer_key(index: int, name: str) -> str:
 
 
 class _Statistics:
-    """Running sums of one layer over the places where its regime holds: y > 0 where a rectifier follows, everywhere else.
+    """Running sums of one layer over its regime: the places with y > 0 if a rectifier follows, else all.
 
     All in float64; their size is twice the layer's weight, whatever the number of pictures.
     """
@@ -96,8 +97,7 @@ class _Statistics:
         affine = self.affine
         if self.weight.dim() == 2:
             return share.flatten(0, -2).T @ x.flatten(0, -2)
-        geometry = (affine.stride, affine.padding, affine.dilation, False, [0, 0], affine.groups)
-        return torch.ops.aten.convolution_backward(share, x, self.weight, None, *geometry, [False, True, False])[1]
+        return conv2d_weight(x, self.weight.shape, share, affine.stride, affine.padding, affine.dilation, affine.groups)
 
     def pattern(self) -> Tensor:
         """a = (E₊[xy] − E₊[x]E[y]) / wᵀ(E₊[xy] − E₊[x]E[y]) (the two-component estimator), 0 for a unit that was never active.

@@ -31,7 +31,7 @@ from ..engine.layers import LayerRecord
 from ..engine.recording import record
 from ..engine.rules import per_channel
 from ..engine.targets import Target
-from ..engine.torch_ops import ADDITIVE, MULTIPLICATIVE, depends, detached, divides_by_constant, in_place, tensors
+from ..engine.torch_ops import ADDITIVE, MULTIPLICATIVE, depends, divides_by_constant, tensors
 from .registry import Progress, register
 from .relevance_rules import (
     STABILISER,
@@ -47,11 +47,8 @@ from .relevance_rules import (
     z_box_rule,
     z_plus_rule,
 )
-from .rule_tape import Back, RuleTape, call, carried_back, dependent, substitute
+from .rule_tape import JOINING, MATRIX, NEGATION, Back, RuleTape, call, carried_back, dependent, substitute_call
 
-JOINING = frozenset("cat concat concatenate stack hstack vstack".split())
-MATRIX = frozenset("matmul mm bmm".split())
-NEGATION = frozenset("neg negative __neg__".split())
 AVERAGING = frozenset(
     """add add_ __add__ __radd__ __iadd__ sum mean fold interpolate upsample upsample_bilinear upsample_nearest
     avg_pool1d avg_pool2d adaptive_avg_pool1d adaptive_avg_pool2d""".split()
@@ -130,14 +127,9 @@ class RelevanceTape(RuleTape):
         return PROPORTIONAL if name in MIXING and (uses == 1 or name not in MATRIX) else None
 
     def _replace(self, name: str, func: Any, args: Any, kwargs: Any, inputs: list[Tensor], rule: Rule) -> Tensor:
-        def value() -> Tensor:
-            plain = detached(args), {k: detached(v) for k, v in kwargs.items()}
-            return call(func, *plain, inputs, [t.detach() for t in inputs])  # type: ignore[no-any-return]
-
-        result = substitute(_back(rule, of_function(func, args, kwargs, inputs), inputs), value, inputs)
+        back = _back(rule, of_function(func, args, kwargs, inputs), inputs)
+        result = substitute_call(self, func, args, kwargs, inputs, back)
         self._note_origin(name, inputs[0], result, kwargs, args)
-        if in_place(name):
-            self._successors[args[0]] = result
         return result
 
     # -- the box that the picture lies in, for the z^B-rule -------------------------------------------------------------------------

@@ -15,8 +15,12 @@ from ..engine.passthrough import Doubt
 from ..engine.recording import Recording
 from ..engine.tape import Tape
 from ..engine.targets import Target, one_hot, per_picture
-from ..engine.torch_ops import depends, replaced, tensors
+from ..engine.torch_ops import depends, detached, in_place, replaced, tensors
 from .registry import NotApplicable
+
+JOINING = frozenset("cat concat concatenate stack hstack vstack".split())
+MATRIX = frozenset("matmul mm bmm".split())
+NEGATION = frozenset("neg negative __neg__".split())
 
 Back = Callable[[Tensor], Sequence[Tensor]]
 """A backward rule: from what arrives at an operation's output to what each of its inputs receives."""
@@ -46,6 +50,19 @@ def substitute_rectifier(tape: Tape, z: Tensor, ceiling: float, inplace: bool, b
     result = substitute(lambda g: (back(g),), lambda: plain.clamp_(0, ceiling) if inplace else plain.clamp(0, ceiling), [z])
     if inplace:
         tape._successors[z] = result
+    return result
+
+
+def substitute_call(tape: Tape, func: Any, args: Any, kwargs: Any, inputs: Sequence[Tensor], back: Back) -> Tensor:
+    """``func(*args, **kwargs)``, a function of ``inputs``, with the backward rule ``back``."""
+
+    def value() -> Tensor:
+        plain = detached(args), {k: detached(v) for k, v in kwargs.items()}
+        return call(func, *plain, inputs, [t.detach() for t in inputs])  # type: ignore[no-any-return]
+
+    result = substitute(back, value, inputs)
+    if in_place(getattr(func, "__name__", "")):
+        tape._successors[args[0]] = result
     return result
 
 
