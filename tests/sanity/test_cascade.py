@@ -1,4 +1,4 @@
-"""Cascading randomisation: order, law, seeds, and that the caller's network stays bit-identical."""
+"""Cascading randomisation: order, distribution, seeds, and that the caller's network stays bit-identical."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ def test_gaussian_weights_keep_each_tensors_root_mean_square() -> None:
         assert abs(float(new.mean())) < 0.05 * float(new.std())
 
 
-def test_resetting_silences_the_biases_of_batch_norms() -> None:
+def test_resetting_sets_the_biases_of_batch_norms_to_zero() -> None:
     network = randomise(Residual())
     for module in network.modules():
         if isinstance(module, nn.Conv2d):
@@ -130,7 +130,7 @@ def test_a_wrong_mode_or_seed_gets_a_sentence(wrong: dict[str, object]) -> None:
 
 
 @pytest.mark.parametrize("key", METHODS)
-def test_any_method_stands_beside_in_the_sanity_check_and_tells_its_progress(key: str) -> None:
+def test_any_method_can_be_compared_in_the_sanity_check_and_reports_its_progress(key: str) -> None:
     zoo = own_model(small_classifier((4, 6)), [*"abcdef"], preprocess=Preprocess(size=32, resize=None))
     picture = Image.fromarray(np.random.default_rng(0).integers(0, 255, (32, 32, 3), np.uint8))
     explorer, told = Explorer(ModelCache(own={"mine": zoo})), list[tuple[str, float]]()
@@ -202,7 +202,7 @@ def test_stages_side_by_side_are_those_that_come_one_after_the_other(baseline: s
             torch.testing.assert_close(other.maps[key], m, rtol=1e-9, atol=1e-12)
 
 
-def test_stages_side_by_side_stop_when_nobody_wants_them_any_more() -> None:
+def test_stages_side_by_side_can_be_cancelled() -> None:
     cascade = Cascade(randomise(Backwards()), picture(), 1, "saliency")
     cascade.next()
 

@@ -1,4 +1,4 @@
-"""Predictions come from shapes and weights' mean squares alone, and come true."""
+"""Predictions come from shapes and weights' mean squares alone, and agree with what is measured."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def test_predicted_noise_follows_the_papers_rule_where_the_rule_is_all_there_is(
 
 
 @pytest.mark.parametrize("name", NETS)
-def test_every_layer_that_speaks_is_predicted_in_order_and_size(name: str) -> None:
+def test_every_layer_with_a_bias_is_predicted_in_order_and_size(name: str) -> None:
     network = randomise(NETS[name]())
     layers = TRGBP(network).explain(picture()).layers
     predicted = coverage(network, (1, 3, 32, 32))
@@ -141,7 +141,7 @@ def test_the_fully_randomised_network_is_the_cascades_last_stage() -> None:
         assert torch.equal(a, b), name
 
 
-def test_layers_of_a_deep_network_draw_what_was_predicted() -> None:
+def test_maps_of_a_deep_randomised_network_are_those_predicted() -> None:
     zoo = load_model("random:resnet18")
     x = torch.randn(1, 3, 96, 96, generator=torch.Generator().manual_seed(0))
     predicted = coverage(zoo.network, x.shape)

@@ -61,7 +61,7 @@ class LayerVerdict:
 
     Attributes:
         cosine: of the mean map with its prediction. uniform: with a uniform map. expected: what theory expects of as many draws.
-        noise: the measured share of noise in a draw, 0 to 1 (:attr:`noise.Spread.share`).
+        noise: the measured share of noise in a draw, 0 to 1 (:attr:`.DrawnNoise.share`).
         predicted: the ε that moments predict. rule: √(p/N).
     """
 
@@ -108,10 +108,10 @@ def verdict(predicted: Sequence[Coverage], draws: Draws) -> Verdict:
     """Compare two draws or more with what was predicted."""
     layers = []
     for c, maps in zip(predicted, draws.maps, strict=True):
-        spread = redrawn(maps)
-        uniform = cosine(spread.mean, torch.ones_like(spread.mean))
+        drawn = redrawn(maps)
+        uniform = cosine(drawn.mean, torch.ones_like(drawn.mean))
         expected = c.expected_cosine(draws.count)
-        layers.append(LayerVerdict(c.name, c.rectified, cosine(spread.mean, c.map), uniform, expected, spread.share, c.noise, c.rule))
+        layers.append(LayerVerdict(c.name, c.rectified, cosine(drawn.mean, c.map), uniform, expected, drawn.share, c.noise, c.rule))
     total = draws.total.double().mean(0, keepdim=True)
     size = (total.shape[2], total.shape[3])
     return Verdict(tuple(layers), cosine(total, predicted_sum(predicted, size)), cosine(total, torch.ones_like(total)))
