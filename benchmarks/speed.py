@@ -17,7 +17,7 @@ from trgbp_core.engine.devices import threads_of
 from trgbp_core.engine.recording import record
 from trgbp_core.methods import METHODS, NotApplicable
 from trgbp_core.methods.gradients import input_gradient, prepared
-from trgbp_core.methods.guided_ig import STEPS
+from trgbp_core.methods.paths import GUIDED_STEPS
 from trgbp_core.trgbp.explainer import TRGBP
 from trgbp_core.trgbp.targets import one_hot
 from trgbp_core.zoo import loading
@@ -127,7 +127,7 @@ def _bench_methods(name: str, repeats: int, threads: int, device: torch.device) 
             yield f"| `{key}` | {s['method'] / s['forward']:.1f} |"
         except NotApplicable as error:
             yield f"| `{key}` | does not apply: {error} |"
-    yield from ("", f"Guided IG ÷ its {STEPS} gradients alone: {guided_ig_overhead(zoo, x, repeats):.2f}")
+    yield from ("", f"Guided IG ÷ its {GUIDED_STEPS} gradients alone: {guided_ig_overhead(zoo, x, repeats):.2f}")
 
 
 def guided_ig_overhead(zoo: loading.Zoo, x: Tensor, repeats: int) -> float:
@@ -136,7 +136,7 @@ def guided_ig_overhead(zoo: loading.Zoo, x: Tensor, repeats: int) -> float:
     network, _ = prepared(zoo.network, x, 0)
 
     def gradients() -> None:
-        for _ in range(STEPS):
+        for _ in range(GUIDED_STEPS):
             input_gradient(network, x, 0)
 
     work: dict[str, Callable[[], Any]] = {"method": lambda: METHODS["guided_ig"].attribute(zoo.network, x, 0), "gradients": gradients}

@@ -21,8 +21,8 @@ from trgbp_core.evaluation.run import RESULTS, SANITY, run, write_tables
 from trgbp_core.evaluation.settings import Settings
 from trgbp_core.evaluation.store import Store
 from trgbp_core.explorer.explorer import Explorer
+from trgbp_core.methods.learn_patterns import fit_patterns
 from trgbp_core.methods.patterns import use_patterns
-from trgbp_core.methods.signals import fit_patterns
 from trgbp_core.metrics.localisation import ebpg, grid_pointing_game, ibd, pointing_game
 from trgbp_core.metrics.perturbation import perturbation_curve
 from trgbp_core.metrics.similarity import similarity

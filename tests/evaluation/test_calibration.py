@@ -16,9 +16,9 @@ from trgbp_core.cli.main import main
 from trgbp_core.data import examples
 from trgbp_core.evaluation.calibration import calibration_error
 from trgbp_core.metrics.estimate import Estimate
-from trgbp_core.theory import frame
+from trgbp_core.theory import frame_calibration as frame
 from trgbp_core.theory.coverage import coverage
-from trgbp_core.theory.frame import Calibration
+from trgbp_core.theory.frame_calibration import Calibration
 from trgbp_core.zoo.loading import load_model
 
 NOTHING = Estimate(0.5, 0.4, 0.6)

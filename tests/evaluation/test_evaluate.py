@@ -25,7 +25,8 @@ from trgbp_core.evaluation.report import write_report
 from trgbp_core.evaluation.sanity import watched_stages
 from trgbp_core.evaluation.settings import Settings, chosen_methods
 from trgbp_core.evaluation.store import Piece, Store
-from trgbp_core.metrics.localisation import ebpg, ibd, perturbation_curve, pointing_game
+from trgbp_core.metrics.localisation import ebpg, ibd, pointing_game
+from trgbp_core.metrics.perturbation import perturbation_curve
 from trgbp_core.metrics.similarity import similarity
 from trgbp_core.zoo.loading import Zoo
 

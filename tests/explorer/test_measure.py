@@ -10,7 +10,8 @@ import torch
 from trgbp_core.data import images
 from trgbp_core.explorer import measure
 from trgbp_core.explorer.explorer import Explorer
-from trgbp_core.metrics.localisation import ebpg, ibd, perturbation_curve
+from trgbp_core.metrics.localisation import ebpg, ibd
+from trgbp_core.metrics.perturbation import perturbation_curve
 
 PICTURE = Path(__file__).parents[2] / "assets" / "examples" / "cheetah.jpg"
 

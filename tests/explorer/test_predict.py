@@ -11,8 +11,8 @@ from PIL import Image
 from trgbp_core.explorer import predict
 from trgbp_core.explorer.explorer import Explorer
 from trgbp_core.metrics.estimate import Estimate
-from trgbp_core.theory import frame
-from trgbp_core.theory.frame import Calibration
+from trgbp_core.theory import frame_calibration as frame
+from trgbp_core.theory.frame_calibration import Calibration
 from trgbp_core.zoo.loading import ModelCache
 
 from ..support.small_sets import LABELS, rectangle, small_zoo

@@ -15,9 +15,9 @@ from tests.support import zoo
 from tests.support.nets import picture
 from tests.support.nets import randomise as sized
 from trgbp_core.methods import METHODS, NotApplicable
+from trgbp_core.methods.learn_patterns import fit_patterns
 from trgbp_core.methods.paths import Noise
 from trgbp_core.methods.patterns import use_patterns
-from trgbp_core.methods.signals import fit_patterns
 from trgbp_core.zoo.random_weights import randomise, uninitialised
 
 FAMILIES = (

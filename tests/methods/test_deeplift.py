@@ -11,35 +11,13 @@ from captum.attr import DeepLift
 from captum.attr._core import deep_lift as captum_deep_lift
 from torch import Tensor, nn
 
-from trgbp_core import METHODS, NotApplicable
+from tests.support.nets import randomise
+from trgbp_core import METHODS
 
-from .rule_networks import functional, mobile, pictures, plain, report, residual, saturating, settled
+from .networks import ALL, CLASSES, EXACT, TARGETS, largest_difference, picked_scores, picture, plain, residual, resnet, saturating
 
-TARGETS = [1, 3]
-EXACT = 1e-9  # float64; quotients of small changes magnify rounding
 deep_lift = METHODS["deep_lift"].attribute
-
-
-class OnceEach(nn.Module):
-    """A batch-norm residual network as captum needs it: every rectifier a module of its own, none in place."""
-
-    def __init__(self) -> None:
-        super().__init__()
-
-        def block(before: int, after: int, stride: int = 1) -> nn.Sequential:
-            return nn.Sequential(nn.Conv2d(before, after, 3, stride=stride, padding=1, bias=False), nn.BatchNorm2d(after))
-
-        self.stem, self.first = block(3, 8), nn.ReLU()
-        self.pool = nn.MaxPool2d(2)
-        self.one, self.second, self.two, self.third = block(8, 8), nn.ReLU(), block(8, 8), nn.ReLU()
-        self.three, self.short, self.fourth = block(8, 12, 2), block(8, 12, 2), nn.ReLU()
-        self.head = nn.Linear(12, 5)
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = self.pool(self.first(self.stem(x)).clone())  # a clone between: see apart()
-        x = self.third(x + self.two(self.second(self.one(x))))
-        x = self.fourth(self.three(x) + self.short(x))
-        return self.head(x.mean((2, 3)))
+CAPTUM_CAN = {"plain": plain, "residual": residual, "saturating": saturating}
 
 
 class Clone(nn.Module):
@@ -48,55 +26,35 @@ class Clone(nn.Module):
 
 
 def apart(network: nn.Module) -> nn.Module:
-    """Something between a rectifier and the pooling behind it, for captum.
-
-    Where the two touch, captum (0.9) hands the rectifier the gradient from before the pooling's rule, and its own convergence delta says
-    so: up to the size of the score. A clone, which changes nothing, keeps the two hooks on tensors of their own.
-    """
+    """A clone between a rectifier and the pooling behind it, for captum (see :class:`.networks.Residual`)."""
     if not isinstance(network, nn.Sequential):
         return network
     return nn.Sequential(*[m for module in network for m in ((Clone(), module) if isinstance(module, nn.MaxPool2d) else (module,))])
-
-
-CAPTUM_CAN = {"plain": plain, "residual, no module twice": lambda: settled(OnceEach()), "saturating": saturating}
-ALL = {"plain": plain, "residual": residual, "saturating": saturating, "mobile": mobile, "functional": functional}
 
 
 @pytest.mark.parametrize("name", CAPTUM_CAN)
 @pytest.mark.parametrize("scale", [1e-6, 1.0])
 def test_deep_lift_equals_captum(name: str, scale: float, monkeypatch: pytest.MonkeyPatch) -> None:
     """Against a picture as reference, and against zeros but for 1e-6: where the reference is constant, the units of a pooling window tie,
-    and rounding decides which of them a fall is owed to, here as in captum."""
+    and rounding decides which of them a fall goes to, here as in captum."""
     # Captum has the rescale rule but does not list ReLU6 among the modules to give it to.
     monkeypatch.setitem(captum_deep_lift.SUPPORTED_NON_LINEAR, nn.ReLU6, captum_deep_lift.nonlinear)
-    network, x, reference = CAPTUM_CAN[name](), pictures(), scale * pictures(2, seed=7)
-    for module in network.modules():
-        if isinstance(module, nn.ReLU6):
-            module.inplace = False  # captum's hooks cannot stand a rectifier in place
+    network, x, reference = CAPTUM_CAN[name](), picture(), scale * picture(seed=7)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         explainer = DeepLift(apart(network))
         theirs, delta = explainer.attribute(x, reference, target=torch.tensor(TARGETS), return_convergence_delta=True)
     assert float(delta.abs().max()) < EXACT, "captum is not complete itself, and no reference"
     ours = deep_lift(network, x, TARGETS, reference=reference)
-    assert report(f"DeepLIFT {name}, reference × {scale:g}", ours, theirs.detach().sum(1, keepdim=True)) < EXACT
+    assert largest_difference(ours, theirs.detach().sum(1, keepdim=True), f"DeepLIFT {name}, reference × {scale:g}") < EXACT
 
 
 def test_the_reference_is_zeros_unless_given() -> None:
-    network, x = residual(), pictures()
+    network, x = resnet(), picture()
     assert torch.equal(deep_lift(network, x, TARGETS), deep_lift(network, x, TARGETS, reference=torch.zeros(1, 3, 1, 1)))
     assert not torch.allclose(deep_lift(network, x, TARGETS), deep_lift(network, x, TARGETS, reference=torch.ones(1, 3, 1, 1)))
-
-
-@pytest.mark.parametrize("name", ALL)
-@pytest.mark.parametrize("given", [False, True])
-def test_contributions_add_up_to_the_change_of_the_score(name: str, given: bool) -> None:
-    network, x = ALL[name](), pictures()
-    reference = pictures(1, seed=7) if given else torch.zeros_like(x)
-    with torch.no_grad():
-        change = (network(x) - network(reference.expand_as(x)))[range(2), TARGETS]
-    total = deep_lift(network, x, TARGETS, reference=reference if given else None).sum((1, 2, 3))
-    assert report(f"DeepLIFT {name}: Σ = f(x) − f(x0)", total, change) < EXACT
+    with pytest.raises(ValueError, match="does not fit pictures"):
+        deep_lift(network, x, reference=torch.zeros(1, 3, 8, 8))
 
 
 class Maxima(nn.Module):
@@ -104,7 +62,7 @@ class Maxima(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.one, self.two, self.head = nn.Conv2d(3, 6, 3), nn.Conv2d(6, 6, 1), nn.Linear(6, 5)
+        self.one, self.two, self.head = nn.Conv2d(3, 6, 3), nn.Conv2d(6, 6, 1), nn.Linear(6, CLASSES)
 
     def forward(self, x: Tensor) -> Tensor:
         x = F.max_pool2d(self.one(x), 3, stride=1, padding=1)
@@ -115,19 +73,12 @@ class Maxima(nn.Module):
         return self.head(x.amax(3).max(2).values)
 
 
-def test_contributions_add_up_through_maxima_of_every_kind() -> None:
-    network, x = settled(Maxima()), pictures()
-    with torch.no_grad():
-        change = (network(x) - network(torch.zeros_like(x)))[range(2), TARGETS]
-    assert report("DeepLIFT, maxima: Σ = f(x) − f(x0)", deep_lift(network, x, TARGETS).sum((1, 2, 3)), change) < EXACT
-
-
 class KeptName(nn.Module):
     """Rectified in place twice, and used under its first name."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.one, self.head = nn.Conv2d(3, 6, 3), nn.Linear(6, 5)
+        self.one, self.head = nn.Conv2d(3, 6, 3), nn.Linear(6, CLASSES)
 
     def forward(self, x: Tensor) -> Tensor:
         kept = self.one(x)
@@ -136,11 +87,20 @@ class KeptName(nn.Module):
         return self.head(kept.mean((2, 3)))
 
 
-def test_a_tensor_changed_in_place_twice_is_followed_under_every_name() -> None:
-    network, x = settled(KeptName()), pictures()
-    with torch.no_grad():
-        change = (network(x) - network(torch.zeros_like(x)))[range(2), TARGETS]
-    assert report("in place twice", deep_lift(network, x, TARGETS).sum((1, 2, 3)), change) < EXACT
+COMPLETE = {**ALL, "maxima of every kind": lambda: randomise(Maxima()), "in place twice": lambda: randomise(KeptName())}
+
+
+@pytest.mark.parametrize("name", COMPLETE)
+@pytest.mark.parametrize("given", [False, True])
+def test_contributions_add_up_to_the_change_of_the_score(name: str, given: bool) -> None:
+    network, x = COMPLETE[name](), picture()
+    reference = picture(1, seed=7) if given else torch.zeros_like(x[:1])
+    # float32: single precision over a few layers
+    for dtype, tolerance in ((torch.float64, EXACT), (torch.float32, 1e-4)):
+        network, x, reference = network.to(dtype), x.to(dtype), reference.to(dtype)
+        change = picked_scores(network, x) - picked_scores(network, reference.expand_as(x))
+        total = deep_lift(network, x, TARGETS, reference=reference if given else None).sum((1, 2, 3))
+        assert largest_difference(total, change, f"DeepLIFT {name}: Σ = f(x) − f(x0)") < tolerance
 
 
 def test_a_share_is_found_where_the_gradient_is_zero() -> None:
@@ -148,26 +108,4 @@ def test_a_share_is_found_where_the_gradient_is_zero() -> None:
     network = nn.Sequential(nn.ReLU6(), nn.Flatten(), nn.Linear(3, 1, bias=False)).double()
     nn.init.ones_(network[2].weight)
     x = torch.full((1, 3, 1, 1), 9.0, dtype=torch.float64)
-    ours = deep_lift(network, x, 0)
-    assert report("saturated units", ours, torch.full((1, 1, 1, 1), 18.0, dtype=torch.float64)) < 1e-12
-
-
-def test_float32_is_complete_too() -> None:
-    network, x = functional().float(), pictures().float()
-    with torch.no_grad():
-        change = (network(x) - network(torch.zeros_like(x)))[range(2), TARGETS]
-    assert report("DeepLIFT float32", deep_lift(network, x, TARGETS).sum((1, 2, 3)), change) < 1e-4  # single precision over a few layers
-
-
-def test_each_picture_by_itself_is_the_same_as_all_together() -> None:
-    network, x = residual(), pictures()
-    alone = torch.cat([deep_lift(network, x[i : i + 1], TARGETS[i]) for i in range(2)])
-    assert report("batch against one by one", deep_lift(network, x, TARGETS), alone) < EXACT
-
-
-def test_what_does_not_fit_is_refused_in_words() -> None:
-    network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Sigmoid(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 5)).double()
-    with pytest.raises(NotApplicable, match="DeepLIFT has no rule for 'sigmoid'"):
-        deep_lift(network, pictures())
-    with pytest.raises(ValueError, match="does not fit pictures"):
-        deep_lift(plain(), pictures(), reference=torch.zeros(1, 3, 8, 8))
+    assert largest_difference(deep_lift(network, x, 0), torch.full((1, 1, 1, 1), 18.0, dtype=torch.float64)) < 1e-12

@@ -7,13 +7,10 @@ from torch import nn
 from torchvision.models import densenet121, mobilenet_v2, resnet18
 
 from tests.support.nets import randomise
-from trgbp_core.methods import METHODS, NotApplicable
+from trgbp_core.methods import METHODS
 from trgbp_core.methods.fullgrad import full_gradients
 
-from .gradient_networks import KINDS, largest_difference, picture
-
-# Some thousand float64 numbers of both signs add up to the score.
-EXACT = 1e-9
+from .networks import EXACT, KINDS, ROUNDING, largest_difference, picture
 
 
 def implicit_bias(module):
@@ -61,12 +58,12 @@ def test_full_gradients_equal_the_definition(kind):
     network, x = KINDS[kind](), picture()
     gradient, biases = by_definition(network, x, 3)
     parts = full_gradients(network, x, 3)
-    assert largest_difference(parts.gradient, gradient) < 1e-12
+    assert largest_difference(parts.gradient, gradient) < ROUNDING
     ours = [b for b in parts.biases if b is not None]
     theirs = [b for b in biases if bool(b.any())]
     assert len(ours) == len(theirs)
     for our, their in zip(ours, theirs, strict=True):
-        assert largest_difference(our, their) < 1e-12
+        assert largest_difference(our, their) < ROUNDING
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -82,69 +79,33 @@ def test_the_map_equals_the_definition(kind):
         ]
     )
     # The ε of the min-max amplifies no rounding: all of it is float64.
-    assert largest_difference(METHODS["full_grad"].attribute(network, x, 3), expected[:, None]) < 1e-12
+    assert largest_difference(METHODS["full_grad"].attribute(network, x, 3), expected[:, None]) < ROUNDING
 
 
-@pytest.mark.parametrize("build", [resnet18, mobilenet_v2, densenet121])
-def test_completeness_holds_on_torchvision_networks(build):
+@pytest.mark.parametrize("build", [resnet18, mobilenet_v2, densenet121, KINDS["relu6"]])
+def test_parts_add_up_to_the_score(build):
     torch.manual_seed(0)
-    network, x = randomise(build(num_classes=4)), picture(1, size=(64, 64))
+    network = build() if build is KINDS["relu6"] else randomise(build(num_classes=4))
+    x = picture(1, size=(64, 64))
     parts = full_gradients(network, x, 1)
     assert largest_difference(total(parts, x), parts.logits[:, 1]) < EXACT
 
 
-def test_saturated_relu6_units_are_part_of_the_sum():
-    network, x = KINDS["relu6"](), picture()
-    parts = full_gradients(network, x, 3)
-    _, biases = by_definition(network, x, 3)
-    of_relu6 = sum(b.sum() for b, m in zip(biases, _kinds(network), strict=True) if m is nn.ReLU6)
-    assert abs(float(of_relu6)) > 0.1  # without them the sum would be wrong by this much
-    assert largest_difference(total(parts, x), parts.logits[:, 3]) < EXACT
+class Shifted(nn.Module):
+    """A constant added on the way, and a scaling in place behind a bias."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.head = nn.Conv2d(3, 4, 3), nn.Linear(4, 2)
+        self.shift = nn.Parameter(torch.linspace(-1, 1, 4).reshape(1, 4, 1, 1))
+
+    def forward(self, x):
+        out = self.conv(x)
+        out *= 3
+        return self.head(F.relu(out + self.shift).mean((2, 3))) * 2
 
 
-def _kinds(network):
-    """The kinds of ``by_definition``'s parts, in the order of the calls."""
-    noted = []
-    kinds = (nn.Conv2d, nn.BatchNorm2d, nn.Linear, nn.ReLU6)
-    handles = [m.register_forward_hook(lambda m, *_: noted.append(m)) for m in network.modules() if isinstance(m, kinds)]
-    network(picture(1))
-    for handle in handles:
-        handle.remove()
-    return [type(m) for m in noted if isinstance(m, nn.ReLU6) or implicit_bias(m) is not None]
-
-
-def test_a_constant_added_on_the_way_is_a_bias():
-    class Shifted(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.conv, self.head = nn.Conv2d(3, 4, 3), nn.Linear(4, 2)
-            self.shift = nn.Parameter(torch.linspace(-1, 1, 4).reshape(1, 4, 1, 1))
-
-        def forward(self, x):
-            return self.head(F.relu(self.conv(x) + self.shift).mean((2, 3))) * 2
-
+def test_constants_added_on_the_way_are_biases_and_scalings_in_place_keep_the_sum():
     network, x = Shifted().double().eval(), picture()
     parts = full_gradients(network, x, 1)
     assert largest_difference(total(parts, x), parts.logits[:, 1]) < EXACT
-
-
-def test_in_place_scaling_after_a_bias_keeps_the_sum():
-    class Scaled(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.conv, self.head = nn.Conv2d(3, 4, 3), nn.Linear(4, 2)
-
-        def forward(self, x):
-            out = self.conv(x)
-            out *= 3
-            return self.head(F.relu(out).mean((2, 3)))
-
-    network, x = Scaled().double().eval(), picture()
-    parts = full_gradients(network, x, 1)
-    assert largest_difference(total(parts, x), parts.logits[:, 1]) < EXACT
-
-
-def test_networks_outside_the_theory_are_refused_by_name():
-    network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.SiLU(), nn.Flatten(), nn.Linear(4 * 22 * 22, 2)).double()
-    with pytest.raises(NotApplicable, match=r"FullGrad covers .* 1: silu"):
-        METHODS["full_grad"].attribute(network, picture(), 0)

@@ -10,9 +10,11 @@ import quantus
 import sklearn.metrics
 import torch
 
-from trgbp_core.metrics.localisation import boundary_auc, box_mask, ebpg, grid_pointing_game, ibd, mosaic, pointing_game, roc_auc, spearman
+from trgbp_core.metrics.localisation import boundary_auc, box_mask, ebpg, grid_pointing_game, ibd, mosaic, pointing_game, roc_auc
+from trgbp_core.metrics.similarity import spearman
 
-from ..support.comparison import close, random
+from ..support.comparison import close
+from ..support.nets import picture as random
 
 BOXES = [[3, 5, 20, 30], [0, 0, 12, 9], [20, 10, 40, 48], [39, 47, 40, 48]]
 

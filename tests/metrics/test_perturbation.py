@@ -12,10 +12,10 @@ import scipy.stats
 import torch
 from torch import nn
 
-from trgbp_core.metrics.localisation import perturbation_curve
-from trgbp_core.metrics.perturbation import FRACTIONS, blurred, removal_order
+from trgbp_core.metrics.perturbation import FRACTIONS, blurred, perturbation_curve, removal_order
 
-from ..support.comparison import close, random
+from ..support.comparison import close
+from ..support.nets import picture as random
 
 
 def small_network(channels: int = 3) -> nn.Module:
@@ -64,12 +64,6 @@ def test_curve_is_the_relative_change_of_the_score_when_ranked_pixels_are_replac
                 score, before = (float(network(p.reshape(1, 3, 16, 16))[0, k]) for p in (torch.from_numpy(changed), x[i]))
             expected[i, j] = abs(score - before) / abs(before)
     close(curve.change.detach(), expected, f"{order}, {fill}")
-
-
-def test_fractions_follow_full_grad_and_go_on_to_90_percent() -> None:
-    assert FRACTIONS[0] == 0.001
-    assert 0.1 in FRACTIONS
-    assert FRACTIONS[-1] == 0.9
 
 
 def test_probabilities_may_be_watched_instead_of_scores() -> None:

@@ -11,11 +11,11 @@ import skimage.metrics
 import torch
 from torch import Tensor
 
-from trgbp_core.metrics.localisation import hog_similarity, similarity, spearman, ssim
 from trgbp_core.metrics.perturbation import blurred
-from trgbp_core.metrics.similarity import hog, ranks, unit_range
+from trgbp_core.metrics.similarity import hog, hog_similarity, ranks, similarity, spearman, ssim, unit_range
 
-from ..support.comparison import close, random
+from ..support.comparison import close
+from ..support.nets import picture as random
 
 
 @pytest.fixture(scope="module")

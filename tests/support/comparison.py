@@ -1,4 +1,4 @@
-"""Random tensors, and how far two results are apart."""
+"""How far two results are apart."""
 
 from __future__ import annotations
 
@@ -16,10 +16,6 @@ gradient through or not. ``python -m benchmarks.rounding`` measures it: 3e-3 on 
 SAME_FORWARD = 1e-5
 """The same where the forward pass is repeated bit for bit, so that the same rectifiers are open. A backward pass for other classes beside
 it sums in another order, and is continuous in that: 1e-7 a sum, and 3e-6 was measured of R_k, a difference of nearly equal maps."""
-
-
-def random(*shape: int, seed: int = 0) -> Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
 def close(ours: Tensor | float, theirs: Tensor | np.ndarray | float | list[float], what: str, tolerance: float = 1e-12) -> None:

@@ -1,4 +1,4 @@
-"""Predictions come from shapes and weights' mean squares alone, and come true."""
+"""Predictions come from shapes and weights' mean squares alone, and agree with what is measured."""
 
 from __future__ import annotations
 
@@ -14,15 +14,11 @@ from trgbp_core.cli import predict
 from trgbp_core.cli.main import main
 from trgbp_core.sanity.cascade import cascade, randomised
 from trgbp_core.theory.coverage import coverage, predicted_sum, profile
-from trgbp_core.theory.moments import Arriving, clipped, passed
 from trgbp_core.theory.randomised_weights import draw, verdict
+from trgbp_core.theory.rectifier_moments import Arriving, clipped, passed
 from trgbp_core.zoo.loading import load_model
 
 from ..support.nets import NETS, picture, randomise
-
-
-def gaussian(*size: int) -> torch.Tensor:
-    return torch.randn(*size, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
 
 
 @pytest.mark.parametrize("ceiling", [math.inf, 6.0])
@@ -30,7 +26,7 @@ def gaussian(*size: int) -> torch.Tensor:
 def test_moments_of_a_rectifier_equal_those_of_a_million_draws(ceiling: float, mean: float) -> None:
     one = torch.ones((), dtype=torch.float64)
     std, slope, offset, variance = 2.5, 0.3, 0.1, 0.7
-    u, xi = gaussian(2, 1_000_000)
+    u, xi = picture(2, 1_000_000)
     z = mean + std * u
     y = z.clamp(0, ceiling)
     first, second, saturated = clipped(mean * one, std * one, ceiling)
@@ -84,7 +80,7 @@ def test_predicted_noise_follows_the_papers_rule_where_the_rule_is_all_there_is(
 
 
 @pytest.mark.parametrize("name", NETS)
-def test_every_layer_that_speaks_is_predicted_in_order_and_size(name: str) -> None:
+def test_every_layer_with_a_bias_is_predicted_in_order_and_size(name: str) -> None:
     network = randomise(NETS[name]())
     layers = TRGBP(network).explain(picture()).layers
     predicted = coverage(network, (1, 3, 32, 32))
@@ -145,7 +141,7 @@ def test_the_fully_randomised_network_is_the_cascades_last_stage() -> None:
         assert torch.equal(a, b), name
 
 
-def test_layers_of_a_deep_network_draw_what_was_predicted() -> None:
+def test_maps_of_a_deep_randomised_network_are_those_predicted() -> None:
     zoo = load_model("random:resnet18")
     x = torch.randn(1, 3, 96, 96, generator=torch.Generator().manual_seed(0))
     predicted = coverage(zoo.network, x.shape)

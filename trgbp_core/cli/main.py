@@ -168,8 +168,8 @@ def _write(folder: Path, name: str, picture: Any, map: Any) -> None:
 
 def _compare(arguments: argparse.Namespace) -> None:
     from ..drawing.figures import save_comparison
+    from ..methods.learn_patterns import Patterns
     from ..methods.patterns import use_patterns
-    from ..methods.signals import Patterns
 
     keys = _methods(arguments.methods)
     explorer, question, k = _question(arguments)
@@ -202,7 +202,7 @@ def _patterns(arguments: argparse.Namespace) -> None:
 
     from ..data import images
     from ..engine import devices
-    from ..methods.signals import fit_patterns
+    from ..methods.learn_patterns import fit_patterns
     from ..zoo.download_progress import on_terminal
     from ..zoo.loading import load_model
 

@@ -1,4 +1,4 @@
-"""The command ``calibrate``: labelled pictures → a network's table of counts (:class:`trgbp_core.theory.frame.Calibration`).
+"""The command ``calibrate``: labelled pictures → a network's table of counts (:class:`trgbp_core.theory.frame_calibration.Calibration`).
 
 Every picture is explained at the network's own best class; what is kept of it is one count in a bin of IBD and confidence.
 """
@@ -19,7 +19,7 @@ from ..data.version import VERSION
 from ..engine import devices
 from ..metrics.estimate import Estimate
 from ..metrics.localisation import ibd
-from ..theory.frame import Calibration, counted, fingerprint, rate
+from ..theory.frame_calibration import Calibration, counted, fingerprint, rate
 from ..trgbp.explainer import TRGBP
 from ..zoo.loading import Zoo
 from .statistics import FOLDS, Array, auc, bootstrap, cross_validated, estimate, joined

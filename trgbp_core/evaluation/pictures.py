@@ -11,8 +11,8 @@ from ..data.datasets import Problem
 from ..data.imagenet import Box
 from ..engine import devices
 from ..engine.plain_passes import scores
-from ..metrics.localisation import FRACTIONS, PerturbationCurve, ebpg, ibd, perturbation_curve, pointing_game
-from ..metrics.perturbation import ABSOLUTE_LERF, Order
+from ..metrics.localisation import ebpg, ibd, pointing_game
+from ..metrics.perturbation import ABSOLUTE_LERF, FRACTIONS, Order, PerturbationCurve, perturbation_curve
 from ..zoo.loading import Zoo
 from .attributions import Attributions, usable
 from .reading import Seen, stacked

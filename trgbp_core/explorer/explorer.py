@@ -23,7 +23,7 @@ from ..serving.jobs import Cancel, Progress
 from ..serving.memory import give_back_holes
 from ..serving.queue import Turns
 from ..serving.streaming import Step
-from ..theory import frame
+from ..theory import frame_calibration as frame
 from ..theory.coverage import Coverage, coverage
 from ..trgbp.explainer import TRGBP, Explanation, RecordedPicture
 from ..zoo import loading

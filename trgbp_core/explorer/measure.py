@@ -13,8 +13,8 @@ from torch import Tensor
 
 from ..drawing.render import to_array
 from ..methods import METHODS, NotApplicable
-from ..metrics.localisation import Box, ebpg, ibd, perturbation_curve, pointing_game
-from ..metrics.perturbation import ABSOLUTE_LERF, FRACTIONS
+from ..metrics.localisation import Box, ebpg, ibd, pointing_game
+from ..metrics.perturbation import ABSOLUTE_LERF, FRACTIONS, perturbation_curve
 from ..serving.streaming import Step
 from .explorer import Explorer, Payload, Question, panel
 

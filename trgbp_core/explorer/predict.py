@@ -11,9 +11,9 @@ from torch import Tensor
 
 from ..metrics.localisation import FRAME, ibd
 from ..serving.streaming import Step
-from ..theory import frame as boundary
+from ..theory import frame_calibration as boundary
 from ..theory.coverage import Coverage, profile
-from ..theory.frame import Calibration, Rate
+from ..theory.frame_calibration import Calibration, Rate
 from ..theory.layer_noise import finest_scale
 from ..theory.randomised_weights import Draws, draw, rank_correlation, verdict
 from ..trgbp.explainer import Explanation

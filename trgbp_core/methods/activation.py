@@ -108,16 +108,16 @@ class Activation:
     def last_map(self) -> Tensor:
         return self._last_map.detach()
 
-    def gradient(self, classes: Tensor) -> Tensor:
-        """∂f_k/∂A, (N, C, h, w), for one class a picture, ``classes`` (N,)."""
-        return self._gradient(self._maps, classes)
+    def gradient(self, target: Target) -> Tensor:
+        """∂f_k/∂A, (N, C, h, w), for the class that ``target`` names for each picture."""
+        return self._gradient(self._maps, target)
 
-    def last_map_gradient(self, classes: Tensor) -> Tensor:
+    def last_map_gradient(self, target: Target) -> Tensor:
         """∂f_k/∂last_map, (N, C', h', w'); zero where the logits do not depend on it."""
-        return self._gradient(self._last_map, classes)
+        return self._gradient(self._last_map, target)
 
-    def _gradient(self, source: Tensor, classes: Tensor) -> Tensor:
-        cotangent = one_hot(classes[None], self.logits)[0]
+    def _gradient(self, source: Tensor, target: Target) -> Tensor:
+        cotangent = one_hot(per_picture(target, self.logits)[None], self.logits)[0]
         (gradient,) = torch.autograd.grad(self._output, source, cotangent, retain_graph=True, allow_unused=True)
         return torch.zeros_like(source) if gradient is None else gradient
 
@@ -128,57 +128,43 @@ def record_activation(network: nn.Module, x: Tensor) -> Activation:
     Raises:
         NotApplicable: the network has no activation that is still a map on the way to its logits.
     """
-    tape = ActivationTape(network, guided=False, layer_maps=False, strict=False)
-    recording = record(network, x, tape=tape)
-    while tape.last is not None and not _reaches(recording, tape.last):
-        # The last map belongs to a branch that the logits do not depend on: look before it.
-        tape = ActivationTape(network, guided=False, layer_maps=False, strict=False, limit=tape.count - 1)
+    limit = None
+    while True:
+        tape = ActivationTape(network, guided=False, layer_maps=False, strict=False, limit=limit)
         recording = record(network, x, tape=tape)
-    if tape.last is None or tape.last_map is None:
-        raise NotApplicable("This network has no convolutional activation that is still a map, so that there is nothing to weigh.")
-    return Activation(recording.logits, tuple(tape.layers), tape.last, tape.last_map, recording.output)
+        if tape.last is None:
+            raise NotApplicable("This network has no convolutional activation that is still a map, so that there is nothing to weigh.")
+        if (activation := _found(tape, recording)) is not None:
+            return activation
+        limit = tape.count - 1  # the last map belongs to a branch that the logits do not depend on: look before it
 
 
 def record_both(network: nn.Module, x: Tensor) -> tuple[Recording, Activation | None]:
     """One guided pass that serves TR-GBP, with the last activation of the same pass.
 
     Returns:
-        the recording; and the activation, or None where :func:`record_activation` needs a pass of its own: where there is no activation on
-        the way to the logits, or where a rectifier lies behind it, whose rule in this pass is the guided one.
+        the recording; and the activation, or None where :func:`record_activation` needs a pass of its own: where a rectifier lies behind
+        it, whose rule in this pass is the guided one, or the logits do not depend on it.
 
     Raises:
         what :func:`recording.record` raises.
     """
     tape = ActivationTape(network, whole=True)
     recording = record(network, x, tape=tape)
-    if tape.last is None or tape.last_map is None or tape.gates_before < len(tape.gates):
-        return recording, None
-    if not _reaches(recording, tape.last):
-        return recording, None
-    return recording, Activation(recording.logits, tuple(tape.layers), tape.last, tape.last_map, recording.output)
+    return recording, _found(tape, recording) if tape.gates_before == len(tape.gates) else None
 
 
-def _reaches(recording: Recording, activation: Tensor) -> bool:
+def _found(tape: ActivationTape, recording: Recording) -> Activation | None:
+    """The tape's last activation; None if there is none, or the logits do not depend on it."""
+    if tape.last is None or tape.last_map is None:
+        return None
     seen: set[Any] = set()
     stack: list[Any] = [recording.output.grad_fn]
     while stack:
         node = stack.pop()
-        if node is activation.grad_fn:
-            return True
+        if node is tape.last.grad_fn:
+            return Activation(recording.logits, tuple(tape.layers), tape.last, tape.last_map, recording.output)
         if node is not None and node not in seen:
             seen.add(node)
             stack.extend(parent for parent, _ in node.next_functions)
-    return False
-
-
-def last_activation(network: nn.Module, x: Tensor, target: Target = None) -> tuple[Tensor, Tensor]:
-    """The last convolutional activation A (N, C, h, w) and ∂f_target/∂A of the same shape; ordinary gradients.
-
-    It is the output of the last rectifier (or of the last layer, sum or concatenation, where no rectifier follows) that still has more
-    than one position.
-
-    Raises:
-        NotApplicable: the network has no such activation.
-    """
-    activation = record_activation(network, x)
-    return activation.maps, activation.gradient(per_picture(target, activation.logits))
+    return None

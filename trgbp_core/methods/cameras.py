@@ -34,22 +34,17 @@ def resolutions(size: Pair) -> list[Pair]:
     citation="Jalwana et al. 2021",
     what="The last activation times its gradient, each averaged over many sizes of the picture.",
     promise="Class evidence at the resolution of the picture.",
-    failure="Explains the network on enlarged pictures, which it was not trained for; many forward passes.",
+    failure="Explains the network on enlarged pictures, for which it was not trained; takes many forward passes.",
     cost=250,
 )
 def cameras(
-    network: nn.Module,
-    x: Tensor,
-    target: Target = None,
-    *,
-    progress: Progress | None = None,
-    sizes: Sequence[Pair] | None = None,
+    network: nn.Module, x: Tensor, target: Target = None, *, progress: Progress | None = None, sizes: Sequence[Pair] | None = None
 ) -> Tensor:
     """relu(Σ_c mean_t(ψ(A^t_c)) · mean_t(ψ(∂f_k/∂A^t_c))) over the sizes t of the picture (Jalwana et al. 2021, Algorithm 1).
 
-    The enlarged pictures are bicubic, ψ is bilinear to the picture's own size. A size counts if the network's best class there is the one
-    it names at the picture's own size, or ``target``: the authors' code with no class given; with a class given it asks for no agreement.
-    The map is not scaled to [0, 1].
+    The enlarged pictures are bicubic, ψ is bilinear to the picture's own size. A size counts if the network's best class there is that at
+    the picture's own size, or ``target``: as in the authors' code with no class given; with one given, there all sizes count. The map is
+    not scaled to [0, 1].
 
     Args:
         sizes: (H, W) of the enlarged pictures, the picture's own size first; by default :func:`resolutions`.
@@ -65,20 +60,20 @@ def cameras(
     if tuple(sizes[0]) != own:
         raise ValueError(f"CAMERAS starts at the picture's own size {own}, not at {tuple(sizes[0])}.")
     report = progress or (lambda share: None)
-    weights = torch.tensor([height * width for height, width in sizes], dtype=torch.float64)
-    shares = (weights.cumsum(0) / weights.sum()).tolist()
+    pixels = [height * width for height, width in sizes]
+    done, total = 0, len(x) * sum(pixels)
     maps = []
     for i in range(len(x)):
-        picture, k = x[i : i + 1], -1
         samples: list[tuple[Tensor, Tensor]] = []
-        for size, share in zip(sizes, shares, strict=True):
-            activation = _at_size(network, picture, size)
+        for size, cost in zip(sizes, pixels, strict=True):
+            activation = _at_size(network, x[i : i + 1], size)
             best = int(activation.logits.argmax())
             if not samples:
-                original, k = best, int(per_picture(target, activation.logits.expand(len(x), -1))[i])
-            if best in (original, k):
-                samples.append((activation.maps, activation.gradient(torch.tensor([k], device=x.device))))
-            report((i + share) / len(x))
+                classes = best, int(per_picture(target, activation.logits.expand(len(x), -1))[i])
+            if best in classes:
+                samples.append((activation.maps, activation.gradient(classes[1])))
+            done += cost
+            report(done / total)
         maps.append(_combined(samples, own))
     return torch.cat(maps)
 
@@ -94,7 +89,7 @@ def _at_size(network: nn.Module, picture: Tensor, size: Pair) -> Activation:
         if "alloc" in str(error) or "memory" in str(error):
             raise
         raise NotApplicable(
-            f"CAMERAS shows the picture at several sizes; this network, at home at {own[0]}×{own[1]}, does not accept {size[0]}×{size[1]}."
+            f"CAMERAS shows the picture at several sizes; this network, made for {own[0]}×{own[1]}, does not accept {size[0]}×{size[1]}."
         ) from error
 
 

@@ -1,19 +1,20 @@
-"""DeepLIFT: what changes, against a reference picture, and which pixel's change it is owed to."""
+"""DeepLIFT: how the change of the score against a reference picture is shared among the pixels."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from ..engine.layers import LayerRecord
 from ..engine.recording import record
 from ..engine.torch_ops import detached
 from ..trgbp.targets import Target, one_hot, per_picture
+from .gradients import baseline_for
 from .registry import Progress, register
-from .substitution import Back, RuleTape, call, dependent
+from .rule_tape import RuleTape, call, dependent, substitute
 
 CHOICES = frozenset(
     """max_pool1d max_pool2d max_pool2d_with_indices _max_pool2d adaptive_max_pool1d adaptive_max_pool2d adaptive_max_pool2d_with_indices
@@ -32,16 +33,12 @@ class _MultiplierTape(RuleTape):
 
     __hash__ = object.__hash__
 
-    def layer_back(self, x: Tensor, index: int, record: LayerRecord) -> Back:
-        affine = record.affine
-        return lambda multiplier: (affine.input_gradient(multiplier),)
-
-    def rectifier_back(self, z: Tensor, out: Tensor, ceiling: float) -> Back:
+    def rectifier_back(self, z: Tensor, ceiling: float) -> Callable[[Tensor], Tensor]:
         """The rescale rule (Section 3.5.2): Δout / Δz, the ordinary gradient where Δz = 0."""
-        change, effect = _difference(z), _difference(out)
+        change, effect = _difference(z), _difference(z.clamp(0, ceiling))
         here = z[: len(change)]
         slope = torch.where(change == 0, ((here > 0) & (here < ceiling)).to(z), effect / torch.where(change == 0, 1.0, change))
-        return lambda multiplier: (_pictures_only(multiplier[: len(slope)] * slope),)
+        return lambda multiplier: _pictures_only(multiplier[: len(slope)] * slope)
 
     def _ordinary(self, func: Any, args: Any, kwargs: Any) -> Any:
         inputs = dependent(args, kwargs)
@@ -57,11 +54,11 @@ class _MultiplierTape(RuleTape):
                 leaves = [t.requires_grad_() for t in kept]
                 again = call(func, args, kwargs, inputs, [t.clone() for t in leaves])
                 again = again if isinstance(again, Tensor) else again[0]
-                # A rise goes to the winner in the picture, a fall to the winner in the reference.
-                winners = torch.autograd.grad(again, leaves, _rise_and_fall(multiplier, again.detach()))
-            return [_per_change(owed, t.detach()) for owed, t in zip(winners, kept, strict=True)]
+                # A rise goes to the largest input in the picture, a fall to the largest in the reference.
+                shares = torch.autograd.grad(again, leaves, _rise_and_fall(multiplier, again.detach()))
+            return [_per_change(share, t.detach()) for share, t in zip(shares, kept, strict=True)]
 
-        out = self.substitute(back, lambda: chosen, inputs)
+        out = substitute(back, lambda: chosen, inputs)
         return out if isinstance(result, Tensor) else type(result)([out, *result[1:]])
 
 
@@ -83,11 +80,11 @@ def _rise_and_fall(multiplier: Tensor, out: Tensor) -> Tensor:
     return torch.cat([(height - there) * multiplier[:half], (here - height) * multiplier[:half]])
 
 
-def _per_change(owed: Tensor, x: Tensor) -> Tensor:
-    """Multipliers from contributions: what is owed to an input, over the input's own change, which is not 0 where anything is."""
+def _per_change(share: Tensor, x: Tensor) -> Tensor:
+    """Multipliers from contributions: an input's share over its own change, which is not 0 where the share is not."""
     change = _difference(x)
     half = len(change)
-    total = owed[:half] + owed[half:]
+    total = share[:half] + share[half:]
     return _pictures_only(torch.where(change == 0, 0.0, total / torch.where(change == 0, 1.0, change)))
 
 
@@ -96,9 +93,9 @@ def _per_change(owed: Tensor, x: Tensor) -> Tensor:
     title="DeepLIFT",
     family="references",
     citation="Shrikumar et al. 2017",
-    what="The change of the class score against a reference picture (the mean colour), shared out by how much each unit changed.",
+    what="The change of the class score against a reference picture (the mean colour), shared among the units by how much each changed.",
     promise="The shares add up to the change of the score, even where the gradient is zero.",
-    failure="What equals the reference can have no share; another reference, another map.",
+    failure="A pixel that equals the reference gets no share; another reference gives another map.",
     signed=True,
     cost=10,
 )
@@ -111,9 +108,9 @@ def deep_lift(
     (N, 1, H, W), signed.
 
     ``Σ m_i Δx_i = f_k(x) − f_k(x0)`` exactly: also with functional, reused and in-place rectifiers, with ReLU6, and with max-pooling,
-    overlapping or not. There a maximum's change from o0 to o is shared as in captum: the rise ``max(o, o0) − o0`` is owed to the winner
-    in the picture, the fall ``o − max(o, o0)`` to the winner in the reference; of several equal ones, as a constant reference makes
-    them, to one. Batch norms and averages are linear.
+    overlapping or not. There a maximum's change from o0 to o is shared as in captum: the rise ``max(o, o0) − o0`` goes to the largest
+    input in the picture, the fall ``o − max(o, o0)`` to the largest in the reference; of several equal ones, as a constant reference
+    makes them, to one. Batch norms and averages are linear.
 
     Args:
         reference: x0, broadcast to the pictures. By default zeros in normalised space, the picture of the data set's mean colour.
@@ -122,11 +119,7 @@ def deep_lift(
         NotApplicable: the network holds something that is neither linear, nor a maximum, nor a rectifier.
         ValueError: ``reference`` does not fit the pictures.
     """
-    start = torch.zeros_like(x) if reference is None else reference.to(x)
-    try:
-        start = start.expand_as(x)
-    except RuntimeError:
-        raise ValueError(f"The reference, {tuple(start.shape)}, does not fit pictures of shape {tuple(x.shape)}.") from None
+    start = baseline_for(x, 0.0 if reference is None else reference)
     recording = record(network, torch.cat([x, start]), tape=_MultiplierTape(network))
     logits = recording.logits[: len(x)]
     cotangent = one_hot(per_picture(target, logits)[None], logits)[0]

@@ -91,10 +91,10 @@ class FullGradients:
 
 
 def full_gradients(network: nn.Module, x: Tensor, target: Target = None, *, method: str = "FullGrad") -> FullGradients:
-    """Decompose the score of ``target`` into what the pixels and what every bias gave.
+    """Decompose the score of ``target`` into the contributions of the pixels and of every bias.
 
     Raises:
-        NotApplicable: an operation is neither a rectifier nor linear, so that the parts do not add up; ``method`` is who says so.
+        NotApplicable: an operation is neither a rectifier nor linear, so that the parts do not add up. The message names ``method``.
     """
     tape = BiasTape(network, guided=False, strict=False)
     recording = record(network, x, tape=tape)
@@ -124,7 +124,7 @@ def _normalised(maps: Tensor) -> Tensor:
     citation="Srinivas & Fleuret 2019",
     what="Input × gradient plus every bias × its gradient, each layer scaled to 0..1, upsampled and added.",
     promise="Its parts, before scaling, add up to the score exactly: nothing that the network used is left out.",
-    failure="Absolute values and the scaling of every layer throw that sum away: the map itself no longer adds up to anything.",
+    failure="Absolute values and the scaling of every layer destroy that sum: the map itself no longer adds up to anything.",
     cost=5,
 )
 def full_grad(network: nn.Module, x: Tensor, target: Target = None, *, progress: Progress | None = None) -> Tensor:

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.autograd import Function
 
 from ..engine.plain_passes import folded, score_gradient, scores
 from ..engine.recording import record
 from ..engine.tape import Tape
 from ..trgbp.targets import Target, one_hot, per_picture
-from .registry import Progress, register
+from .registry import METHODS, Progress, register
+from .rule_tape import substitute_rectifier
 
 
 def input_gradient(network: nn.Module, x: Tensor, target: Target = None) -> Tensor:
@@ -33,14 +31,10 @@ def rectified_gradient(tape: Tape, x: Tensor, target: Target = None) -> Tensor:
     return recording.backward(one_hot(classes[None], recording.logits))[0][0]
 
 
-def picked_classes(network: nn.Module, x: Tensor, target: Target) -> Tensor:
-    """(N,) classes, chosen once at the picture itself and kept all along the path."""
-    return per_picture(target, scores(network, lambda start, stop: x[start:stop].clone(), len(x)))
-
-
 def prepared(network: nn.Module, x: Tensor, target: Target) -> tuple[nn.Module, Tensor]:
-    """What a method needs that asks for many gradients: the network folded (:func:`~plain_passes.folded`), and the classes (N,)."""
-    return folded(network, x[:1].detach()), picked_classes(network, x, target)
+    """For methods of many gradients: the network :func:`~plain_passes.folded`, and the classes (N,), chosen once at ``x`` itself."""
+    logits = scores(network, lambda start, stop: x[start:stop].clone(), len(x))
+    return folded(network, x[:1].detach()), per_picture(target, logits)
 
 
 def baseline_for(x: Tensor, baseline: Tensor | float) -> Tensor:
@@ -59,30 +53,14 @@ def baseline_for(x: Tensor, baseline: Tensor | float) -> Tensor:
         raise ValueError(f"A baseline of shape {tuple(start.shape)} does not fit pictures of shape {tuple(x.shape)}.") from None
 
 
-class _ReverseRectify(Function):
-    """A rectifier whose backward pass is a rectifier too: relu(g), whatever the forward pass let through."""
-
-    @staticmethod
-    def forward(ctx: Any, z: Tensor, value: Callable[[], Tensor]) -> Tensor:
-        return value()
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> Any:
-        return grads[0].clamp_min(0), None
-
-
 @dataclass
 class _DeconvolutionTape(Tape):
-    """Deconvnet's rule at every rectifier, ReLU6 included; everything else keeps its ordinary gradient."""
+    """relu(g) at every rectifier, ReLU6 included, whatever the forward pass let through; all else keeps its ordinary gradient."""
 
     __hash__ = object.__hash__
 
     def rectify(self, z: Tensor, ceiling: float, inplace: bool) -> Tensor:
-        plain = z.detach()
-        result = _ReverseRectify.apply(z, lambda: plain.clamp_(0, ceiling) if inplace else plain.clamp(0, ceiling))
-        if inplace:
-            self._successors[z] = result
-        return result
+        return substitute_rectifier(self, z, ceiling, inplace, torch.relu)
 
 
 @register(
@@ -120,9 +98,9 @@ def input_x_gradient(network: nn.Module, x: Tensor, target: Target = None, *, pr
     title="Deconvnet",
     family="gradients",
     citation="Zeiler & Fergus 2014",
-    what="The gradient, with rectifiers turned round: they cut negative signals going back, whatever they cut going forward.",
+    what="The gradient, but at every rectifier its negative values are set to zero, whatever the rectifier did going forward.",
     promise="Projects the class back to the patterns that excite it.",
-    failure="Ignores which units were active: apart from max-pooling's switches it does not see the picture.",
+    failure="Ignores which units were active: it knows of the picture only what max-pooling chose.",
     signed=True,
     cost=4,
 )
@@ -140,7 +118,7 @@ def deconvnet(network: nn.Module, x: Tensor, target: Target = None, *, progress:
     title="Guided backprop",
     family="gradients",
     citation="Springenberg et al. 2014",
-    what="The gradient, with negative parts cut off at every rectifier.",
+    what="The gradient, with its negative values set to zero at every rectifier.",
     promise="Sharp pictures of what the network can reconstruct.",
     failure="Ignores the class and survives even a randomised network.",
     signed=True,
@@ -157,7 +135,7 @@ def guided_backprop(network: nn.Module, x: Tensor, target: Target = None, *, pro
     citation="Selvaraju et al. 2017",
     what="Guided backprop, weighed pixel by pixel with the upsampled Grad-CAM.",
     promise="As sharp as guided backprop, as class-specific as Grad-CAM.",
-    failure="Only its coarse window depends on the class; the strokes inside are guided backprop's.",
+    failure="Only its coarse outline depends on the class; the fine lines in it are guided backprop's.",
     signed=True,
     cost=7,
 )
@@ -166,6 +144,4 @@ def guided_grad_cam(network: nn.Module, x: Tensor, target: Target = None, *, pro
 
     Grad-CAM is upsampled bilinearly, as its authors do. Raises what either of the two raises.
     """
-    from .cam import grad_cam  # here, because the order in which families are imported is the order of the page
-
-    return guided_backprop(network, x, target) * grad_cam(network, x, target)
+    return guided_backprop(network, x, target) * METHODS["grad_cam"].attribute(network, x, target)

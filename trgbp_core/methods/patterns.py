@@ -1,12 +1,11 @@
 """PatternNet and PatternAttribution: back through patterns, where the gradient goes back through weights.
 
-A pattern says what a unit's input looks like when the unit speaks (:mod:`.signals`); it takes the weight's place on the way back,
-a for PatternNet, w ⊙ a for PatternAttribution.
+A pattern says what a unit's input looks like when the unit is active (:mod:`.learn_patterns`). In the backward pass it takes the weight's
+place: a for PatternNet, w ⊙ a for PatternAttribution.
 """
 
 from __future__ import annotations
 
-import threading
 from dataclasses import dataclass, field, replace
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -18,18 +17,15 @@ from ..engine.layers import LayerRecord
 from ..engine.recording import record
 from ..engine.rules import Affine, per_channel
 from ..trgbp.targets import Target
-from .propagation_rules import folded_weight
+from .learn_patterns import COMMAND, Patterns, layer_key
 from .registry import NotApplicable, Progress, register
-from .signals import COMMAND, Patterns, fit_patterns, layer_key
-from .substitution import Back, RuleTape, carried_back
-
-__all__ = ["Patterns", "fit_patterns", "pattern_attribution", "pattern_net", "use_patterns"]
+from .relevance_rules import folded_weight
+from .rule_tape import Back, RuleTape, carried_back
 
 EXPONENTS = (60, 110)  # 2⁻¹¹⁰ of a score is still a normal number in single precision
 LARGEST = 60  # 2⁶⁰: sums and products of a map's values stay finite
 
 _in_use: WeakKeyDictionary[nn.Module, Patterns] = WeakKeyDictionary()
-_lock = threading.Lock()
 
 
 def use_patterns(network: nn.Module, patterns: Patterns) -> None:
@@ -37,13 +33,12 @@ def use_patterns(network: nn.Module, patterns: Patterns) -> None:
 
     The network itself is not touched. A copy of it, or another one, is not meant.
     """
-    with _lock:
-        _in_use[network] = patterns
+    _in_use[network] = patterns
 
 
 @dataclass
 class _PatternTape(RuleTape):
-    """Goes back through patterns where the ordinary tape goes back through weights; all other operations keep their gradient."""
+    """Patterns in place of weights in the backward pass; all other operations keep their gradient."""
 
     patterns: Patterns = field(default_factory=lambda: Patterns({}, 0))
     attribution: bool = False
@@ -54,17 +49,16 @@ class _PatternTape(RuleTape):
     def layer_back(self, x: Tensor, index: int, record: LayerRecord) -> Back:
         affine = record.affine
         if affine.weight is None:
-            return lambda g: (g if self.attribution else _inverse(g, affine.scale),)
+            # The pattern of a lone batch norm y = s x + b is 1/s; a channel with s = 0 carries no signal.
+            scale = None if self.attribution or affine.scale is None else torch.where(affine.scale == 0, 0.0, 1 / affine.scale)
+            return lambda g: (g if scale is None else g * per_channel(scale, g),)
 
         def back(g: Tensor) -> tuple[Tensor]:
             pattern = self._pattern(layer_key(index, record.name), affine)
-            return (replace(affine, weight=pattern * folded_weight(affine) if self.attribution else pattern, scale=None).input_gradient(g),)
+            weight = pattern * folded_weight(affine) if self.attribution else pattern
+            return (replace(affine, weight=weight, scale=None).input_gradient(g),)
 
         return back
-
-    def rectifier_back(self, z: Tensor, out: Tensor, ceiling: float) -> Back:
-        gate = ((z > 0) & (z < ceiling)).to(z)
-        return lambda g: (g * gate,)
 
     def _pattern(self, key: str, affine: Affine) -> Tensor:
         assert affine.weight is not None
@@ -75,7 +69,7 @@ class _PatternTape(RuleTape):
             )
         pattern = pattern.to(affine.weight)
         products = (pattern * folded_weight(affine)).flatten(1)
-        # wᵀa = 1 by construction, and 0 for a unit that never spoke: so every pattern knows its weight.
+        # wᵀa = 1 by construction, and 0 for a unit that was never active: that tells whether a pattern belongs to this weight.
         total, slack = products.sum(1), 1e-3 + 1e-4 * products.abs().sum(1)
         if bool(((total - 1).abs() > slack).logical_and(total.abs() > slack).any()):
             raise NotApplicable(
@@ -84,18 +78,9 @@ class _PatternTape(RuleTape):
         return pattern
 
 
-def _inverse(g: Tensor, scale: Tensor | None) -> Tensor:
-    """The pattern of a lone batch norm y = s x + b is 1/s, known without data; a channel with s = 0 carries no signal."""
-    if scale is None:
-        return g
-    return g * per_channel(torch.where(scale == 0, 0.0, 1 / scale), g)
-
-
 def _carry(network: nn.Module, x: Tensor, target: Target, patterns: Patterns | None, *, attribution: bool) -> Tensor:
     method = "PatternAttribution" if attribution else "PatternNet"
-    if patterns is None:
-        with _lock:
-            patterns = _in_use.get(network)
+    patterns = patterns or _in_use.get(network)
     if patterns is None:
         raise NotApplicable(f"{method} needs patterns learnt from pictures by this very network; learn them with: {COMMAND}")
     tape: Any = _PatternTape(network, method=method, patterns=patterns, attribution=attribution)
@@ -118,9 +103,9 @@ def _in_range(signal: Tensor, exponent: int) -> Tensor:
     title="PatternNet",
     family="patterns",
     citation="Kindermans et al. 2017",
-    what="The signal that the class score stands for, put together from what each unit's input looked like in many pictures.",
-    promise="Shows the signal and leaves the distractor out: exactly so for a linear model.",
-    failure="Needs patterns learnt for this very network; in a deep one its numbers mean nothing but their proportions.",
+    what="The part of the picture that the class score stands for, built from what each unit's input looked like in many pictures.",
+    promise="Shows the part that carries the answer (the signal) and leaves out what disturbs: exactly so for a linear model.",
+    failure="Needs patterns learnt for this very network; in a deep one only the proportions of its numbers mean something.",
     signed=True,
     cost=5,
 )
@@ -130,7 +115,7 @@ def pattern_net(
     """S(x) = the score f_k carried back through patterns a in place of weights (Kindermans et al. 2017), summed over the
     colours: (N, 1, H, W), signed.
 
-    Each unit brings back all of a signal that it shares with others, so that deep networks add it up to numbers beyond all bounds (10³⁵ in
+    Units that share a signal each bring back all of it, so that the numbers of deep networks grow beyond all bounds (10³⁵ in
     EfficientNet-Lite0): a map above 2⁶⁰ is divided by a power of two, its picture's own.
 
     Rectifiers, poolings and concatenations keep their ordinary gradient, as in the paper; so do additions and averages, which the paper
@@ -151,7 +136,7 @@ def pattern_net(
     family="patterns",
     citation="Kindermans et al. 2017",
     what="How much each pixel's part of the signal contributes to the class score.",
-    promise="Attributes the score to the signal and nothing to the distractor: exactly so for a linear model.",
+    promise="Attributes the score to the signal only and nothing to what disturbs: exactly so for a linear model.",
     failure="Needs patterns learnt for this very network; hardly depends on the class.",
     signed=True,
     cost=5,

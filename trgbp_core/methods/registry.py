@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from torch import Tensor, nn
 
@@ -36,13 +36,13 @@ class Method:
         key: its name in :data:`METHODS`. title: its name on the page.
         family: ``gradients``, ``paths``, ``activations``, ``biases``, ``propagation``, ``references`` or ``patterns``.
         citation: authors and year. what: what it does, in one line. promise: what its authors promise. failure: its known failure.
-        cost: about how many forward passes it takes, for putting the fast ones first.
-        signed: its authors show both signs, so that it is drawn with a colour map for both; else relu is shown.
         attribute: ``(network, x, target=None, *, progress=None) -> (N, 1, H, W)``. ``progress`` is called with the share done, 0 to 1;
             it may raise to cancel. Raises :class:`NotApplicable` where the method's assumptions exclude the network. Two threads may run
             it at once.
-        of_activation: ``(activation, x, target)``, the same map of a pass that was recorded already, for methods that need no more of it
-            than the last activation.
+        signed: its authors show both signs, so that it is drawn with a colour map for both; else relu is shown.
+        cost: about how many forward passes it takes, for putting the fast ones first.
+        of_activation: ``(activation, x, target)``, the same map from a forward pass that was recorded already, for methods that need only
+            its last activation.
     """
 
     key: str
@@ -72,25 +72,13 @@ class Methods(dict[str, Method]):
 METHODS = Methods()
 
 
-def register(
-    key: str,
-    *,
-    title: str,
-    family: str,
-    citation: str,
-    what: str,
-    promise: str,
-    failure: str,
-    signed: bool = False,
-    cost: float = 10.0,
-    of_activation: OfActivation | None = None,
-) -> Callable[[Attribute], Attribute]:
-    """Put the decorated function into :data:`METHODS` under ``key``; see :class:`Method`."""
+def register(key: str, **about: Any) -> Callable[[Attribute], Attribute]:
+    """Put the decorated function into :data:`METHODS` under ``key``; ``about`` are the other fields of :class:`Method`."""
 
     def decorate(attribute: Attribute) -> Attribute:
         if key in METHODS:
             raise ValueError(f"There is a method {key!r} already.")
-        METHODS[key] = Method(key, title, family, citation, what, promise, failure, attribute, signed, cost, of_activation)
+        METHODS[key] = Method(key, attribute=attribute, **about)
         return attribute
 
     return decorate

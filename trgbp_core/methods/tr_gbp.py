@@ -16,7 +16,7 @@ from .registry import Progress, register
     citation="TR-GBP, Eqs. 8-10",
     what="Guided backpropagation with every bias as an input, minus what the top five classes share.",
     promise="Depends on class and weights; its noise, its look on random weights and its borders can be predicted.",
-    failure="With the paper's upsampling the coarse upper layers drown the fine ones.",
+    failure="With the paper's upsampling the coarse upper layers hide the fine ones.",
 )
 def tr_gbp(network: nn.Module, x: Tensor, target: Target = None, *, progress: Progress | None = None) -> Tensor:
     """R_k with the paper's ψ (Eqs. 9, 10), (N, 1, H, W), signed."""
@@ -28,9 +28,9 @@ def tr_gbp(network: nn.Module, x: Tensor, target: Target = None, *, progress: Pr
     title="TR-GBP, conserving ψ",
     family="biases",
     citation="TR-GBP, Eqs. 8-10; mass-conserving upsampling, pixels by their contribution",
-    what="TR-GBP whose upsampling keeps the mass of every layer's map, and which counts pixels by their contribution x ⊙ R̃^0.",
+    what="TR-GBP whose upsampling keeps the sum of every layer's map, and which counts pixels by their contribution x ⊙ R̃^0.",
     promise="Layers and pixels count by what they contribute to the logit, whatever the unit of a pixel: sharper than the paper's ψ.",
-    failure="Fine layers bring their noise along.",
+    failure="The noise of the fine layers is visible.",
 )
 def tr_gbp_conserving(network: nn.Module, x: Tensor, target: Target = None, *, progress: Progress | None = None) -> Tensor:
     """R_k with the mass-conserving ψ and the pixels' contribution x ⊙ R̃^0 (see :data:`explainer.PIXEL`), (N, 1, H, W), signed."""

@@ -1,5 +1,4 @@
-"""What an attribution map is worth, in numbers: localisation (EBPG, pointing games), boundary dependency (IBD), and, from their own
-files, pixel perturbation and similarity.
+"""Where a map's relevance lies: inside a box (EBPG, pointing games), or in the frame at the border (IBD).
 
 Maps are (N, 1, H, W); all measures of energy look at relu(R), and return one number a map, (N,), float64. They compute no gradients.
 """
@@ -14,28 +13,7 @@ import torch
 from torch import Tensor
 
 from ..engine.geometry import Pair
-from .perturbation import FRACTIONS, PerturbationCurve, perturbation_curve
-from .similarity import Similarity, hog_similarity, ranks, similarity, spearman, ssim
-
-__all__ = [
-    "FRACTIONS",
-    "BoundaryAUC",
-    "PerturbationCurve",
-    "Similarity",
-    "boundary_auc",
-    "box_mask",
-    "ebpg",
-    "grid_pointing_game",
-    "hog_similarity",
-    "ibd",
-    "mosaic",
-    "perturbation_curve",
-    "pointing_game",
-    "roc_auc",
-    "similarity",
-    "spearman",
-    "ssim",
-]
+from .similarity import ranks
 
 Unit = Literal["pixels", "fractions"]
 Box = Sequence[float] | Tensor

@@ -1,4 +1,4 @@
-"""Pixel perturbation (Section 5.3.2, appendix D): take the most or least relevant pixels away and watch the class score."""
+"""Pixel perturbation (Section 5.3.2, appendix D): replace the most or least relevant pixels and compare the class scores."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..engine.plain_passes import scores
-from ..methods.registry import Progress
 from ..trgbp.targets import Target, per_picture
 
 Order = Literal["morf", "lerf"]
@@ -28,7 +27,7 @@ BLUR = 10 / 224  # the blur's σ as a share of the shorter side (Fong & Vedaldi 
 
 @dataclass(frozen=True)
 class PerturbationCurve:
-    """What taking pixels away did to the class score.
+    """How the class score changes when pixels are replaced.
 
     Attributes:
         fractions: the share of pixels taken away, (K,), rising.
@@ -65,7 +64,7 @@ def perturbation_curve(
     probability: bool = False,
     unperturbed: Tensor | None = None,
     batch: int = 16,
-    progress: Progress | None = None,
+    progress: Callable[[float], None] | None = None,
 ) -> PerturbationCurve:
     """Replace the k most (MoRF) or least (LeRF) relevant pixels and compare the class score with the unperturbed one.
 
@@ -74,10 +73,10 @@ def perturbation_curve(
 
     Args:
         x: (N, C, H, W), normalised. maps: (N, 1, H, W), ranked as they are: give |R| where that is meant (LeRF of signed methods).
-        fill: what takes a pixel's place: a black pixel as the network sees it, (C,) or (1, C, 1, 1); ``"mean"``, zero after normalisation;
+        fill: what replaces a pixel: a black pixel as the network sees it, (C,) or (1, C, 1, 1); ``"mean"``, zero after normalisation;
             ``"blur"``, the picture itself under a Gaussian blur.
-        fractions: the share of pixels to take away, at least one pixel each time.
-        probability: watch the class probability instead of the class score before the softmax.
+        fractions: the share of pixels to replace, at least one pixel each time.
+        probability: the class probability instead of the class score before the softmax.
         unperturbed: the network's logits (N, classes) of ``x`` where they are known already.
         batch: pictures that go through the network at a time. progress: called with the share done; may raise to cancel.
 
@@ -88,13 +87,8 @@ def perturbation_curve(
     report = progress or (lambda share: None)
     if unperturbed is None:
         unperturbed = scores(network, lambda start, stop: x[start:stop].detach().clone(), len(x), batch=batch)
-    make, count = _perturbed(x, removal_order(maps, order), _replacement(x, fill), fractions), len(x) * len(fractions)
-
-    def pictures(start: int, stop: int) -> Tensor:
-        report(start / count)
-        return make(start, stop)
-
-    perturbed = scores(network, pictures, count, batch=batch).unflatten(0, (len(x), -1))
+    pictures = _perturbed(x, removal_order(maps, order), _replacement(x, fill), fractions, report)
+    perturbed = scores(network, pictures, len(x) * len(fractions), batch=batch).unflatten(0, (len(x), -1))
     classes = per_picture(target, unperturbed)
     before, after = ((logits.softmax(-1) if probability else logits) for logits in (unperturbed, perturbed))
     rows = torch.arange(len(x), device=x.device)
@@ -104,13 +98,16 @@ def perturbation_curve(
     return PerturbationCurve(tuple(fractions), change, after, before)
 
 
-def _perturbed(x: Tensor, sequence: Tensor, instead: Tensor, fractions: Sequence[float]) -> Callable[[int, int], Tensor]:
+def _perturbed(
+    x: Tensor, sequence: Tensor, instead: Tensor, fractions: Sequence[float], report: Callable[[float], None]
+) -> Callable[[int, int], Tensor]:
     """``(start, stop)`` → these perturbed pictures; all fractions of a picture follow each other."""
     pixels = sequence.shape[1]
     turn = torch.empty_like(sequence).scatter_(1, sequence, torch.arange(pixels, device=x.device).expand_as(sequence))
     counts = torch.tensor([max(1, round(fraction * pixels)) for fraction in fractions], device=x.device)
 
     def pictures(start: int, stop: int) -> Tensor:
+        report(start / (len(x) * len(fractions)))
         index = torch.arange(start, stop, device=x.device)
         own, step = index // len(fractions), index % len(fractions)
         gone = turn[own] < counts[step][:, None]

@@ -52,27 +52,9 @@ def unit_range(maps: Tensor) -> Tensor:
 
 def ranks(values: Tensor) -> Tensor:
     """Ranks 1 … n of a vector, float64; equal values share the mean of their ranks."""
-    # numpy sorts in half the time of torch's unique, on one core.
-    numbers = values.detach().cpu().to(torch.promote_types(values.dtype, torch.float32)).contiguous().numpy()
-    order = _order(numbers)
-    sorted_ = numbers[order]
-    first = np.ones(len(numbers), bool)
-    np.not_equal(sorted_[1:], sorted_[:-1], out=first[1:])
-    begins = np.flatnonzero(first)
-    ends = np.append(begins[1:], len(numbers))
-    found = np.empty(len(numbers))
-    found[order] = ((begins + ends + 1) / 2)[np.cumsum(first) - 1]
-    return torch.from_numpy(found).to(values.device)
-
-
-def _order(numbers: np.ndarray) -> np.ndarray:
-    """``np.argsort`` of a vector; of float32 by its upper and its lower 16 bits, which numpy sorts by radix, in a sixth of the time."""
-    if numbers.dtype != np.float32:
-        return np.argsort(numbers)
-    bits = numbers.view(np.uint32)
-    keys = np.where(bits >> 31, ~bits, bits | 1 << 31)  # in the order of the numbers, negative ones too
-    order = np.argsort(keys.astype(np.uint16), kind="stable")
-    return order[np.argsort((keys >> 16).astype(np.uint16)[order], kind="stable")]
+    numbers = values.detach().cpu().to(torch.promote_types(values.dtype, torch.float32)).numpy()
+    _, place, counts = np.unique(numbers, return_inverse=True, return_counts=True)
+    return torch.from_numpy((counts.cumsum() - (counts - 1) / 2)[place.reshape(-1)]).to(values.device)
 
 
 def pearson(a: Tensor, b: Tensor) -> Tensor:

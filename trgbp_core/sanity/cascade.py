@@ -48,10 +48,10 @@ def cascade(
         seed: of all that is drawn; a layer's draw does not depend on the others'.
         mode: ``gaussian`` draws every learnable tensor from N(0, r²), r the trained tensor's root mean square: the zero-mean Gaussian
             weights of Theorem 1. ``reset`` initialises anew as torch does; it sets the biases of batch norms to zero, so that the R^l of
-            layers with batch norm vanish.
+            layers with batch norm are zero.
         x: a picture, (1, C, H, W), for the order in which the layers run; without it, that in which they were defined.
-        reuse: so many networks take turns, each randomised further, for who is done with a stage before asking for as many more; with 0
-            every stage has a network of its own.
+        reuse: only so many networks are made, and randomised further in turn: a stage's network is valid until as many more stages have
+            been asked for. With 0 every stage has a network of its own.
 
     Yields:
         one :class:`Stage` a layer, logits first, ``index`` 1..L.

@@ -1,8 +1,8 @@
-"""What the theory foretells of a network (Section 4.2), from its shapes and its weights' mean squares alone.
+"""What the theory predicts of a network (Section 4.2), from its shapes and its weights' mean squares alone.
 
-Nothing that is foretold is run: no picture, no draw, no randomised network. What is foretold of a layer's R̃^l on randomised weights is its
-expected map and its noise, by carrying Theorem 1's moments through the network's skeleton (:mod:`outline`); what is foretold of
-the noise from shapes alone is the paper's ε ∝ √(p/N). Measuring what became of it belongs to higher floors.
+Nothing that is predicted is run: no picture, no draw, no randomised network. Predicted of a layer's R̃^l on randomised weights are its
+expected map and its noise, by carrying Theorem 1's moments through the network (:mod:`.moment_tape`), and the paper's ε ∝ √(p/N) from
+shapes alone. :mod:`.randomised_weights` compares them with drawn networks.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from torch import Tensor, nn
 
 from ..engine.geometry import Pair, Psi, Window, spread, upsample
 from ..engine.recording import record
-from .outline import Skeleton, start
+from .moment_tape import MomentTape, start
 
 
 @dataclass(frozen=True)
 class Coverage:
-    """What randomised weights are predicted to draw at one layer.
+    """What is predicted of one layer's map on randomised weights.
 
     Theorem 1 needs a rectifier behind the layer. Where none follows, its prediction is noise around zero; what the moments find there,
     the share of this layer's bias in what the *next* layers reconstruct, is weak against the noise (:attr:`noise` well above 1) or not
@@ -59,21 +59,21 @@ def coverage(network: nn.Module, input_shape: torch.Size | tuple[int, ...]) -> l
     """Predict R̃^l of randomised weights for every layer (Section 4.2, questions 1 and 2).
 
     Randomised as :func:`cascade.cascade` does: every learnable tensor from N(0, r²), running statistics kept. What limits the
-    prediction is what it leaves out: the picture (its dark places open other gates than its bright ones), depthwise layers, where one
-    filter alone speaks for a channel and nothing averages out, and the chance of a finite number of draws.
+    prediction is what it leaves out: the picture (its dark places open other rectifiers than its bright ones), depthwise layers, where one
+    filter alone makes a channel and nothing averages out, and the chance of a finite number of draws.
 
     Args:
         input_shape: (1, C, H, W).
     """
     parameter = next(network.parameters(), torch.zeros(()))
-    skeleton = Skeleton(network)
-    recording = record(network, start((input_shape[1], input_shape[2], input_shape[3]), parameter), tape=skeleton)
+    tape = MomentTape(network)
+    recording = record(network, start((input_shape[1], input_shape[2], input_shape[3]), parameter), tape=tape)
     one_class = torch.zeros_like(recording.output)
     one_class[1, 0] = 1  # the gradient of a logit at itself is 1, whatever the logit is: all offset
     found = torch.autograd.grad(recording.output, [layer.tap for layer in recording.layers if layer.tap is not None], one_class)
     result = []
     for layer, (expected, square, _) in zip(recording.layers, found, strict=True):
-        # Neighbours in a window owe their noise to the same filters: spreading adds up deviations, not variances.
+        # Neighbours in a window have their noise from the same filters: spreading adds up deviations, not variances.
         shape, deviation = (spread(m.unsqueeze(0), layer.window).detach() for m in (expected, square.clamp_min(0).sqrt()))
         mean, strength = float(shape.mean()), float(shape.square().mean().sqrt())
         noise = float(deviation.square().mean().sqrt()) / strength if strength > 0 else math.inf
@@ -84,7 +84,7 @@ def coverage(network: nn.Module, input_shape: torch.Size | tuple[int, ...]) -> l
 
 
 def predicted_sum(layers: Iterable[Coverage], size: Pair, psi: Psi = "paper") -> Tensor:
-    """The prediction for Σ_l ψ(R̃^l) of a fully randomised network, (1, 1, H, W): every layer as loud as theory expects it."""
+    """The prediction for Σ_l ψ(R̃^l) of a fully randomised network, (1, 1, H, W): every layer as strong as theory expects it."""
     return torch.stack([layer.amplitude * upsample(layer.map, size, psi) for layer in layers]).sum(0)
 
 
@@ -96,19 +96,15 @@ def cosine(a: Tensor, b: Tensor) -> float:
 RINGS = 8
 
 
-def rings(size: Pair, count: int = RINGS) -> Tensor:
-    """Which ring every place of a map belongs to, (h, w) int64: 0 at the border, rising to the centre.
+def profile(maps: Tensor, rings: int = RINGS) -> Tensor:
+    """The mean of each map over each of its rings, from the border to the centre: (N, rings) float64 from (N, 1, h, w).
 
     Rings are equally wide in fractions of the side; a map has no more of them than it has places from border to centre.
     """
-    count = max(1, min(count, (min(size) + 1) // 2))
+    size = maps.shape[2:]
+    rings = max(1, min(rings, (min(size) + 1) // 2))
     rows, columns = ((torch.arange(n) + 0.5) / n for n in size)
     depth = torch.minimum(torch.minimum(rows, 1 - rows)[:, None], torch.minimum(columns, 1 - columns)[None])
-    return (2 * count * depth).long().clamp(max=count - 1)
-
-
-def profile(maps: Tensor, count: int = RINGS) -> Tensor:
-    """The mean of each map over each of its :func:`rings`, from the border to the centre: (N, rings) float64 from (N, 1, h, w)."""
-    which = rings((maps.shape[2], maps.shape[3]), count).flatten().to(maps.device)
-    places = F.one_hot(which).double()
+    ring = (2 * rings * depth).long().clamp(max=rings - 1).flatten()
+    places = F.one_hot(ring.to(maps.device)).double()
     return maps.flatten(1).double() @ (places / places.sum(0))

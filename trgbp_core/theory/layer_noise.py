@@ -1,4 +1,4 @@
-"""How noisy a map is: two estimators of ε, the noise's energy over the signal's, as a ratio of root mean squares.
+"""How noisy a layer's map is: two estimators of ε, the noise's strength over the signal's, as a ratio of root mean squares.
 
 Both answer Section 4.2's first question where it can be answered. Where weights are drawn, noise is what another draw changes
 (:func:`redrawn`). A trained network is drawn once; there noise is what a map has at the finest scale (:func:`finest_scale`).
@@ -16,21 +16,20 @@ from ..engine.geometry import Window, axis_taps
 
 
 @dataclass(frozen=True)
-class Spread:
+class DrawnNoise:
     """What several draws of one map show.
 
     Attributes:
-        mean: (1, 1, h, w). error: its standard error, place by place, (1, 1, h, w).
+        mean: (1, 1, h, w).
         noise: ε, spread of a single draw over the strength of the expected map. share: ε²/(1 + ε²), the noise's share of a draw's energy.
     """
 
     mean: Tensor
-    error: Tensor
     noise: float
     share: float
 
 
-def redrawn(draws: Tensor) -> Spread:
+def redrawn(draws: Tensor) -> DrawnNoise:
     """The noise of maps whose weights were drawn anew each time.
 
     The variance over draws is the noise's energy V without bias. The mean of n draws still holds V/n of it, so that the signal's energy is
@@ -50,11 +49,11 @@ def redrawn(draws: Tensor) -> Spread:
     noise = float(variance.mean())
     signal = max(0.0, float(mean.square().mean()) - noise / len(draws))
     ratio = math.sqrt(noise / signal) if signal > 0 else math.inf if noise > 0 else 0.0
-    return Spread(mean, (variance / len(draws)).sqrt(), ratio, noise / (noise + signal) if noise > 0 else 0.0)
+    return DrawnNoise(mean, ratio, noise / (noise + signal) if noise > 0 else 0.0)
 
 
 def finest_scale(map: Tensor, window: Window | None = None) -> float:
-    """The noise's share of a single map's energy, from what it holds at its finest scale; 0 to 1; NaN where nothing can be told: a
+    """The noise's share of a single map's energy, from what it holds at its finest scale; 0 to 1; NaN where it cannot be estimated: a
     side of fewer than 3 places, or a kernel over the whole map, which leaves no noise that differs from place to place.
 
     Second differences along both axes are blind to slopes and straight edges (Immerkær 1996), so that their energy is noise, if noise

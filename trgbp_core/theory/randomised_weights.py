@@ -1,4 +1,4 @@
-"""What became of the predictions for randomised weights: fully randomised networks are drawn, explained and compared."""
+"""The predictions for randomised weights compared with measurements: fully randomised networks are drawn and explained."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ..metrics.similarity import pearson, ranks
 from ..sanity.cascade import randomised
 from ..trgbp.explainer import TRGBP
 from .coverage import Coverage, cosine, coverage, predicted_sum
-from .layer_noise import Spread, redrawn
+from .layer_noise import redrawn
 
 
 @dataclass(frozen=True)
@@ -32,10 +32,6 @@ class Draws:
     @property
     def count(self) -> int:
         return len(self.total)
-
-    def spread(self, layer: int) -> Spread:
-        """Mean, standard error and noise of layer ``layer`` (0-based), of two draws or more."""
-        return redrawn(self.maps[layer])
 
 
 def draw(network: nn.Module, x: Tensor, k: int, *, seeds: int, first: int = 0) -> Iterator[Draws]:
@@ -61,11 +57,11 @@ def rank_correlation(a: Sequence[float], b: Sequence[float]) -> float:
 
 @dataclass(frozen=True)
 class LayerVerdict:
-    """One layer: what was predicted of it, and what became of it.
+    """One layer: its prediction and its measurement.
 
     Attributes:
         cosine: of the mean map with its prediction. uniform: with a uniform map. expected: what theory expects of as many draws.
-        noise: the measured share of noise in a draw, 0 to 1 (:attr:`noise.Spread.share`).
+        noise: the measured share of noise in a draw, 0 to 1 (:attr:`.DrawnNoise.share`).
         predicted: the ε that moments predict. rule: √(p/N).
     """
 
@@ -81,7 +77,7 @@ class LayerVerdict:
 
 @dataclass(frozen=True)
 class Verdict:
-    """How well the predictions for randomised weights came true.
+    """How well the predictions for randomised weights agree with the measurements.
 
     Attributes:
         layers: one by one. total, total_uniform: cosine of the mean of Σ_l ψ(R̃^l) with its prediction, and with a uniform map.
@@ -112,10 +108,10 @@ def verdict(predicted: Sequence[Coverage], draws: Draws) -> Verdict:
     """Compare two draws or more with what was predicted."""
     layers = []
     for c, maps in zip(predicted, draws.maps, strict=True):
-        spread = redrawn(maps)
-        uniform = cosine(spread.mean, torch.ones_like(spread.mean))
+        drawn = redrawn(maps)
+        uniform = cosine(drawn.mean, torch.ones_like(drawn.mean))
         expected = c.expected_cosine(draws.count)
-        layers.append(LayerVerdict(c.name, c.rectified, cosine(spread.mean, c.map), uniform, expected, spread.share, c.noise, c.rule))
+        layers.append(LayerVerdict(c.name, c.rectified, cosine(drawn.mean, c.map), uniform, expected, drawn.share, c.noise, c.rule))
     total = draws.total.double().mean(0, keepdim=True)
     size = (total.shape[2], total.shape[3])
     return Verdict(tuple(layers), cosine(total, predicted_sum(predicted, size)), cosine(total, torch.ones_like(total)))

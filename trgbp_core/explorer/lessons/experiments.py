@@ -11,7 +11,8 @@ from torch import Tensor
 
 from ...data import examples, images
 from ...methods import METHODS
-from ...metrics.localisation import ebpg, ibd, spearman
+from ...metrics.localisation import ebpg, ibd
+from ...metrics.similarity import spearman
 from ...sanity.cascade import cascade
 from ...trgbp.explainer import TRGBP
 from ..explorer import Explorer, Question

@@ -1,8 +1,8 @@
-"""A tape whose operations get backward rules of their own: the ground that propagation, DeepLIFT and the pattern methods stand on."""
+"""Tapes whose operations get backward rules of their own: LRP, DeepLIFT, patterns and bias backpropagation are built on them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,30 +13,62 @@ from torch.autograd import Function
 from ..engine.layers import LayerRecord, Origin
 from ..engine.recording import Recording
 from ..engine.tape import Tape
-from ..engine.torch_ops import depends, replaced, tensors
+from ..engine.torch_ops import depends, detached, in_place, replaced, tensors
 from ..engine.validation import Doubt
 from ..trgbp.targets import Target, one_hot, per_picture
 from .registry import NotApplicable
 
+JOINING = frozenset("cat concat concatenate stack hstack vstack".split())
+MATRIX = frozenset("matmul mm bmm".split())
+NEGATION = frozenset("neg negative __neg__".split())
+
 Back = Callable[[Tensor], Sequence[Tensor]]
+"""A backward rule: from what arrives at an operation's output to what each of its inputs receives."""
 
 
 class _Substitute(Function):
-    """A value that is known already, with the backward rule ``back``: from what arrives at the value to what each input receives."""
+    """Called with the input tensors, ``value`` and ``back``: the engine's graph counts tensors first."""
 
     @staticmethod
-    def forward(ctx: Any, back: Back, value: Callable[[], Tensor], *inputs: Tensor) -> Tensor:
-        ctx.back = back
-        return value()
+    def forward(ctx: Any, *given: Any) -> Tensor:
+        *_, value, ctx.back = given
+        return value()  # type: ignore[no-any-return]
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> Any:
-        return None, None, *ctx.back(grads[0])
+        return *ctx.back(grads[0]), None, None
+
+
+def substitute(back: Back, value: Callable[[], Tensor], inputs: Sequence[Tensor]) -> Tensor:
+    """``value()``, computed from ``inputs``, with the backward rule ``back`` in place of its gradient."""
+    return _Substitute.apply(*inputs, value, back)
+
+
+def substitute_rectifier(tape: Tape, z: Tensor, ceiling: float, inplace: bool, back: Callable[[Tensor], Tensor]) -> Tensor:
+    """``min(max(z, 0), ceiling)`` with the backward rule ``back``."""
+    plain = z.detach()
+    result = substitute(lambda g: (back(g),), lambda: plain.clamp_(0, ceiling) if inplace else plain.clamp(0, ceiling), [z])
+    if inplace:
+        tape._successors[z] = result
+    return result
+
+
+def substitute_call(tape: Tape, func: Any, args: Any, kwargs: Any, inputs: Sequence[Tensor], back: Back) -> Tensor:
+    """``func(*args, **kwargs)``, a function of ``inputs``, with the backward rule ``back``."""
+
+    def value() -> Tensor:
+        plain = detached(args), {k: detached(v) for k, v in kwargs.items()}
+        return call(func, *plain, inputs, [t.detach() for t in inputs])  # type: ignore[no-any-return]
+
+    result = substitute(back, value, inputs)
+    if in_place(getattr(func, "__name__", "")):
+        tape._successors[args[0]] = result
+    return result
 
 
 @dataclass
 class RuleTape(Tape):
-    """Override :meth:`layer_back` and :meth:`rectifier_back` to give layers and rectifiers another backward rule.
+    """Override :meth:`layer_back` and :meth:`rectifier_back` to give layers and rectifiers another backward rule than their gradient.
 
     Both are called while the network runs and return the rule; what a rule keeps it must copy, because a later operation of the
     network may work in place. What is neither linear nor a rectifier is refused with :class:`NotApplicable`.
@@ -52,29 +84,23 @@ class RuleTape(Tape):
 
     def layer_back(self, x: Tensor, index: int, record: LayerRecord) -> Back:
         """The backward rule of the layer ``record`` at the input ``x``; ``index`` is its place among the recorded layers."""
-        raise NotImplementedError
+        return lambda g: (record.affine.input_gradient(g),)
 
-    def rectifier_back(self, z: Tensor, out: Tensor, ceiling: float) -> Back:
-        """The backward rule of ``out = min(max(z, 0), ceiling)``."""
-        raise NotImplementedError
+    def rectifier_back(self, z: Tensor, ceiling: float) -> Callable[[Tensor], Tensor]:
+        """The backward rule of ``min(max(z, 0), ceiling)``."""
+        gate = ((z > 0) & (z < ceiling)).to(z)
+        return lambda g: g * gate
 
     def affine(self, x: Tensor, forward: Callable[[], Tensor], record: LayerRecord) -> Tensor:
         index = len(self.layers)
-        out = self.substitute(self.layer_back(x, index, record), forward, [x])
+        out = substitute(self.layer_back(x, index, record), forward, [x])
         self.layers.append(record)
         self._origins[out] = Origin(layers=(index,), source=x)
         return out
 
     def rectify(self, z: Tensor, ceiling: float, inplace: bool) -> Tensor:
         before = z.detach().clone() if inplace else z.detach()
-        out = z.detach().clamp_(0, ceiling) if inplace else before.clamp(0, ceiling)
-        result = self.substitute(self.rectifier_back(before, out, ceiling), lambda: out, [z])
-        if inplace:
-            self._successors[z] = result
-        return result
-
-    def substitute(self, back: Back, value: Callable[[], Tensor], inputs: Iterable[Tensor]) -> Tensor:
-        return _Substitute.apply(back, value, *inputs)
+        return substitute_rectifier(self, z, ceiling, inplace, self.rectifier_back(before, ceiling))
 
     def refusal(self, doubt: Doubt, ending: str | None = None) -> Exception | None:
         return NotApplicable(
@@ -92,11 +118,6 @@ def call(func: Any, args: Any, kwargs: Any, inputs: Sequence[Tensor], values: Se
 def dependent(args: Any, kwargs: Any) -> list[Tensor]:
     """The tensors among the arguments that depend on the picture, each once."""
     return list({id(t): t for t in tensors(args, kwargs) if depends(t)}.values())
-
-
-def is_inplace(name: str) -> bool:
-    """``add_``, ``__iadd__``."""
-    return name.startswith("__i") or (name.endswith("_") and not name.endswith("__"))
 
 
 @torch.inference_mode(False)

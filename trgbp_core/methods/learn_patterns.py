@@ -1,4 +1,4 @@
-"""Learning what a unit's input looks like when the unit speaks: the patterns of PatternNet and PatternAttribution.
+"""Learning what a unit's input looks like when the unit is active: the patterns of PatternNet and PatternAttribution.
 
 A weight vector w says what a unit filters out as much as what it looks for; the *pattern* a says what the signal looks like that comes
 with the unit's output y = wᵀx (Kindermans et al. 2017). Patterns are learnt from pictures (:func:`fit_patterns`) and kept in a file.
@@ -13,13 +13,14 @@ from typing import BinaryIO
 
 import torch
 from torch import Tensor, nn
+from torch.nn.grad import conv2d_weight
 
 from ..engine.layers import LayerRecord
 from ..engine.recording import record
 from ..engine.rules import Affine, per_channel
 from ..engine.tape import Tape
-from .propagation_rules import folded_weight
-from .substitution import Back, RuleTape
+from .relevance_rules import folded_weight
+from .rule_tape import Back, RuleTape
 
 COMMAND = "python -m trgbp_core patterns IMAGES --out FILE"
 FORMAT = "trgbp patterns 1"
@@ -66,7 +67,7 @@ def layer_key(index: int, name: str) -> str:
 
 
 class _Statistics:
-    """Running sums of one layer over the places where its regime holds: y > 0 where a rectifier follows, everywhere else.
+    """Running sums of one layer over its regime: the places with y > 0 if a rectifier follows, else all.
 
     All in float64; their size is twice the layer's weight, whatever the number of pictures.
     """
@@ -83,7 +84,7 @@ class _Statistics:
     def add(self, x: Tensor, y: Tensor) -> None:
         """One batch: the layer's input and its output before the rectifier."""
         in_regime = (y > 0).to(y) if self.rectified else torch.ones_like(y)
-        if self.affine.bias is not None:  # a covariance does not hear the bias, but rounding does
+        if self.affine.bias is not None:  # a covariance does not depend on the bias, but rounding does
             y = y - (per_channel(self.affine.bias, y) if y.dim() == 4 else self.affine.bias)
         self.x += self._inputs(x, in_regime)
         self.xy += self._inputs(x, in_regime * y)
@@ -96,11 +97,10 @@ class _Statistics:
         affine = self.affine
         if self.weight.dim() == 2:
             return share.flatten(0, -2).T @ x.flatten(0, -2)
-        geometry = (affine.stride, affine.padding, affine.dilation, False, [0, 0], affine.groups)
-        return torch.ops.aten.convolution_backward(share, x, self.weight, None, *geometry, [False, True, False])[1]
+        return conv2d_weight(x, self.weight.shape, share, affine.stride, affine.padding, affine.dilation, affine.groups)
 
     def pattern(self) -> Tensor:
-        """a = (E₊[xy] − E₊[x]E[y]) / wᵀ(E₊[xy] − E₊[x]E[y]) (the two-component estimator), 0 for a unit that never spoke.
+        """a = (E₊[xy] − E₊[x]E[y]) / wᵀ(E₊[xy] − E₊[x]E[y]) (the two-component estimator), 0 for a unit that was never active.
 
         E₊ is the mean over the places with y > 0. Without a rectifier it is E, and a the linear estimator cov(x, y) / var(y).
         """
@@ -111,10 +111,10 @@ class _Statistics:
         weight, count = self.weight.double(), per_unit(self.count.clamp(min=1))
         covariance = (self.xy - self.x * per_unit(self.y / self.places)) / count
         size = (weight * covariance).flatten(1).sum(1)
-        # A constant or silent unit has no covariance but rounding's.
+        # The covariance of a constant or never active unit is rounding.
         rounding = torch.finfo(self.weight.dtype).eps * (weight * self.xy / count).flatten(1).abs().sum(1)
-        speaks = per_unit(size > rounding)
-        return torch.where(speaks, covariance / torch.where(speaks, per_unit(size), 1.0), 0.0).to(self.weight)
+        active = per_unit(size > rounding)
+        return torch.where(active, covariance / torch.where(active, per_unit(size), 1.0), 0.0).to(self.weight)
 
 
 def _over_places(t: Tensor) -> Tensor:
@@ -124,7 +124,7 @@ def _over_places(t: Tensor) -> Tensor:
 
 @dataclass
 class _PlanTape(RuleTape):
-    """Finds out which layers the logits depend on, and behind which of them a rectifier follows at once."""
+    """Finds out which layers the logits depend on (``reached``), and which of them a rectifier follows directly."""
 
     reached: set[int] = field(default_factory=set)
     directly: set[int] = field(default_factory=set)
@@ -144,9 +144,6 @@ class _PlanTape(RuleTape):
         if origin is not None and origin.source is not None and origin.padding is None:
             self.directly.update(origin.layers)
         return super().rectify(z, ceiling, inplace)
-
-    def rectifier_back(self, z: Tensor, out: Tensor, ceiling: float) -> Back:
-        return lambda g: (g,)
 
 
 @dataclass

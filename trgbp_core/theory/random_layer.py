@@ -1,17 +1,15 @@
-"""Moments of guided gradients on random weights: what :mod:`outline` carries through a network.
+"""A layer whose weights are drawn at random: the variance of its outputs, of its bias, and of the gradient at its inputs.
 
-The weights of a randomised layer are drawn from N(0, r²), a batch norm's γ and β likewise; its running statistics are kept. Then a
-rectifier's input z is Gaussian given γ, and so is the guided gradient that arrives at its output y = min(max(z, 0), ceiling):
-``g = slope·y + offset + √variance·ξ``. The slope is the reconstruction of Theorem 1: g leans towards y because the filters whose gates y
-opened are those that point along y. What the rectifier lets through, ``h = relu(g)·1[0 < z < ceiling]``, has the moments of :func:`passed`,
-and Gaussian integration by parts (Stein's lemma) turns them into everything else:
+The weights of a randomised layer are drawn from N(0, r²), a batch norm's γ and β likewise; its running statistics are kept. Given γ, the
+layer's output z is Gaussian. Gaussian integration by parts (Stein's lemma) turns the moments of what the rectifier behind it lets
+through, h (:mod:`.rectifier_moments`), into everything else:
 
 - ``E[w h] = r² x E[∂h/∂z]``: the slope at the layer's input x (Theorem 1 for one layer of many);
 - ``E[b' h] = Var(b') E[∂h/∂z]``: the same for the map of ones (Eq. 8), the expected R̃^l;
 - ``E[∂h/∂z] = Cov(z, h) / Var(z)``, which needs no derivative.
 
-The gradient at x sums over filters. It is Gaussian given their h, with the variance r²·S, S = Σ h²; where few filters speak, S is far from
-its mean, and what counts below is not √E[S] but E[√S] (:func:`concentration`).
+The gradient at x sums over filters. It is Gaussian given their h, with the variance r²·S, S = Σ h²; where few filters contribute, S is far
+from its mean, and what counts below is not √E[S] but E[√S] (:func:`concentration`).
 """
 
 from __future__ import annotations
@@ -28,15 +26,13 @@ from torch import Tensor
 from torch.nn.grad import conv2d_input
 
 from ..engine.rules import Affine, per_channel
-from .grid import Grid
+from .rectifier_moments import Grid
 
 TINY = 1e-30
-_WIDTH = 6.0  # standard deviations beyond which a Gaussian is nothing
-_NODES = [(float(x), float(w)) for x, w in zip(*np.polynomial.legendre.leggauss(8), strict=True)]
 
 
 def _half_normal(cells: int = 7, lowest: float = 0.02, highest: float = 2.5) -> list[tuple[float, float]]:
-    """|γ| in cells of equal ratio: (root mean square, probability) of each. Where γ is small a bias is not drowned: cells of its own."""
+    """|γ| in cells of equal ratio: (root mean square, probability) of each. Small γ, whose biases stand out, have cells of their own."""
     edges = [0.0, *np.geomspace(lowest, highest, cells - 1).tolist(), math.inf]
 
     def below(x: float) -> tuple[float, float]:
@@ -52,85 +48,9 @@ def _half_normal(cells: int = 7, lowest: float = 0.02, highest: float = 2.5) -> 
 _GAMMAS = [(sign * size, share / 2) for size, share in _half_normal() for sign in (1, -1)]
 
 
-def _density(u: Tensor) -> Tensor:
-    return torch.exp(-0.5 * u * u) / math.sqrt(2 * math.pi)
-
-
-def clipped(mean: Tensor, std: Tensor, ceiling: float) -> tuple[Tensor, Tensor, Tensor]:
-    """``E[y]``, ``E[y²]`` and ``P(z ≥ ceiling)`` for ``y = min(max(z, 0), ceiling)``, z ~ N(mean, std²)."""
-    low = -mean / std
-    high = torch.full_like(low, 40.0) if math.isinf(ceiling) else (ceiling - mean) / std
-    between = torch.special.ndtr(-low) - torch.special.ndtr(-high)
-    at_low, at_high = _density(low), _density(high)
-    first = mean * between + std * (at_low - at_high)
-    second = (mean**2 + std**2) * between + 2 * mean * std * (at_low - at_high) + std**2 * (low * at_low - high * at_high)
-    saturated = torch.special.ndtr(-high)
-    if not math.isinf(ceiling):
-        first, second = first + ceiling * saturated, second + ceiling**2 * saturated
-    return first, second, saturated
-
-
-@dataclass(frozen=True)
-class Arriving:
-    """A guided gradient at a tensor y: ``slope·y + offset + √variance·ξ``; each (1, C, ...)."""
-
-    slope: Tensor
-    offset: Tensor
-    variance: Tensor
-
-    def at(self, y: float) -> Tensor:
-        """Its mean at y."""
-        return self.slope * y + self.offset
-
-
-def levelled(g: Tensor, grid: Grid) -> tuple[Tensor, Tensor, Arriving]:
-    """A gradient's rows (3, C, ...) as its deviation, whole; its mean variance around each place, and the rest in units of it, on ``grid``.
-
-    Strides leave a pattern on the deviation, down to zeros; the rest is smooth, and what a rectifier lets through is homogeneous in g.
-    """
-    slope, offset, variance = g[0:1], g[1:2], g[2:3].clamp_min(0)
-    deviation = variance.sqrt()
-    energy = _around(variance).clamp_min(torch.finfo(g.dtype).tiny)
-    lean, shift = (grid.shrink(_around(part * deviation) / energy) for part in (slope, offset))
-    return deviation, grid.shrink(energy), Arriving(lean, shift, torch.ones((), dtype=g.dtype, device=g.device))
-
-
-def _around(m: Tensor) -> Tensor:
-    return F.avg_pool2d(m, 3, 1, 1, count_include_pad=False) if m.dim() == 4 else m
-
-
-@dataclass(frozen=True)
-class Passed:
-    """Moments of ``h = relu(g)·1[0 < z < ceiling]``: E[h], E[h·(z − mean)/std] and E[h²]; ``open``: P(0 < z < ceiling)."""
-
-    first: Tensor
-    tilted: Tensor
-    second: Tensor
-    open: Tensor
-
-
-def passed(mean: Tensor, std: Tensor, ceiling: float, g: Arriving) -> Passed:
-    """What a rectifier lets through of ``g``, for z ~ N(mean, std²); over ξ in closed form, over z by Gauss and Legendre's rule."""
-    low = (-mean / std).clamp(-_WIDTH, _WIDTH)
-    high = torch.full_like(low, _WIDTH) if math.isinf(ceiling) else ((ceiling - mean) / std).clamp(-_WIDTH, _WIDTH)
-    half, middle = (high - low) / 2, (high + low) / 2
-    noise = g.variance.sqrt()
-    first = tilted = second = torch.zeros(())
-    for node, weight in _NODES:
-        u = middle + half * node
-        share = _density(u) * half * weight
-        centre = g.slope * (mean + std * u) + g.offset
-        ratio = centre / noise
-        relu = centre * torch.special.ndtr(ratio) + noise * _density(ratio)
-        first = first + share * relu
-        tilted = tilted + share * relu * u
-        second = second + share * (centre * relu + noise**2 * torch.special.ndtr(ratio))
-    return Passed(first, tilted, second, torch.special.ndtr(high) - torch.special.ndtr(low))
-
-
 @dataclass(frozen=True)
 class Norm:
-    """A batch norm's law: mean squares of γ and β, which are drawn; running mean and deviation (C,), which are kept."""
+    """What a batch norm is drawn from: mean squares of γ and β, which are drawn; running mean and deviation (C,), which are kept."""
 
     gamma: float
     beta: float
@@ -154,7 +74,7 @@ class Draw:
 
 
 @dataclass(frozen=True)
-class Law:
+class RandomLayer:
     """What a bias-carrying layer is drawn from: mean squares of ``weight`` and of its own ``bias``, and the batch norm behind it.
 
     ``affine`` gives the geometry alone; of its weights only the shape is read. Without weights it is a batch norm of its own.
@@ -167,7 +87,7 @@ class Law:
 
     @property
     def mixes(self) -> bool:
-        """Every filter sees every channel: what channels differ in averages out."""
+        """Every filter sees every channel, so that differences between channels average out."""
         return self.affine.weight is not None and self.affine.groups == 1
 
     def power(self, square: Tensor) -> Tensor:
@@ -190,17 +110,14 @@ class Law:
             return m.sum(-1, keepdim=True)
         sums = m.unflatten(1, (affine.groups, -1)).sum(2)
         size = (len(m), affine.groups, *affine.input_shape[2:])
-        weight = self._ones(m)
-        return conv2d_input(size, weight, sums, affine.stride, affine.padding, affine.dilation, affine.groups)
-
-    def to_inputs(self, total: Tensor) -> Tensor:
-        """(M, C, ...) for each input channel, from :meth:`total`'s (M, groups, ...)."""
-        axis = 1 if total.dim() == 4 else -1
-        return total.repeat_interleave(self.affine.input_shape[axis] // total.shape[axis], axis)
+        return conv2d_input(size, self._ones(m), sums, affine.stride, affine.padding, affine.dilation, affine.groups)
 
     def back(self, m: Tensor) -> Tensor:
         """r² Σ m over filters and taps, for each input channel, (M, C, ...)."""
-        return m if self.affine.weight is None else self.weight * self.to_inputs(self.total(m))
+        if self.affine.weight is None:
+            return m
+        total, axis = self.total(m), 1 if m.dim() == 4 else -1
+        return self.weight * total.repeat_interleave(self.affine.input_shape[axis] // total.shape[axis], axis)
 
     def variance(self, power: Tensor) -> Tensor:
         """Var(z), γ drawn too, (1, O, ...)."""
@@ -241,8 +158,8 @@ _STEP = 1.0
 _ARGUMENTS = torch.arange(-10, 24, _STEP, dtype=torch.float64).exp()
 
 
-def concentration(law: Law, parts: Sequence[tuple[float, Tensor, Tensor]], grid: Grid) -> Tensor:
-    """E[√S]²/E[S] at each input of a layer, S = Σ h² over the filters and taps that look at it, (1, 1, ...): 1 where many speak alike.
+def concentration(layer: RandomLayer, parts: Sequence[tuple[float, Tensor, Tensor]], grid: Grid) -> Tensor:
+    """E[√S]²/E[S] at each input of a layer, S = Σ h² over the filters and taps that look at it, (1, 1, ...): 1 where many contribute alike.
 
     ``E[√S] = ∫ (1 − E[exp(−tS)]) t^{−3/2} dt / 2√π``, and the transform of independent filters is the product of theirs; h is 0 or, in
     half of the open gates, a half-normal number: ``E[exp(−t h²)] = 1 − open/2·(1 − 1/√(1 + 2t·2E[h²]/open))``.
@@ -250,7 +167,7 @@ def concentration(law: Law, parts: Sequence[tuple[float, Tensor, Tensor]], grid:
     Args:
         parts: (probability, open, E[h²]) of every draw, (1, O, ...) on ``grid``.
     """
-    mean = law.total(grid.grow(sum(p * second for p, _, second in parts)))  # type: ignore[arg-type]
+    mean = layer.total(grid.grow(sum(p * second for p, _, second in parts)))  # type: ignore[arg-type]
     highest = float(mean.max())
     if highest <= 0:
         return torch.ones_like(mean)
@@ -261,7 +178,7 @@ def concentration(law: Law, parts: Sequence[tuple[float, Tensor, Tensor]], grid:
             half = open / 2
             transform = transform - probability * half * (1 - (1 + 2 * t * second / half.clamp_min(TINY)).rsqrt())
         logarithms.append(transform.clamp_min(TINY).log().sum(1, keepdim=True))  # type: ignore[union-attr]
-    total = law.total(grid.grow(torch.cat(logarithms)))
+    total = layer.total(grid.grow(torch.cat(logarithms)))
     arguments = (_ARGUMENTS / highest).to(total).reshape(-1, *[1] * (total.dim() - 1))
     root = ((1 - total.exp()) * arguments.rsqrt()).sum(0, keepdim=True) * (_STEP / (2 * math.sqrt(math.pi)))
     return torch.where(mean > 0, root**2 / mean, 1)

@@ -1,8 +1,8 @@
-"""Boundaries must be weak (Sections 4.2, 5.4): what theory expects of the frame, and what real pictures with such a frame turned out to be.
+"""The frame at a map's border (Sections 4.2, 5.4): the IBD that theory expects, and how many pictures of each IBD were misclassified.
 
-A strong frame makes the *prediction* suspect, not the explanation. How suspect is a matter of counting: a :class:`Calibration` holds, for
-one network, how many real pictures there were of every IBD (Eq. 12) and confidence, and how many of them were misclassified. The command
-``calibrate`` makes it (:mod:`calibration`).
+A strong frame makes the *prediction* suspect, not the explanation. How suspect is counted: a :class:`Calibration` holds, for one network,
+how many real pictures there were of every IBD (Eq. 12) and confidence, and how many of them were misclassified. The command ``calibrate``
+makes it.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class Calibration:
         number, wrong: [confidence bin][IBD bin], bins of equal width from 0 to 1.
         auc_ibd, auc_confidence, auc_both, gain: ROC AUC against 'misclassified' of IBD, of 1 − confidence, of both in a cross-validated
             logistic regression, and what IBD adds to the same regression on 1 − confidence alone.
-        error: the calibration error, cross-validated (:func:`calibration.calibration_error`).
+        error: the calibration error, cross-validated (``evaluation.calibration``).
     """
 
     model: str

@@ -13,15 +13,16 @@ A new rule is one expression; the mechanism, :func:`redistribute`, knows none of
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from ..engine.rules import Affine, per_channel
-from .substitution import call
+from ..engine.torch_ops import replaced
+from .rule_tape import call
 
 Modifier = Callable[[Tensor], Tensor]
 STABILISER = 1e-6
@@ -45,7 +46,7 @@ def nothing(t: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Term:
-    """One modified copy of an operation: its input, weight and bias modifiers. Operations without parameters use ``input`` alone."""
+    """The modifiers of one copy of an operation's input, weight and bias. Operations without parameters use ``input`` alone."""
 
     input: Modifier = keep
     weight: Modifier = keep
@@ -54,11 +55,15 @@ class Term:
 
 @dataclass(frozen=True)
 class Rule:
-    """A relevance rule: see the module's docstring. ``shares`` is the gradient mapper, ``coefficients`` the (linear) reducer."""
+    """A relevance rule: see the module's docstring."""
 
     terms: tuple[Term, ...]
     shares: Callable[[Tensor, Sequence[Tensor]], Sequence[Tensor]]
     coefficients: tuple[float, ...]
+
+
+UNCHANGED = Rule((), lambda r, z: (), ())
+"""Relevance passes as it is: an operation with one input for each output."""
 
 
 def stabilised(z: Tensor, epsilon: float = STABILISER) -> Tensor:
@@ -106,7 +111,7 @@ def z_box_rule(low: Tensor, high: Tensor) -> Rule:
 
 
 def same_sign_rule() -> Rule:
-    """A sum with positive weights (an addition, an average) hands its relevance to the summands that have its own sign.
+    """A sum with positive weights (an addition, an average) gives its relevance to the summands that have its own sign.
 
     ``R_i = a_i⁺ / Σ a⁺ · R`` where the sum is positive, ``a_i⁻ / Σ a⁻ · R`` where it is negative: conserving, and no sign ever changes.
     """
@@ -118,60 +123,8 @@ def same_sign_rule() -> Rule:
     return Rule((Term(positive), Term(negative)), shares, (1.0, 1.0))
 
 
-class Operation(Protocol):
-    """A linear operation of one or more inputs, as a rule needs it."""
-
-    def value(self, inputs: Sequence[Tensor], term: Term, like: Tensor) -> Tensor:
-        """Its output at ``inputs`` with the parameters that ``term`` modifies; ``like`` has the output's shape."""
-
-    def transposed(self, inputs: Sequence[Tensor], term: Term, c: Tensor) -> Sequence[Tensor]:
-        """Wᵀ c for each input."""
-
-
-@dataclass(frozen=True)
-class AffineOperation:
-    """A convolution or linear layer with its batch norm folded in, or a batch norm alone, which has a scale and no weight to modify."""
-
-    affine: Affine
-
-    def value(self, inputs: Sequence[Tensor], term: Term, like: Tensor) -> Tensor:
-        (x,), affine = inputs, self.affine
-        bias = None if affine.bias is None else term.bias(affine.bias)
-        shift = 0.0 if bias is None else per_channel(bias, x) if x.dim() == 4 else bias
-        if affine.weight is None:
-            return (x if affine.scale is None else x * per_channel(affine.scale, x)) + shift
-        if not bool(x.any()):  # the negative part of a rectified input: spare the convolution
-            return torch.zeros_like(like) + shift
-        weight = term.weight(folded_weight(affine))
-        if weight.dim() == 2:
-            return F.linear(x, weight, bias)
-        return F.conv2d(x, weight, bias, affine.stride, affine.padding, affine.dilation, affine.groups)
-
-    def transposed(self, inputs: Sequence[Tensor], term: Term, c: Tensor) -> Sequence[Tensor]:
-        if self.affine.weight is None:
-            return [self.affine.input_gradient(c)]
-        if not bool(inputs[0].any()):
-            return [torch.zeros_like(inputs[0])]
-        return [replace(self.affine, weight=term.weight(folded_weight(self.affine)), scale=None).input_gradient(c)]
-
-
-@dataclass(frozen=True)
-class FunctionOperation:
-    """Any linear call of torch without parameters of its own: an addition, a pooling, a mean. ``inputs`` are the tensors to vary."""
-
-    func: Callable[..., Tensor]
-    args: Any
-    kwargs: dict[str, Any]
-    inputs: Sequence[Tensor]
-
-    def value(self, inputs: Sequence[Tensor], term: Term, like: Tensor) -> Tensor:
-        # Copies, because the call may work in place.
-        return call(self.func, self.args, self.kwargs, self.inputs, [t.clone() for t in inputs])
-
-    def transposed(self, inputs: Sequence[Tensor], term: Term, c: Tensor) -> Sequence[Tensor]:
-        with torch.enable_grad():
-            leaves = [t.detach().requires_grad_() for t in inputs]
-            return torch.autograd.grad(self.value(leaves, term, c), leaves, c)
+Operation = Callable[[Sequence[Tensor], Term], Tensor]
+"""A linear operation: its output from its inputs, with the parameters that a term modifies."""
 
 
 def folded_weight(affine: Affine) -> Tensor:
@@ -182,14 +135,43 @@ def folded_weight(affine: Affine) -> Tensor:
     return affine.weight * affine.scale.reshape(-1, *[1] * (affine.weight.dim() - 1))
 
 
-@torch.no_grad()
-def redistribute(rule: Rule, operation: Operation, inputs: Sequence[Tensor], relevance: Tensor) -> tuple[Tensor, ...]:
+def of_layer(affine: Affine) -> Operation:
+    """A convolution or linear layer with its batch norm folded in, or a batch norm alone, which has a scale and no weight to modify."""
+
+    def operation(inputs: Sequence[Tensor], term: Term) -> Tensor:
+        (x,) = inputs
+        bias = None if affine.bias is None else term.bias(affine.bias)
+        shift = x.new_zeros(()) if bias is None else per_channel(bias, x) if x.dim() == 4 else bias
+        if affine.weight is None:
+            return (x if affine.scale is None else x * per_channel(affine.scale, x)) + shift
+        if not bool(x.any()):  # the negative part of a rectified input: spare the convolution
+            return shift
+        weight = term.weight(folded_weight(affine))
+        if weight.dim() == 2:
+            return F.linear(x, weight, bias)
+        return F.conv2d(x, weight, bias, affine.stride, affine.padding, affine.dilation, affine.groups)
+
+    return operation
+
+
+def of_function(func: Any, args: Any, kwargs: Any, inputs: Sequence[Tensor]) -> Operation:
+    """Any linear call of torch without parameters of its own (an addition, a pooling, a mean) as a function of its ``inputs``."""
+    stand_ins = [torch.empty_like(t, device="meta") for t in inputs]  # so that the call's own tensors are not kept
+    by = {id(own): other for own, other in zip(inputs, stand_ins, strict=True)}
+    args, kwargs = replaced(args, by), {k: replaced(v, by) for k, v in kwargs.items()}
+    # Copies, because the call may work in place.
+    return lambda values, term: call(func, args, kwargs, stand_ins, [v.clone() for v in values])
+
+
+@torch.enable_grad()
+def redistribute(rule: Rule, operation: Operation, inputs: Sequence[Tensor], relevance: Tensor) -> list[Tensor]:
     """The relevance at each of ``inputs`` from the ``relevance`` at the operation's output, by ``rule``."""
-    modified = [[term.input(a) for a in inputs] for term in rule.terms]
-    outputs = [operation.value(a, term, relevance) for a, term in zip(modified, rule.terms, strict=True)]
+    modified = [[term.input(a).detach().requires_grad_() for a in inputs] for term in rule.terms]
+    outputs = [operation(a, term) for a, term in zip(modified, rule.terms, strict=True)]
+    shares = rule.shares(relevance, [z.detach() for z in outputs])
     result = [torch.zeros_like(a) for a in inputs]
-    steps = zip(rule.terms, modified, rule.shares(relevance, outputs), rule.coefficients, strict=True)
-    for term, changed, share, coefficient in steps:
-        for i, back in enumerate(operation.transposed(changed, term, share)):
-            result[i] = result[i] + coefficient * changed[i] * back
-    return tuple(result)
+    for a, z, share, coefficient in zip(modified, outputs, shares, rule.coefficients, strict=True):
+        if z.requires_grad:
+            for i, back in enumerate(torch.autograd.grad(z, a, share)):  # Wᵀ c
+                result[i] = result[i] + coefficient * a[i].detach() * back
+    return result

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from typing import Any
@@ -10,22 +10,21 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.autograd import Function
 
 from ..engine.geometry import Window, axis_taps
 from ..engine.layers import LayerRecord
 from ..engine.recording import record
 from ..engine.rules import Affine
-from ..engine.torch_ops import ADDITIVE, MULTIPLICATIVE, depends, in_place, replaced, tensors
+from ..engine.torch_ops import ADDITIVE, MULTIPLICATIVE, depends, tensors
 from ..trgbp.targets import Target
 from .fullgrad import BiasTape, full_gradients
 from .registry import Progress, register
+from .rule_tape import JOINING, MATRIX, NEGATION, Back, call, dependent, substitute, substitute_call, substitute_rectifier
 
 TINY = 1e-15
 """Added to every magnitude: where nothing is active, the mass is shared out equally instead of being lost."""
 
-JOINING = frozenset("cat concat concatenate stack hstack vstack".split())
-ELEMENTWISE = (ADDITIVE - JOINING) | MULTIPLICATIVE - {"matmul", "mm", "bmm"} | {"neg", "negative", "__neg__"}
+ELEMENTWISE = (ADDITIVE - JOINING) | (MULTIPLICATIVE - MATRIX) | NEGATION
 POOLING = frozenset(
     """sum mean avg_pool1d avg_pool2d adaptive_avg_pool1d adaptive_avg_pool2d interpolate upsample upsample_bilinear upsample_nearest
     fold matmul mm bmm pad constant_pad_nd""".split()
@@ -34,56 +33,22 @@ POOLING = frozenset(
 Weigh = Callable[..., Tensor]
 
 
-class _Share(Function):
-    """An operation whose mass goes back to its inputs in proportion to what each of them contributed, in magnitude.
+def _sharing(weigh: Weigh, inputs: Sequence[Tensor]) -> Back:
+    """The rule by which an operation's mass goes back to its ``inputs`` in proportion to what each of them contributed, in magnitude.
 
     ``weigh`` adds up the contributions: linear with non-negative coefficients, from the inputs' magnitudes to the output's shape. With
     s = weigh(|x|), the input x_q receives |x_q| · weighᵀ(β / s)_q, so that Σ_q β_q = Σ_p β_p.
     """
+    magnitudes = [x.detach().abs() + TINY for x in inputs]
 
-    @staticmethod
-    def forward(ctx: Any, value: Callable[[], Tensor], weigh: Weigh, magnitudes: tuple[Tensor, ...], *inputs: Tensor) -> Tensor:
-        ctx.weigh, ctx.magnitudes = weigh, magnitudes
-        return value()
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> Any:
-        (mass,) = grads
+    def back(mass: Tensor) -> list[Tensor]:
         with torch.enable_grad():
-            magnitudes = [m.requires_grad_() for m in ctx.magnitudes]
-            contributions = ctx.weigh(*magnitudes)
-        ratio = mass / contributions.detach()
-        shares = torch.autograd.grad(contributions, magnitudes, ratio)
-        return None, None, None, *(m.detach() * s for m, s in zip(magnitudes, shares, strict=True))
+            leaves = [m.requires_grad_() for m in magnitudes]
+            contributions = weigh(*leaves)
+        shares = torch.autograd.grad(contributions, leaves, mass / contributions.detach())
+        return [m.detach() * s for m, s in zip(leaves, shares, strict=True)]
 
-
-class _Receive(Function):
-    """The identity, where a bias's own mass joins the mass that comes from above."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, mass: Tensor) -> Tensor:
-        ctx.mass = mass
-        return x.clone()
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> Any:
-        return grads[0] + ctx.mass, None
-
-
-class _Pass(Function):
-    """The identity for masses: a rectifier has one input for each output."""
-
-    @staticmethod
-    def forward(ctx: Any, z: Tensor, value: Callable[[], Tensor]) -> Tensor:
-        return value()
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> Any:
-        return grads[0], None
-
-
-def _magnitude(x: Tensor) -> Tensor:
-    return x.detach().abs() + TINY
+    return back
 
 
 def _weigh_layer(affine: Affine, window: Window) -> Weigh:
@@ -93,7 +58,8 @@ def _weigh_layer(affine: Affine, window: Window) -> Weigh:
     weight = affine.weight.abs()
     if weight.dim() == 2:
         return lambda m: F.linear(m, weight + TINY)
-    (top, left), (height, width) = (outer - inner for outer, inner in zip(window.padding, affine.padding, strict=True)), window.input_size
+    top, left = (outer - inner for outer, inner in zip(window.padding, affine.padding, strict=True))
+    height, width = window.input_size
     inside = weight.new_zeros(affine.input_shape[2:])
     inside[top : top + height, left : left + width] = 1
     rows, columns = axis_taps(window, 0).to(weight), axis_taps(window, 1).to(weight)
@@ -101,21 +67,21 @@ def _weigh_layer(affine: Affine, window: Window) -> Weigh:
     def weigh(m: Tensor) -> Tensor:
         m = m * inside  # padding is no part of the picture and receives nothing
         within = m[..., top : top + height, left : left + width].sum(1, keepdim=True)
-        # The second term is felt where a filter is all zero, or looks at padding only: there the nearest pixels share alike.
+        # The second term counts only where a filter is all zero, or looks at padding only: there the nearest pixels share alike.
         return F.conv2d(m, weight, None, affine.stride, affine.padding, affine.dilation, affine.groups) + TINY * (rows.T @ within @ columns)
 
     return weigh
 
 
-def _weigh_operation(func: Any, name: str, args: Any, kwargs: Any, inputs: tuple[Tensor, ...]) -> Weigh:
+def _weigh_operation(func: Any, name: str, args: Any, kwargs: Any, inputs: Sequence[Tensor]) -> Weigh:
     if name in ELEMENTWISE:
         shape = torch.broadcast_shapes(*(t.shape for t in tensors(args, kwargs)))
         return lambda *ms: reduce(torch.add, ms).expand(shape)
-    constants = {id(t): t.abs() + TINY for t in tensors(args, kwargs) if not depends(t)}
+    constants = [t for t in tensors(args, kwargs) if not depends(t)]
+    positive = [t.abs() + TINY for t in constants]
 
     def weigh(*ms: Tensor) -> Tensor:
-        by = constants | {id(t): m for t, m in zip(inputs, ms, strict=True)}
-        sums = func(*replaced(args, by), **{k: replaced(v, by) for k, v in kwargs.items()})
+        sums: Tensor = call(func, args, kwargs, [*inputs, *constants], [*ms, *positive])
         if "pad" in name:  # padding stems from no input: what little it receives goes to the whole map, in proportion
             sums = sums + TINY * ms[0].flatten(1).mean(1).reshape(-1, *[1] * (sums.dim() - 1))
         return sums
@@ -125,7 +91,7 @@ def _weigh_operation(func: Any, name: str, args: Any, kwargs: Any, inputs: tuple
 
 @dataclass
 class _MassTape(BiasTape):
-    """Goes backward with masses instead of gradients: every operation hands its output's mass to its inputs, none is lost.
+    """Goes backward with masses instead of gradients: every operation passes its output's mass on to its inputs, none is lost.
 
     ``masses`` are the biases' own, in the order in which :class:`BiasTape` meets them.
     """
@@ -137,36 +103,28 @@ class _MassTape(BiasTape):
     def note(self, out: Tensor, constant: Tensor) -> Tensor:
         out = super().note(out, constant)
         mass = self.masses[len(self.constants) - 1]
-        return out if mass is None else _Receive.apply(out, mass)
+        return out if mass is None else substitute(lambda g: (g + mass,), lambda: out.detach().clone(), [out])
 
     def layer(self, x: Tensor, forward: Callable[[], Tensor], record: LayerRecord) -> Tensor:
-        return _Share.apply(forward, _weigh_layer(record.affine, record.window), (_magnitude(x),), x)
+        return substitute(_sharing(_weigh_layer(record.affine, record.window), [x]), forward, [x])
 
     def rectifier(self, z: Tensor, ceiling: float, inplace: bool) -> Tensor:
-        plain = z.detach()
-        return _Pass.apply(z, lambda: plain.clamp_(0, ceiling) if inplace else plain.clamp(0, ceiling))
+        return substitute_rectifier(self, z, ceiling, inplace, lambda mass: mass)
 
     def _ordinary(self, func: Any, args: Any, kwargs: Any) -> Any:
+        """Operations that only move or choose values conserve mass by themselves."""
         name = getattr(func, "__name__", "")
-        return super()._ordinary(self._sharing(func, name) if name in ELEMENTWISE | POOLING else func, args, kwargs)
+        return super()._ordinary(self._shared(func, name) if name in ELEMENTWISE | POOLING else func, args, kwargs)
 
-    def _sharing(self, func: Any, name: str) -> Callable[..., Any]:
-        """``func`` with :class:`_Share`'s backward pass. Operations that only move or choose values conserve mass by themselves."""
+    def _shared(self, func: Any, name: str) -> Callable[..., Any]:
+        """``func`` with the backward rule :func:`_sharing`."""
 
         def shared(*args: Any, **kwargs: Any) -> Any:
-            inputs = tuple(t for t in tensors(args, kwargs) if depends(t))
+            inputs = dependent(args, kwargs)
             if not inputs:
                 return func(*args, **kwargs)
-            by = {id(t): t.detach() for t in inputs}
-            result = _Share.apply(
-                lambda: func(*replaced(args, by), **{k: replaced(v, by) for k, v in kwargs.items()}),
-                _weigh_operation(func, name, args, kwargs, inputs),
-                tuple(_magnitude(t) for t in inputs),
-                *inputs,
-            )
-            if in_place(name):
-                self._successors[args[0]] = result
-            return result
+            back = _sharing(_weigh_operation(func, name, args, kwargs, inputs), inputs)
+            return substitute_call(self, func, args, kwargs, inputs, back)
 
         shared.__name__ = name
         return shared
@@ -177,9 +135,9 @@ class _MassTape(BiasTape):
     title="Bias backpropagation",
     family="biases",
     citation="Wang et al. 2019",
-    what="What the biases gave to the score, handed back layer by layer to the inputs that were active.",
+    what="What the biases contributed to the score, passed back layer by layer to the inputs that were active.",
     promise="Complete: adds up to the part of the score that the gradient leaves out.",
-    failure="Nothing in the biases says which pixel they belong to: how a layer shares them out is a choice.",
+    failure="A bias belongs to no pixel: how a layer distributes it over its inputs is a choice.",
     signed=True,
     cost=15,
 )

@@ -1,6 +1,6 @@
-"""Methods that hand the class score down, layer by layer: LRP-ε, LRP-αβ, Deep Taylor, Excitation backpropagation.
+"""Methods that pass the class score down, layer by layer: LRP-ε, LRP-αβ, Deep Taylor, Excitation backpropagation.
 
-One tape for all four; a method is a choice of rules (:mod:`.rules`) and of what it starts from. How each operation is treated:
+One tape for all four; a method is a choice of rules (:mod:`.relevance_rules`) and of what it starts from. How each operation is treated:
 
 - convolution, linear layer: the method's rule, the batch norm behind it folded in (zennit needs its ``SequentialMergeBatchNorm``);
 - a batch norm that follows no such layer (DenseNet), a constant that is added: under the ε-rule a 1×1 layer whose bias keeps its share,
@@ -13,14 +13,15 @@ One tape for all four; a method is a choice of rules (:mod:`.rules`) and of what
 - additions (residual connections), averages, average pooling, interpolation: LRP shares in proportion to the summands, the ε-rule
   without weights (zennit: ``Norm``, which needs its ``ResNetCanonizer`` to see additions). Deep Taylor and Excitation backpropagation
   promise relevance that is never negative, and share among the summands of the sum's own sign; behind a rectifier with summands that
-  are not negative, both are the same.
+  are not negative, both are the same;
+- anything else is refused with :class:`.NotApplicable`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -29,26 +30,25 @@ from torch.utils.weak import WeakTensorKeyDictionary
 from ..engine.layers import LayerRecord
 from ..engine.recording import record
 from ..engine.rules import per_channel
-from ..engine.torch_ops import ADDITIVE, MULTIPLICATIVE, depends, detached, divides_by_constant, replaced, tensors
+from ..engine.torch_ops import ADDITIVE, MULTIPLICATIVE, depends, divides_by_constant, tensors
 from ..trgbp.targets import Target
-from .propagation_rules import (
+from .registry import Progress, register
+from .relevance_rules import (
     STABILISER,
-    AffineOperation,
-    FunctionOperation,
+    UNCHANGED,
+    Operation,
     Rule,
     alpha_beta_rule,
     epsilon_rule,
+    of_function,
+    of_layer,
     redistribute,
     same_sign_rule,
     z_box_rule,
     z_plus_rule,
 )
-from .registry import Progress, register
-from .substitution import Back, RuleTape, call, carried_back, dependent, is_inplace
+from .rule_tape import JOINING, MATRIX, NEGATION, Back, RuleTape, call, carried_back, dependent, substitute_call
 
-JOINING = frozenset("cat concat concatenate stack hstack vstack".split())
-MATRIX = frozenset("matmul mm bmm".split())
-NEGATION = frozenset("neg negative __neg__".split())
 AVERAGING = frozenset(
     """add add_ __add__ __radd__ __iadd__ sum mean fold interpolate upsample upsample_bilinear upsample_nearest
     avg_pool1d avg_pool2d adaptive_avg_pool1d adaptive_avg_pool2d""".split()
@@ -63,13 +63,9 @@ BOX_SLACK = 1e-4  # rounding of a normalisation
 PROPORTIONAL = epsilon_rule()
 
 
-def unchanged(relevance: Tensor) -> tuple[Tensor]:
-    return (relevance,)
-
-
 @dataclass
 class RelevanceTape(RuleTape):
-    """Carries relevance back where the ordinary tape carries gradients.
+    """Carries relevance back, where the ordinary tape carries gradients.
 
     Attributes:
         layer_rule: the rule of convolutions and linear layers.
@@ -81,7 +77,7 @@ class RelevanceTape(RuleTape):
 
     layer_rule: Rule = field(default_factory=epsilon_rule)
     sum_rule: Rule = field(default_factory=epsilon_rule)
-    shift_rule: Rule | None = None
+    shift_rule: Rule = UNCHANGED
     first_rule: Callable[[Tensor, Tensor], Rule] | None = None
     bounds: Bounds | None = None
 
@@ -93,16 +89,11 @@ class RelevanceTape(RuleTape):
 
     def layer_back(self, x: Tensor, index: int, record: LayerRecord) -> Back:
         box = self._box(x)
-        rule: Rule | None = self.layer_rule if box is None or self.first_rule is None else self.first_rule(*box)
-        if record.affine.weight is None:
-            rule = self.shift_rule
-        if rule is None:
-            return unchanged
-        chosen, operation, kept = rule, AffineOperation(record.affine), x.detach().clone()
-        return lambda relevance: redistribute(chosen, operation, [kept], relevance)
+        rule = self.layer_rule if box is None or self.first_rule is None else self.first_rule(*box)
+        return _back(self.shift_rule if record.affine.weight is None else rule, of_layer(record.affine), [x])
 
-    def rectifier_back(self, z: Tensor, out: Tensor, ceiling: float) -> Back:
-        return unchanged
+    def rectifier_back(self, z: Tensor, ceiling: float) -> Callable[[Tensor], Tensor]:
+        return lambda relevance: relevance
 
     def affine(self, x: Tensor, forward: Callable[[], Tensor], record: LayerRecord) -> Tensor:
         out = super().affine(x, forward, record)
@@ -117,44 +108,28 @@ class RelevanceTape(RuleTape):
         name = getattr(func, "__name__", str(func))
         rule = self._rule(name, args, kwargs) if inputs else None
         boxes = [self._box(t) for t in inputs]
-        if rule is None:
-            result = super()._ordinary(func, args, kwargs)
-        else:
-            result = self._replace(name, func, args, kwargs, inputs, self._back(func, args, kwargs, inputs, rule))
+        result = super()._ordinary(func, args, kwargs) if rule is None else self._replace(name, func, args, kwargs, inputs, rule)
         if isinstance(result, Tensor) and depends(result) and boxes and None not in boxes:
             with torch.no_grad():
                 ends = [call(func, args, kwargs, inputs, [box[end].clone() for box in boxes if box]) for end in (0, 1)]
             self._note_box(result, ends)
         return result
 
-    def _rule(self, name: str, args: Any, kwargs: Any) -> Rule | Literal["unchanged"] | None:
+    def _rule(self, name: str, args: Any, kwargs: Any) -> Rule | None:
         """The rule of an operation, or None where its ordinary gradient moves relevance to where the value came from."""
         uses = sum(depends(t) for t in tensors(args, kwargs))
         if name in NEGATION or (uses == 1 and name in MULTIPLICATIVE - MATRIX and divides_by_constant(name, args)):
-            return "unchanged"
+            return UNCHANGED
         if uses == 1 and name in ADDITIVE - JOINING:
-            return self.shift_rule or "unchanged"
+            return self.shift_rule
         if name in AVERAGING:
             return self.sum_rule
         return PROPORTIONAL if name in MIXING and (uses == 1 or name not in MATRIX) else None
 
-    def _back(self, func: Any, args: Any, kwargs: Any, inputs: list[Tensor], rule: Rule | Literal["unchanged"]) -> Back:
-        if isinstance(rule, str):
-            shape = inputs[0].shape
-            return lambda relevance: (relevance.sum_to_size(shape),)
-        kept = [t.detach().clone() for t in inputs]
-        by = dict(zip(map(id, inputs), kept, strict=True))
-        operation = FunctionOperation(func, replaced(args, by), {k: replaced(v, by) for k, v in kwargs.items()}, kept)
-        return lambda relevance: redistribute(rule, operation, kept, relevance)
-
-    def _replace(self, name: str, func: Any, args: Any, kwargs: Any, inputs: list[Tensor], back: Back) -> Tensor:
-        def value() -> Tensor:
-            return call(func, detached(args), {k: detached(v) for k, v in kwargs.items()}, inputs, [t.detach() for t in inputs])
-
-        result = self.substitute(back, value, inputs)
+    def _replace(self, name: str, func: Any, args: Any, kwargs: Any, inputs: list[Tensor], rule: Rule) -> Tensor:
+        back = _back(rule, of_function(func, args, kwargs, inputs), inputs)
+        result = substitute_call(self, func, args, kwargs, inputs, back)
         self._origins.follow(result, inputs[0], self.notes.spatial(inputs[0]), name, args, kwargs)
-        if is_inplace(name):
-            self._successors[args[0]] = result
         return result
 
     # -- the box that the picture lies in, for the z^B-rule -------------------------------------------------------------------------
@@ -178,6 +153,14 @@ class RelevanceTape(RuleTape):
         self._boxes[x] = torch.minimum(torch.minimum(*ends), plain), torch.maximum(torch.maximum(*ends), plain)
 
 
+def _back(rule: Rule, operation: Operation, inputs: list[Tensor]) -> Back:
+    if rule is UNCHANGED:
+        shape = inputs[0].shape
+        return lambda relevance: [relevance.sum_to_size(shape)]
+    kept = [t.detach().clone() for t in inputs]
+    return lambda relevance: redistribute(rule, operation, kept, relevance)
+
+
 def _relevance(tape: RelevanceTape, x: Tensor, target: Target, *, score: bool) -> Tensor:
     return carried_back(record(tape.network, x, tape=tape), target, score=score).sum(1, keepdim=True)
 
@@ -187,7 +170,7 @@ def _relevance(tape: RelevanceTape, x: Tensor, target: Target, *, score: bool) -
     title="LRP-ε",
     family="propagation",
     citation="Bach et al. 2015",
-    what="The class score handed down layer by layer, in proportion to each input's contribution.",
+    what="The class score passed down layer by layer, in proportion to each input's contribution.",
     promise="What arrives at the pixels and at the biases adds up to the class score.",
     failure="With a small ε and rectifiers almost input × gradient, with all its noise.",
     signed=True,
@@ -202,7 +185,6 @@ def lrp_epsilon(
     ``epsilon`` absorbs weak and contradictory relevance; the default only keeps divisions defined (zennit's value).
 
     Raises:
-        NotApplicable: the network holds something that is neither linear nor a rectifier.
         ValueError: ``epsilon`` is not positive.
     """
     if not epsilon > 0:
@@ -216,27 +198,20 @@ def lrp_epsilon(
     title="LRP-αβ",
     family="propagation",
     citation="Bach et al. 2015",
-    what="The class score handed down with helping (α = 2) and hindering (β = 1) contributions kept apart.",
-    promise="Shows evidence for and against; each layer's shares are stable where contributions cancel.",
-    failure="Depends little on the class: upper layers hardly change what arrives below.",
+    what="The class score passed down with contributions for it (weight α = 2) and against it (β = 1) kept apart.",
+    promise="Shows evidence for and against; the shares stay stable where contributions cancel.",
+    failure="Depends little on the class: the upper layers hardly change what the lower ones show.",
     signed=True,
     cost=30,
 )
 def lrp_alpha_beta(
-    network: nn.Module,
-    x: Tensor,
-    target: Target = None,
-    *,
-    alpha: float = 2.0,
-    beta: float = 1.0,
-    progress: Progress | None = None,
+    network: nn.Module, x: Tensor, target: Target = None, *, alpha: float = 2.0, beta: float = 1.0, progress: Progress | None = None
 ) -> Tensor:
     """LRP with the αβ-rule in layers (Bach et al. 2015, Eq. 60), from R = f_k, summed over the colours: (N, 1, H, W), signed.
 
     The default, α = 2 and β = 1, is the one of Bach et al.'s figures; α = 1, β = 0 is the z⁺-rule with biases.
 
     Raises:
-        NotApplicable: the network holds something that is neither linear nor a rectifier.
         ValueError: not α − β = 1 with β ≥ 0.
     """
     rule = alpha_beta_rule(alpha, beta)
@@ -248,9 +223,9 @@ def lrp_alpha_beta(
     title="Deep Taylor",
     family="propagation",
     citation="Montavon et al. 2017",
-    what="The class score handed down through positive contributions only, measured at the pixels against the darkest and brightest.",
+    what="The class score passed down through positive contributions only; pixels are compared with the darkest and brightest possible.",
     promise="Shares add up to the score where every unit has a positive contribution, and all have the score's sign.",
-    failure="Almost the same for every class; what a unit owes to its bias alone is lost, much in depthwise networks.",
+    failure="Almost the same for every class; the share of units active by their bias alone is lost, which is much in depthwise networks.",
     cost=12,
 )
 def deep_taylor(
@@ -267,7 +242,6 @@ def deep_taylor(
             (1, C, 1, 1) tensors. By default each picture's own range in each channel, which needs no knowledge of the normalisation.
 
     Raises:
-        NotApplicable: the network holds something that is neither linear nor a rectifier.
         ValueError: the picture lies outside ``bounds``.
     """
     tape = RelevanceTape(
@@ -281,9 +255,9 @@ def deep_taylor(
     title="Excitation backprop",
     family="propagation",
     citation="Zhang et al. 2018",
-    what="The probability that a walk from the class unit down along excitatory connections ends at a pixel.",
-    promise="A probability distribution over the picture, where every unit is excited by another.",
-    failure="Almost the same for every class, deaf to weights that hinder; walks end at units active by their bias alone.",
+    what="The probability that a random walk from the class unit down along positive contributions ends at a pixel.",
+    promise="A probability distribution over the picture, if every active unit has a positive contribution.",
+    failure="Almost the same for every class; ignores negative weights; walks end at units active by their bias alone.",
     cost=12,
 )
 def excitation_backprop(network: nn.Module, x: Tensor, target: Target = None, *, progress: Progress | None = None) -> Tensor:
@@ -292,9 +266,6 @@ def excitation_backprop(network: nn.Module, x: Tensor, target: Target = None, *,
     ``P(a_i) = Σ_j a_i w_ij⁺ / Σ_i' a_i' w_i'j⁺ · P(a_j)``. The authors read it off at a hidden layer, where a ≥ 0; at the picture, whose
     normalised pixels have either sign, contributions a_i w_ij that are positive count (zennit's ``ExcitationBackprop``). Biases take no
     part, and the map adds up to 1, but for units without excitation (see :func:`deep_taylor`), where the walk ends.
-
-    Raises:
-        NotApplicable: the network holds something that is neither linear nor a rectifier.
     """
     tape = RelevanceTape(network, method="Excitation backpropagation", layer_rule=z_plus_rule(), sum_rule=same_sign_rule())
     return _relevance(tape, x, target, score=False)

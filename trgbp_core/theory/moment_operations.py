@@ -1,7 +1,8 @@
-"""Steps that carry moments through a layer, a rectifier, a sum: forward mean and variance, backward slope, offset and variance.
+"""Operations that carry moments through a layer, a rectifier, a sum: forward mean and variance, backward slope, offset and variance.
 
-Each tensor has :data:`ROWS` rows in place of pictures; see :mod:`moments` for the theory. The gradient of a layer's tap is
-what is predicted of it: ``Σ_o E[b'_o g_o]`` in the first row, and in the second ``Σ_o E[(b'_o g_o)²]``, the variance over draws.
+Each tensor has :data:`ROWS` rows in place of pictures; :mod:`.rectifier_moments` and :mod:`.random_layer` have the theory. The gradient of
+a layer's tap is what is predicted of it: ``Σ_o E[b'_o g_o]`` in the first row, and in the second ``Σ_o E[(b'_o g_o)²]``, the variance over
+draws.
 """
 
 from __future__ import annotations
@@ -14,14 +15,10 @@ from torch import Tensor
 from torch.autograd import Function
 
 from ..engine.rules import per_channel
-from .grid import Grid
-from .moments import TINY, Arriving, Law, clipped, concentration, levelled, passed
+from .random_layer import TINY, RandomLayer, concentration
+from .rectifier_moments import Arriving, Grid, clipped, levelled, passed, saturated
 
 ROWS = 3
-
-
-def _arriving(g: Tensor) -> Arriving:
-    return Arriving(g[0:1], g[1:2], g[2:3])
 
 
 def _rows(first: Tensor, second: Tensor, third: Tensor | None = None) -> Tensor:
@@ -38,19 +35,19 @@ class Layer(Function):
     """A layer that no rectifier follows directly: its bias is part of what the layers above reconstruct, ``E[b' g] = slope Var(b')``."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, tap: Tensor, law: Law) -> Tensor:
-        variance = law.variance(law.power(x[0:1] ** 2 + x[1:2]))
-        ctx.law, ctx.variance = law, variance
+    def forward(ctx: Any, x: Tensor, tap: Tensor, layer: RandomLayer) -> Tensor:
+        variance = layer.variance(layer.power(x[0:1] ** 2 + x[1:2]))
+        ctx.layer, ctx.variance = layer, variance
         return _rows(torch.zeros_like(variance), variance)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> Any:
-        law, g = ctx.law, _arriving(grads[0])
+        layer, g = ctx.layer, Arriving.of(grads[0])
         square = g.variance + g.offset**2 + g.slope**2 * ctx.variance
-        bias = per_channel(law.bias_variance().to(square), square)
-        scale = 1.0 if law.norm is None else per_channel(law.scale(), square)
-        slope = law.back(g.slope * scale)
-        result = _rows(slope, torch.zeros_like(slope), law.back(square * scale))
+        bias = per_channel(layer.bias_variance().to(square), square)
+        scale = 1.0 if layer.norm is None else per_channel(layer.scale(), square)
+        slope = layer.back(g.slope * scale)
+        result = _rows(slope, torch.zeros_like(slope), layer.back(square * scale))
         return result, _map(g.slope * bias, square * bias + 2 * (g.slope * bias) ** 2), None
 
 
@@ -58,23 +55,23 @@ class RectifiedLayer(Function):
     """A layer and the rectifier behind it, γ by γ. ``taken``: the share of units that a maximum behind it takes, [1.0] without one."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, tap: Tensor, law: Law, ceiling: float, taken: list[float]) -> Tensor:
-        power = law.power(x[0:1] ** 2 + x[1:2])
-        ctx.law, ctx.ceiling, ctx.taken, ctx.grid = law, ceiling, taken, Grid.of(power)
+    def forward(ctx: Any, x: Tensor, tap: Tensor, layer: RandomLayer, ceiling: float, taken: list[float]) -> Tensor:
+        power = layer.power(x[0:1] ** 2 + x[1:2])
+        ctx.layer, ctx.ceiling, ctx.taken, ctx.grid = layer, ceiling, taken, Grid.of(power)
         ctx.power = ctx.grid.shrink(power)
         first = second = torch.zeros(())
-        for draw in law.draws(ctx.power):
+        for draw in layer.draws(ctx.power):
             one, two, _ = clipped(draw.mean, draw.std, ceiling)
             first, second = first + draw.probability * one, second + draw.probability * two
         return ctx.grid.grow(_rows(first, (second - first**2).clamp_min(0)))
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> Any:
-        law, grid, ceiling, taken = ctx.law, ctx.grid, ctx.ceiling, ctx.taken[0]
+        layer, grid, ceiling, taken = ctx.layer, ctx.grid, ctx.ceiling, ctx.taken[0]
         deviation, level, g = levelled(grads[0] / taken, grid)
         slope = square = expected = energy = torch.zeros(())
         parts = []
-        for draw in law.draws(ctx.power):
+        for draw in layer.draws(ctx.power):
             p, h = draw.probability, passed(draw.mean, draw.std, ceiling, g)
             derivative = h.tilted / draw.std
             slope = slope + p * draw.factor**2 * derivative
@@ -82,15 +79,14 @@ class RectifiedLayer(Function):
             expected = expected + p * (draw.free * derivative + draw.fixed * h.first)
             energy = energy + p * (draw.free + draw.fixed**2) * h.second
             if not math.isinf(ceiling):
-                saturated = p * ceiling * clipped(draw.mean, draw.std, ceiling)[2]
-                expected = expected + saturated * g.at(ceiling)
-                energy = energy + saturated * ceiling * (g.variance + g.at(ceiling) ** 2)
+                first, second = saturated(draw.mean, draw.std, ceiling, g)
+                expected, energy = expected + p * first, energy + p * second
             parts.append((p, taken * h.open, taken * draw.factor**2 * h.second * level))
         of_g, of_square = taken * deviation, taken * deviation**2
-        below = law.back(grid.grow(slope) * of_g)
-        variance = law.back(grid.grow(square) * of_square)
-        if law.mixes:
-            variance = variance * concentration(law, parts, grid)
+        below = layer.back(grid.grow(slope) * of_g)
+        variance = layer.back(grid.grow(square) * of_square)
+        if layer.mixes:
+            variance = variance * concentration(layer, parts, grid)
         result = _rows(below, torch.zeros_like(below), variance)
         return result, _map(grid.grow(expected) * of_g, grid.grow(energy) * of_square), None, None, None
 
@@ -116,19 +112,14 @@ class Rectifier(Function):
         variance = (taken * h.second - (taken * h.first) ** 2 - (taken * h.tilted) ** 2).clamp_min(0)
         maps = None
         if ctx.tapped:
-            saturated = taken * ceiling * clipped(ctx.mean, ctx.std, ceiling)[2]
-            expected, energy = saturated * g.at(ceiling), saturated * ceiling * (g.variance + g.at(ceiling) ** 2)
+            expected, energy = (taken * part for part in saturated(ctx.mean, ctx.std, ceiling, g))
             maps = _map(grid.grow(expected) * deviation, grid.grow(energy) * deviation**2)
-        return (
-            torch.cat([grid.grow(slope) * deviation, grid.grow(offset) * deviation, grid.grow(variance) * deviation**2]),
-            maps,
-            None,
-            None,
-        )
+        result = _rows(grid.grow(slope) * deviation, grid.grow(offset) * deviation, grid.grow(variance) * deviation**2)
+        return result, maps, None, None
 
 
 class Sum(Function):
-    """x + y: towards x, what the gradient says of y is offset and noise."""
+    """x + y: for x, the part of the gradient that depends on y is offset and noise."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, y: Tensor) -> Tensor:
@@ -137,7 +128,7 @@ class Sum(Function):
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> Any:
-        g = _arriving(grads[0])
+        g = Arriving.of(grads[0])
 
         def beside(other: Tensor) -> Tensor:
             return _rows(g.slope, g.offset + g.slope * other[0:1], g.variance + g.slope**2 * other[1:2])
@@ -161,7 +152,7 @@ class Scaled(Function):
 
 
 class Constant(Function):
-    """A constant that was added: ``x`` arrives with it in all rows; it belongs to the mean, and its layer speaks with it."""
+    """A constant that was added: ``x`` arrives with it in all rows; it belongs to the mean, and its layer's bias map is made of it."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, tap: Tensor, value: Tensor) -> Tensor:
@@ -172,7 +163,7 @@ class Constant(Function):
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> Any:
-        g = _arriving(grads[0])
+        g = Arriving.of(grads[0])
         centre = g.slope * ctx.mean + g.offset
         square = g.variance + centre**2 + g.slope**2 * ctx.variance
         return grads[0], _map(ctx.value * centre, ctx.value**2 * square), None

@@ -1,9 +1,9 @@
-"""A network's skeleton: its shapes, its weights' mean squares and its batch norms' statistics, and nothing else of it.
+"""A tape that carries means and variances through a network in place of numbers.
 
-One forward and one backward pass through the network carry moments instead of numbers (:mod:`moments`). Every tensor has three
-rows in place of pictures. Forward they are mean, variance and nothing; backward the guided gradient's slope, offset and variance. No weight
-is read but for its mean square, no picture enters: pixels count as numbers of mean 0 and mean square 1, which is what normalisation makes
-of them, and neighbours as alike, which they are in pictures: so pooling keeps the moments.
+Every tensor has three rows in place of pictures. Forward they are mean, variance and nothing; backward the guided gradient's slope, offset
+and variance (:mod:`.moment_operations`). Of the network it reads shapes, the weights' mean squares and the batch norms' statistics; no
+picture enters: pixels count as numbers of mean 0 and mean square 1, which is what normalisation makes of them, and neighbours as alike,
+which they are in pictures: so pooling keeps the moments.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ from ..engine.layers import LayerRecord, Origin
 from ..engine.rules import Affine
 from ..engine.tape import Tape
 from ..engine.torch_ops import ADDITIVE, MULTIPLICATIVE, depends, operands, tensors
-from .layer_moments import ROWS, Constant, Layer, RectifiedLayer, Rectifier, Scaled, Sum
-from .moments import Law, Norm
+from .moment_operations import ROWS, Constant, Layer, RectifiedLayer, Rectifier, Scaled, Sum
+from .random_layer import Norm, RandomLayer
 
 MAXIMA = frozenset("max_pool2d max_pool2d_with_indices _max_pool2d".split())
 AVERAGES = frozenset("avg_pool2d adaptive_avg_pool2d mean".split())
 
 
 @dataclass
-class Skeleton(Tape):
+class MomentTape(Tape):
     """The tape that records moments: call it with :func:`start`'s rows."""
 
-    laws: dict[int, Law] = field(default_factory=dict)
+    randomised: dict[int, RandomLayer] = field(default_factory=dict)
 
     __hash__ = object.__hash__
 
@@ -46,15 +46,15 @@ class Skeleton(Tape):
         affine = record.affine
         assert affine.weight is not None
         bias = 0.0 if affine.bias is None else _mean_square(affine.bias)
-        return self._layer(x, record, Law(affine, _mean_square(affine.weight), bias))
+        return self._layer(x, record, RandomLayer(affine, _mean_square(affine.weight), bias))
 
-    def _layer(self, x: Tensor, record: LayerRecord, law: Law) -> Tensor:
+    def _layer(self, x: Tensor, record: LayerRecord, layer: RandomLayer) -> Tensor:
         if record.tap is None:  # the tape's own rules wait until a rectifier saturates
             record = replace(record, tap=self._tap(x, record.window.output_size))
-        out = Layer.apply(x, record.tap, law)
+        out = Layer.apply(x, record.tap, layer)
         index = len(self.layers)
         self.layers.append(record)
-        self.laws[index] = law
+        self.randomised[index] = layer
         self._origins[out] = Origin(layers=(index,), source=x)
         return out
 
@@ -76,14 +76,14 @@ class Skeleton(Tape):
         norm = Norm(1.0 if weight is None else _mean_square(weight), 0.0 if bias is None else _mean_square(bias), mean, (var + eps).sqrt())
         origin = self._origins.get(input)
         if origin is not None and origin.source is not None and origin.padding is None:
-            record, law = self.layers[origin.layers[0]], self.laws[origin.layers[0]]
-            if law.norm is None and record.affine.weight is not None:
-                return self._layer(origin.source, replace(record, has_bias=True, tap=None), replace(law, norm=norm))
+            record, layer = self.layers[origin.layers[0]], self.randomised[origin.layers[0]]
+            if layer.norm is None and record.affine.weight is not None:
+                return self._layer(origin.source, replace(record, has_bias=True, tap=None), replace(layer, norm=norm))
         size = map_size(input, self.notes.spatial(input))
         name = self.names.unique(self.names.holder(weight, "batch_norm") if weight is not None else self.names.running())
         affine = Affine(None, mean, input.shape)
         record = LayerRecord(name, "batch_norm", affine, Window.pointwise(size), self._tap(input, size), True, len(mean), 1)
-        return self._layer(input, record, Law(affine, 1.0, norm=norm))
+        return self._layer(input, record, RandomLayer(affine, 1.0, norm=norm))
 
     def rectify(self, z: Tensor, ceiling: float, inplace: bool) -> Tensor:
         origin = self._origins.get(z) or Origin()
@@ -91,7 +91,7 @@ class Skeleton(Tape):
         taken = [1.0]
         if origin.source is not None and origin.padding is None:
             index = origin.layers[0]
-            out = RectifiedLayer.apply(origin.source, self.layers[index].tap, self.laws[index], ceiling, taken)
+            out = RectifiedLayer.apply(origin.source, self.layers[index].tap, self.randomised[index], ceiling, taken)
         else:
             index, tap = len(self.layers), None
             if not math.isinf(ceiling):
@@ -150,7 +150,7 @@ class Skeleton(Tape):
         ceil_mode: bool = False,
         return_indices: bool = False,
     ) -> Tensor:
-        """Which unit a maximum takes is chance on random weights: each of its window alike, and few of them at all."""
+        """Which unit a maximum takes is chance on random weights: every unit of its window with the same probability."""
         taken = self._taken.get(input)
         if taken is not None:
             taken[0] = 1 / math.prod(pair(kernel_size if stride is None else stride))
