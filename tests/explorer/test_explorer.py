@@ -16,7 +16,7 @@ from trgbp_core.data.preprocessing import Preprocess
 from trgbp_core.drawing.render import read_tile, shown
 from trgbp_core.explorer import explorer
 from trgbp_core.explorer.explorer import Explorer
-from trgbp_core.explorer.layer_pictures import class_frames, gather
+from trgbp_core.explorer.layer_pictures import class_maps, class_pictures
 from trgbp_core.zoo.loading import ModelCache, Zoo
 
 from ..support.nets import NETS, picture, randomise
@@ -64,10 +64,9 @@ def test_every_class_that_is_asked_for_counts_and_recordings_stay_in_bounds(monk
         assert kept.bytes <= 400_000
 
 
-def test_frames_are_the_engines_maps() -> None:
+def test_pictures_are_the_engines_maps() -> None:
     e = TRGBP(randomise(NETS["functional"]())).explain(picture(), [6])
-    maps = gather(e)
-    found = class_frames(maps, 6, "six", ["picture", *(layer.name for layer in e.layers)])
+    found = class_pictures(class_maps(e, 6), "six", ["picture", *(layer.name for layer in e.layers)])
     expected = [e.raw(6), e.attribution(6), e.attribution(6, "conserving")]
     panels = [*found["panels"], *(frame[kind] for frame in found["frames"] for kind in ("raw", "own"))]
     for index in range(len(e.layers) + 1):
@@ -77,15 +76,14 @@ def test_frames_are_the_engines_maps() -> None:
         sheet = read_tile(found["sheets"][panel["sheet"]])
         height = sheet.shape[0] // panel["of"]
         tile = sheet[panel["at"] * height : (panel["at"] + 1) * height]
-        # Small maps are sent as they are, in 255 steps; R^l is a difference, which float32 gives to 1e-6 of its largest value.
-        assert np.abs(tile - shown(map)).max() < 0.5 / 255 + 1e-4
+        assert np.abs(tile - shown(map)).max() < 0.5 / 255 + 1e-6  # small maps are sent as they are, in 255 steps
 
 
 def test_a_map_of_no_numbers_says_so() -> None:
     e = TRGBP(randomise(NETS["plain"]())).explain(picture())
-    maps = gather(e)
-    maps.paper[0] = float("nan")
-    found = class_frames(maps, e.classes[0], "broken", ["picture", *(layer.name for layer in e.layers)])
+    maps = class_maps(e, e.classes[0])
+    maps.panels[0] = float("nan")
+    found = class_pictures(maps, "broken", ["picture", *(layer.name for layer in e.layers)])
     assert "Not a number" in found["panels"][0]["empty"]
     assert torch.isfinite(torch.tensor(read_tile(found["sheets"][0]))).all()
 

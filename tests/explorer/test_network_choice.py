@@ -9,9 +9,8 @@ from pathlib import Path
 import pytest
 from torch import nn
 
-from trgbp_core.explorer import network_choice
 from trgbp_core.explorer.explorer import Explorer
-from trgbp_core.explorer.network_choice import Fetching, Step
+from trgbp_core.explorer.network_choice import Fetching, Message
 from trgbp_core.serving.jobs import Cancelled
 from trgbp_core.zoo.checkpoints import WeightsError
 from trgbp_core.zoo.loading import Entry, ModelCache, Preprocess, Zoo
@@ -45,7 +44,7 @@ class Loader:
 def loader(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Loader]:
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     monkeypatch.delenv("TRGBP_MODEL_DIR", raising=False)
-    monkeypatch.setattr(network_choice, "TELL_SECONDS", 0.02)
+    monkeypatch.setattr("trgbp_core.serving.jobs.TELL_SECONDS", 0.0)
     loader = Loader()
     yield loader
     loader.release.set()
@@ -55,7 +54,7 @@ def fetcher(loader: Loader) -> Fetching:
     return Fetching(Explorer(ModelCache(load=loader)))
 
 
-def until_progress(steps: Iterator[Step]) -> Step:
+def until_progress(steps: Iterator[Message]) -> Message:
     return next(step for step in steps if "0.5 of 1.0 MB" in step.sentence)
 
 
@@ -68,7 +67,7 @@ def test_a_visitor_hears_of_the_progress_and_then_that_the_network_is_ready(load
     assert "MB/s" in told.sentence
     loader.release.set()
     *_, last = steps
-    assert last == Step("Slow is ready.", ready=True)
+    assert last == Message("Slow is ready.", ready=True)
 
 
 @pytest.mark.parametrize(("name", "words"), [("broken", "**No luck.**"), ("odd", "embedded network")])

@@ -30,11 +30,11 @@ def test_what_is_sent_is_plain_json_and_a_network_without_a_table_says_so() -> N
     picture: Image.Image = rectangle(0)[0]
     question = explorer.ask(picture, "small")
     k = explorer.explanation(question).top5[1]
-    foretold = predict.foretell(explorer, question, k)
+    predicted = predict.prediction(explorer, question, k)
     *_, found = predict.measure(explorer, question, k, 2)
-    json.dumps([foretold, found], allow_nan=False)
-    assert foretold["key"] == found["key"]
-    assert len(foretold["layers"]) == len(found["random"]["layers"])
+    json.dumps([predicted, found], allow_nan=False)
+    assert predicted["key"] == found["key"]
+    assert len(predicted["layers"]) == len(found["random"]["layers"])
     assert "nothing is said about how suspect" in found["boundary"]["said"][1]
     assert found["boundary"]["picked"]["name"] == LABELS[k]
     with pytest.raises(ValueError, match="2 to 50"):

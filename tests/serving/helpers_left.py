@@ -65,8 +65,8 @@ def main() -> None:
         "compare": lambda: list(handlers.compare(*asked, METHODS)),
         "measure": lambda: list(handlers.measure(*asked, METHODS)),
         "perturb": lambda: list(handlers.perturb(*asked, ["saliency"])),
-        "foretell": lambda: list(handlers.foretell(*asked)),
-        "foretold": lambda: list(handlers.foretold(*asked, 2)),
+        "predict": lambda: list(handlers.predict(*asked)),
+        "check prediction": lambda: list(handlers.check_prediction(*asked, 2)),
         "cascade": lambda: list(itertools.islice(handlers.cascade(*asked, "saliency", "gaussian", 0), 3)),
     }
     for name, call in calls.items():

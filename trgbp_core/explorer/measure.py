@@ -15,7 +15,7 @@ from ..drawing.render import to_array
 from ..methods import METHODS, NotApplicable
 from ..metrics.localisation import Box, ebpg, ibd, perturbation_curve, pointing_game
 from ..metrics.perturbation import ABSOLUTE_LERF, FRACTIONS
-from ..serving.streaming import Step
+from ..serving.jobs import Step
 from .explorer import Explorer, Payload, Question, panel
 
 CELLS = 56
@@ -51,7 +51,7 @@ def locate(explorer: Explorer, question: Question, k: int, methods: Sequence[str
             "key": key,
             "cells": CELLS,
             "shares": shares,
-            "ibd": explorer.turns.run(lambda between, map=map: _number(ibd(map)), step, short=True),  # type: ignore[misc]
+            "ibd": explorer.queue.run(lambda between, map=map: _number(ibd(map)), step, short=True),  # type: ignore[misc]
         }
 
 

@@ -1,4 +1,4 @@
-"""The page's Predict tab: what theory foretells of a network, before anything of it is run; then, when asked, what really happens."""
+"""The page's Predict tab: what theory predicts of a network, before anything of it is run; then, when asked, what really happens."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ..metrics.localisation import FRAME, ibd
-from ..serving.streaming import Step
+from ..serving.jobs import Step
 from ..theory import frame as boundary
 from ..theory.coverage import Coverage, profile
 from ..theory.frame import Calibration, Rate
@@ -25,20 +25,20 @@ UNIFORM = 1 - (1 - 2 * FRAME) ** 2
 """The frame's share of a 224×224 picture: the IBD of a map that points nowhere."""
 
 
-def foretell(explorer: Explorer, question: Question, k: int) -> Payload:
-    """What is foretold for class ``k``: nothing of it depends on the picture but its size, nor on what the network has learned.
+def prediction(explorer: Explorer, question: Question, k: int) -> Payload:
+    """What is predicted for class ``k``: nothing of it depends on the picture but its size, nor on what the network has learned.
 
     ``layers`` are those of R^1 … R^L: each with its predicted ε and √(p/N), the coverage map, its profile from border to centre and the
     cosine to expect of :data:`DRAWS` draws; ``boundary`` has the IBD to expect.
     """
-    predicted = explorer.foretold(question)
+    predicted = explorer.coverage(question)
 
     def arithmetic(between: Step) -> Payload:
         layers = [_layer(index, c) for index, c in enumerate(predicted, start=1)]
         frame = {"expected": boundary.expected_ibd(predicted, _size(question)), "uniform": UNIFORM}
         return {"key": f"{question.key}:{k}", "layers": layers, "boundary": frame, "draws": DRAWS}
 
-    return explorer.turns.run(arithmetic, short=True)
+    return explorer.queue.run(arithmetic, short=True)
 
 
 def _layer(index: int, c: Coverage) -> Payload:
@@ -65,13 +65,13 @@ def measure(explorer: Explorer, question: Question, k: int, draws: int = DRAWS, 
     """
     if not 2 <= draws <= MOST_DRAWS:
         raise ValueError(f"Draws are 2 to {MOST_DRAWS}, not {draws}: one has no spread, and more take long.")
-    predicted = explorer.foretold(question)
+    predicted = explorer.coverage(question)
     e, table = explorer.explanation(question, k, step), explorer.calibration(question.zoo)
 
     def arithmetic(between: Step) -> Payload:
         return {"key": f"{question.key}:{k}", "boundary": frame(question, k, e, predicted, table), "trained": _trained(e, predicted, k)}
 
-    found = explorer.turns.run(arithmetic, step, short=True)
+    found = explorer.queue.run(arithmetic, step, short=True)
     yield found
     drawn = _drawn(draw(question.zoo.network, question.x, k, seeds=draws), predicted)
     for count, payload in explorer.one_by_one(drawn, step):

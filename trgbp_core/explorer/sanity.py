@@ -13,8 +13,8 @@ from ..methods import METHODS, NotApplicable
 from ..methods.activation import record_both
 from ..metrics.similarity import SSIM_WINDOW, Windows, pearson, ranks, unit_range
 from ..sanity.cascade import Mode, Stage, cascade
-from ..serving.queue import Turns
-from ..serving.streaming import Step
+from ..serving.jobs import Step
+from ..serving.queue import Queue
 from ..serving.workers import HALVES
 from ..trgbp.explainer import Explanation, RecordedPicture
 from .layer_pictures import Payload, panel
@@ -102,7 +102,7 @@ class Cascade:
         return StageMaps(stage, e, maps, titles, signs, similarity, why)
 
 
-def in_turns(cascade: Cascade, turns: Turns, step: Step | None = None, *, seconds: float = 0.0) -> Iterator[StageMaps]:
+def in_turns(cascade: Cascade, queue: Queue, step: Step | None = None, *, seconds: float = 0.0) -> Iterator[StageMaps]:
     """All stages. Each takes a turn of its own; from the third on two share one, where nobody waits for it.
 
     Args:
@@ -110,8 +110,8 @@ def in_turns(cascade: Cascade, turns: Turns, step: Step | None = None, *, second
     """
     done = 0
     while True:
-        together = seconds < QUICK_SECONDS and done >= AT_ONCE and cascade.halves and not turns.waiting
-        found = turns.run((lambda between: cascade.next_two(step)) if together else cascade.next, step)
+        together = seconds < QUICK_SECONDS and done >= AT_ONCE and cascade.halves and not queue.waiting
+        found = queue.run((lambda between: cascade.next_two(step)) if together else cascade.next, step)
         if not found:
             return
         done += len(found)

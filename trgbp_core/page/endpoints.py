@@ -1,10 +1,9 @@
-"""The named endpoints ``/explain``, ``/layers``, ``/compare``, ``/measure`` and ``/cascade``: data and pictures for ``gradio_client``."""
+"""The named endpoints, ``/explain`` to ``/cascade``: data and pictures for ``gradio_client``."""
 
 from __future__ import annotations
 
 import functools
 import inspect
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,8 +18,7 @@ from ..drawing.render import describe, heat, overlay, read_tile
 from ..explorer import measure, predict
 from ..explorer.explorer import DEFAULT_MODEL, Explorer, Payload, Question, named_class
 from ..methods import METHODS, NotApplicable
-from ..serving.cache import Cache
-from ..serving.streaming import BEAT_SECONDS, Progress, Step, streamed, within
+from ..serving.jobs import Cache, Step, Update, streamed
 from ..serving.uploads import written
 from ..trgbp.explainer import Explanation, Layer
 from . import layout
@@ -65,15 +63,13 @@ def _streamed(answer: Callable[..., Any]) -> Callable[..., Iterator[Any]]:
 
     @functools.wraps(answer)
     def streaming(self: _Answers, *arguments: Any) -> Iterator[Any]:
-        told = time.monotonic()
         try:
-            for event in within(streamed(lambda step: iter([answer(self, step, *arguments)]))):
-                if not isinstance(event, Progress):
+            for event in streamed(lambda step: iter([answer(self, step, *arguments)])):
+                if isinstance(event, Update):
+                    yield gr.skip(), gr.skip()
+                else:
                     data, gallery = event
                     yield data, [(written(picture, self.folder), title) for picture, title in gallery]
-                elif time.monotonic() - told >= BEAT_SECONDS:
-                    told = time.monotonic()
-                    yield gr.skip(), gr.skip()
         except ValueError as error:
             raise gr.Error(str(error), print_exception=False) from None
 
@@ -125,7 +121,8 @@ class _Answers:
         """
         question = self._question(picture, model)
         k = named_class(question, wanted)
-        found = self._explained.get((question.key, k), lambda: self._explain(question, k, step), lambda: step("", 0.0))
+        key, cancel = (question.key, k), lambda: step("", 0.0)
+        found = self._explained.get(key, lambda job: self._explain(question, k, job.report), progress=step, cancel=cancel)
         return dict(found.data), list(found.gallery)
 
     def _explain(self, question: Question, named: int | None, step: Step) -> _Explained:
@@ -210,7 +207,7 @@ class _Answers:
 
     @_streamed
     def predict(self, step: Step, picture: Any, model: str, wanted: str, draws: float) -> tuple[dict[str, Any], Gallery]:
-        """What theory foretells of a network's maps before anything is run, and what then happens when its weights are drawn at random.
+        """What theory predicts of a network's maps before anything is run, and what then happens when its weights are drawn at random.
 
         Gives each layer's predicted noise, profile from border to centre and the cosine to expect, and how much of a map should lie in
         the frame of the picture. With draws also what was measured: how strong this picture's frame is, how often real pictures with such
@@ -224,7 +221,7 @@ class _Answers:
         """
         count = layout.whole(draws, "number of draws", 0)
         question, k = self._ask(picture, model, wanted, step)
-        found = predict.foretell(self._explorer, question, k)
+        found = predict.prediction(self._explorer, question, k)
         layers = [(f"predicted: {layer['name']}", layer.pop("map")) for layer in found["layers"]]
         if count:
             *_, last = predict.measure(self._explorer, question, k, count, step)

@@ -66,7 +66,7 @@ class Laboratory:
             if spec.method not in ENGINE:
                 return self._explorer.attribution(question, k, spec.method)
             return cast(Tensor, ENGINE[spec.method](self._explorer.explanation(question, k), k, spec.layer))
-        return self._explorer.turns.run(lambda between: _randomised_map(question, k, spec))
+        return self._explorer.queue.run(lambda between: _randomised_map(question, k, spec))
 
     def measure(self, measure: Measure) -> float:
         """The number; NaN where a correlation with a constant map does not exist."""
