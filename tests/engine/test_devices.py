@@ -355,7 +355,7 @@ def test_what_the_page_shows_is_computed_on_its_device(monkeypatch: pytest.Monke
         monkeypatch.setattr(Jobs, "join", joined_here)
         monkeypatch.setattr(explorer.queue, "run", lambda compute, step=None, **_: compute(step or (lambda *_: None)))
         question = explorer.ask(picture, "small")
-        found: list[object] = [explorer.explain(question, 1)]
+        found: list[object] = list(explorer.explain_at_once(question, 1))
         found += [panel | {"seconds": None} for panel in explorer.compare(question, 1, ["tr_gbp", "grad_cam", "full_grad"])]
         found += list(explorer.cascade(question, 1, "grad_cam"))
         return found

@@ -14,8 +14,8 @@ from trgbp_core import TRGBP, own_model
 from trgbp_core.data import images
 from trgbp_core.data.preprocessing import Preprocess
 from trgbp_core.drawing.render import read_tile, shown
-from trgbp_core.explorer import explorer
-from trgbp_core.explorer.explorer import Explorer
+from trgbp_core.explorer import explorer as module
+from trgbp_core.explorer.explorer import Explorer, Payload, Question
 from trgbp_core.explorer.layer_pictures import class_maps, class_pictures
 from trgbp_core.zoo.loading import ModelCache, Zoo
 
@@ -34,11 +34,21 @@ def counted() -> tuple[Zoo, list[int]]:
     return zoo, calls
 
 
+def explained(explorer: Explorer, question: Question, k: int | None = None) -> Payload:
+    """Both parts of the answer in one."""
+    first, rest = explorer.explain_at_once(question, k)
+    return first | {"classes": [*first["classes"], *rest["classes"]]}
+
+
 def test_thirty_who_ask_for_the_same_picture_cost_one_forward_pass_and_get_one_answer() -> None:
     zoo, calls = counted()
-    room = Explorer(ModelCache(own={"small": zoo}))
+    explorer = Explorer(ModelCache(own={"small": zoo}))
     answers = list[object]()
-    threads = [threading.Thread(target=lambda: answers.append(room.explain(room.ask(images.read(LION), "small"), 7))) for _ in range(30)]
+
+    def ask() -> None:
+        answers.append(explained(explorer, explorer.ask(images.read(LION), "small"), 7))
+
+    threads = [threading.Thread(target=ask) for _ in range(30)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -50,17 +60,17 @@ def test_thirty_who_ask_for_the_same_picture_cost_one_forward_pass_and_get_one_a
 
 def test_every_class_that_is_asked_for_counts_and_recordings_stay_in_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
     zoo, _ = counted()
-    monkeypatch.setattr(explorer, "RECORDING_BYTES", 400_000)
-    room = Explorer(ModelCache(own={"small": zoo}))
-    kept = room._recordings
-    question = room.ask(images.read(LION), "small")
+    monkeypatch.setattr(module, "RECORDING_BYTES", 400_000)
+    explorer = Explorer(ModelCache(own={"small": zoo}))
+    kept = explorer._recordings
+    question = explorer.ask(images.read(LION), "small")
     sizes = []
     for k in range(20):
-        room.explanation(question, k)
+        explorer.explanation(question, k)
         sizes.append(kept.bytes)
     assert sizes[-1] > sizes[0]
     for shift in range(40):
-        room.explain(room.ask(images.read(LION).rotate(shift), "small"), 7)
+        explained(explorer, explorer.ask(images.read(LION).rotate(shift), "small"), 7)
         assert kept.bytes <= 400_000
 
 
@@ -90,30 +100,27 @@ def test_a_map_of_no_numbers_says_so() -> None:
 
 def test_a_further_class_comes_alone_and_one_of_the_top_5_is_not_made_anew() -> None:
     zoo, calls = counted()
-    room = Explorer(ModelCache(own={"small": zoo}))
-    question = room.ask(images.read(LION), "small")
-    whole = room.explain(question)
+    explorer = Explorer(ModelCache(own={"small": zoo}))
+    question = explorer.ask(images.read(LION), "small")
+    whole = explained(explorer, question)
     other = next(k for k in range(20) if k not in whole["top"])
-    further = room.further_class(question, other)
+    further = explorer.further_class(question, other)
     assert [item["index"] for item in further["classes"]] == [other]
-    assert room.further_class(question, whole["top"][2])["classes"][0] is whole["classes"][2]
+    assert explorer.further_class(question, whole["top"][2])["classes"][0] is whole["classes"][2]
     assert len(calls) == 1
 
 
 def test_older_pictures_are_kept_packed_and_a_further_class_of_theirs_is_the_same() -> None:
     zoo, _ = counted()
-    room, pictures = (
-        Explorer(ModelCache(own={"small": zoo})),
-        [images.read(LION).rotate(angle) for angle in (0, 90, 180)],
-    )
-    questions = [room.ask(picture, "small") for picture in pictures]
+    explorer = Explorer(ModelCache(own={"small": zoo}))
+    questions = [explorer.ask(images.read(LION).rotate(angle), "small") for angle in (0, 90, 180)]
     sizes = []
     for question in questions:
-        room.explanation(question)
-        sizes.append(room._recordings.bytes)
+        explorer.explanation(question)
+        sizes.append(explorer._recordings.bytes)
     assert sizes[2] < 3 * sizes[0]
     assert sizes[1] == 2 * sizes[0]
     fresh = TRGBP(zoo.network).explain(questions[0].x, [7])
-    again = room.explanation(questions[0], 7).attribution(7)
+    again = explorer.explanation(questions[0], 7).attribution(7)
     # float32; a matrix product of one class rounds otherwise than one of six
     torch.testing.assert_close(again, fresh.attribution(7), rtol=0, atol=1e-5 * float(again.abs().max()))

@@ -150,27 +150,20 @@ class Explorer:
 
     # -- Explain, Classes --------------------------------------------------------------------------------------------------------
 
-    def explain(self, question: Question, k: int | None = None, step: Step | None = None) -> Payload:
-        """Everything that the tabs Explain and Classes show: of class ``k`` (default: the best), and of the top 5.
-
-        Returns:
-            ``key``, ``model``, ``picture``, ``seen``, ``note``; ``layers``, what is known of each; ``top``, indices; ``chosen``, k;
-            ``classes``, each with what :func:`layer_pictures.class_pictures` gives, ``k`` first if it is none of the top 5.
-        """
-        first, rest = self.explain_at_once(question, k, step)
-        found = {item["index"]: item for item in [*first["classes"], *rest["classes"]]}
-        order = dict.fromkeys([*(() if first["chosen"] in first["top"] else (first["chosen"],)), *first["top"]])
-        return first | {"classes": [found[i] for i in order]}
-
     def explain_at_once(self, question: Question, k: int | None = None, step: Step | None = None) -> Iterator[Payload]:
-        """:meth:`explain` in two parts: with class ``k`` alone, then the rest of the top 5."""
+        """What the tabs Explain and Classes show, in two parts: of class ``k`` (default: the best), then of the rest of the top 5.
+
+        Yields:
+            ``key``, ``model``, ``picture``, ``seen``, ``note``; ``layers``, what is known of each; ``top``, indices; ``chosen``, k;
+            ``classes``, each with what :func:`layer_pictures.class_pictures` gives. Then ``key`` and further ``classes``.
+        """
         about = self._payloads.get(("picture", question.key), lambda job: self._about(question, k, job.report), **_heard(step))
         chosen = about["top"][0] if k is None else k
         yield about | self.further_class(question, chosen, step)
         yield {"key": question.key, "classes": [self._class(question, i, step) for i in about["top"] if i != chosen]}
 
     def further_class(self, question: Question, k: int, step: Step | None = None) -> Payload:
-        """Of :meth:`explain`, what is new with class ``k``: ``key``, ``chosen`` and that class."""
+        """Of :meth:`explain_at_once`, what is new with class ``k``: ``key``, ``chosen`` and that class."""
         return {"key": question.key, "chosen": k, "classes": [self._class(question, k, step)]}
 
     def _about(self, question: Question, k: int | None, step: Step) -> Payload:

@@ -147,15 +147,15 @@ def frame(question: Question, k: int, e: Explanation, predicted: Sequence[Covera
     value = _ibd(e.attribution(best))
     found: Payload = {"expected": expected, "uniform": UNIFORM, "ibd": value, "confidence": confidence, "best": labels[best]}
     found["strong"] = value > expected
-    found["said"] = words(value, expected, confidence, labels[best], table)
+    found["said"] = sentences(value, expected, confidence, labels[best], table)
     found["curve"] = [] if table is None else [[edge, of.share, of.low, of.high, of.number] for edge, of in table.curve()]
     if k != best:
         found["picked"] = {"name": labels[k], "ibd": _ibd(e.attribution(k))}
     return found
 
 
-def words(value: float, expected: float, confidence: float, best: str, table: Calibration | None) -> list[str]:
-    """The gauge in sentences: the verdict, what real pictures like this one turned out to be, and what confidence says.
+def sentences(value: float, expected: float, confidence: float, best: str, table: Calibration | None) -> list[str]:
+    """The frame in sentences: the verdict, what real pictures like this one turned out to be, and what confidence says.
 
     Args:
         value: the map's IBD at the best class, ``best``. expected: theory's. confidence: the class's probability.

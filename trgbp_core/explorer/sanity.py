@@ -31,15 +31,15 @@ class StageMaps:
     """One stage, computed.
 
     Attributes:
-        maps: by :data:`TITLES`' keys and ``baseline``, each (1, 1, H, W).
-        signs: whether a map is shown with both. why: why there is no baseline, where there is none.
+        maps: by :data:`TITLES`' keys and ``baseline``, each (1, 1, H, W). signed: those that are shown with both signs.
+        why: why there is no baseline, where there is none.
     """
 
     stage: Stage
     e: Explanation
     maps: dict[str, Tensor]
     titles: dict[str, str]
-    signs: dict[str, bool]
+    signed: set[str]
     similarity: dict[str, dict[str, float]]
     why: str
 
@@ -98,8 +98,9 @@ class Cascade:
         e, titles, maps, why = stage_maps(stage.network, self._x, self._k, self._baseline, step, known)
         self._trained = self._trained or _Trained(maps)
         similarity = self._trained.similarity(maps)
-        signs = {key: _signed(key, self._baseline) for key in maps}
-        return StageMaps(stage, e, maps, titles, signs, similarity, why)
+        # As their methods' authors show them.
+        signed = {name for name, key in (("gbp", "guided_backprop"), ("baseline", self._baseline)) if METHODS[key].signed}
+        return StageMaps(stage, e, maps, titles, signed, similarity, why)
 
 
 def in_turns(cascade: Cascade, queue: Queue, step: Step | None = None, *, seconds: float = 0.0) -> Iterator[StageMaps]:
@@ -163,11 +164,6 @@ def stage_maps(
         return e, titles, maps, str(error)
 
 
-def _signed(name: str, baseline: str) -> bool:
-    """Whether a map of :func:`stage_maps` is shown with both signs, as its method's authors show it."""
-    return name in ("gbp", "baseline") and METHODS["guided_backprop" if name == "gbp" else baseline].signed
-
-
 class _Trained:
     """The trained network's maps, with what comparing others with them needs computed once."""
 
@@ -202,7 +198,7 @@ def payload(computed: StageMaps, labels: Sequence[str], k: int) -> Payload:
     """A computed stage in plain data and tiles; needs no turn at the processor."""
     stage, e, best = computed.stage, computed.e, computed.e.top5[0]
     panels = [
-        panel(m, computed.titles[key], "", labels[k], specific=key in ("own", "conserving"), signed=computed.signs[key]) | {"id": key}
+        panel(m, computed.titles[key], "", labels[k], specific=key in ("own", "conserving"), signed=key in computed.signed) | {"id": key}
         for key, m in computed.maps.items()
     ]
     return {
