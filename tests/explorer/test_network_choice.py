@@ -44,7 +44,7 @@ class Loader:
 def loader(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Loader]:
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     monkeypatch.delenv("TRGBP_MODEL_DIR", raising=False)
-    monkeypatch.setattr("trgbp_core.serving.jobs.TELL_SECONDS", 0.0)
+    monkeypatch.setattr("trgbp_core.serving.jobs.TELL_SECONDS", 0.01)
     loader = Loader()
     yield loader
     loader.release.set()

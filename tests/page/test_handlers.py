@@ -37,6 +37,7 @@ def sent(explorer: Explorer) -> list[list[int]]:
 
 def test_stages_that_come_quickly_are_sent_together_the_first_ones_at_once(explorer: Explorer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(handlers, "TOGETHER_SECONDS", 1000)
+    monkeypatch.setattr("trgbp_core.serving.jobs.BEAT_SECONDS", 1000)
     monkeypatch.setattr("trgbp_core.serving.jobs.TELL_SECONDS", 1000)
     assert sent(explorer) == [[0], [0, 1], [1, 2, 3, 4, 5, 6]]
 
@@ -48,7 +49,7 @@ def test_every_stage_is_sent_twice_but_the_last(explorer: Explorer, monkeypatch:
 
 def test_what_has_not_been_sent_goes_with_the_next_sentence(explorer: Explorer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(handlers, "TOGETHER_SECONDS", 1000)
-    monkeypatch.setattr("trgbp_core.serving.jobs.TELL_SECONDS", 0)
+    monkeypatch.setattr("trgbp_core.serving.jobs.TELL_SECONDS", 0.001)
     found = sent(explorer)
     assert len(found) > 3
     assert sorted({index for some in found for index in some}) == list(range(DEPTH + 1))

@@ -74,11 +74,11 @@ class Job(Generic[Result]):
         if what != "":
             self.progress = Update(what, share)
 
-    def follow(self) -> Iterator[Result | Update]:
-        """Every result once it is there; before it, and ten times a second, :attr:`progress`. The work's error is raised here."""
+    def follow(self, pause: float) -> Iterator[Result | Update]:
+        """Every result once it is there; before it, and after each ``pause``, :attr:`progress`. The work's error is raised here."""
         seen, ended = 0, False
         while not ended:
-            new, ended = self._news(seen)
+            new, ended = self._news(seen, pause)
             seen += len(new)
             yield self.progress
             yield from new
@@ -103,10 +103,10 @@ class Job(Generic[Result]):
         """Whether it has ended, or will, since nobody waits for it."""
         return self._ended or self.abandoned.is_set()
 
-    def _news(self, seen: int) -> tuple[list[Result], bool]:
-        """Results behind the first ``seen``, waited for a moment, and whether these are all."""
+    def _news(self, seen: int, pause: float) -> tuple[list[Result], bool]:
+        """Results behind the first ``seen``, waited for at most ``pause`` seconds, and whether these are all."""
         with self._changed:
-            self._changed.wait_for(lambda: self._ended or len(self._results) > seen, POLL_SECONDS)
+            self._changed.wait_for(lambda: self._ended or len(self._results) > seen, pause)
             return self._results[seen:], self._ended
 
     def _run(self, work: Callable[[Job[Result]], Iterator[Result]]) -> None:
@@ -162,7 +162,7 @@ class Jobs(Generic[Result]):
 def _awaited(job: Job[Result], progress: Progress | None, cancel: Cancel | None) -> Result:
     """The job's only result."""
     told = NOTHING
-    for event in job.follow():
+    for event in job.follow(POLL_SECONDS):
         if not isinstance(event, Update):
             return event
         if progress is not None and event is not told:
@@ -186,7 +186,7 @@ def streamed(work: Callable[[Step], Iterator[Result]], seconds: float = MAX_SECO
     start = last = time.monotonic()
     told = NOTHING
     try:
-        for event in job.follow():
+        for event in job.follow(TELL_SECONDS):
             silence = time.monotonic() - last
             if not isinstance(event, Update) or silence >= (BEAT_SECONDS if event is told else TELL_SECONDS):
                 yield event
