@@ -157,7 +157,7 @@ class Explorer:
             ``key``, ``model``, ``picture``, ``seen``, ``note``; ``layers``, what is known of each; ``top``, indices; ``chosen``, k;
             ``classes``, each with what :func:`layer_pictures.class_pictures` gives. Then ``key`` and further ``classes``.
         """
-        about = self._payloads.get(("picture", question.key), lambda job: self._about(question, k, job.report), **_heard(step))
+        about = self._payloads.get(("picture", question.key), lambda job: self._about(question, k, job.report), **_hooks(step))
         chosen = about["top"][0] if k is None else k
         yield about | self.further_class(question, chosen, step)
         yield {"key": question.key, "classes": [self._class(question, i, step) for i in about["top"] if i != chosen]}
@@ -186,7 +186,7 @@ class Explorer:
             names = ["the picture itself", *(layer.name for layer in e.layers)]
             return question.about(e, k) | class_pictures(maps, question.zoo.labels[k], names)
 
-        return self._payloads.get(("class", question.key, k), draw, **_heard(step))
+        return self._payloads.get(("class", question.key, k), draw, **_hooks(step))
 
     def _maps_of_class(self, question: Question, k: int | None, step: Step) -> tuple[Explanation, ClassMaps]:
         """The maps of class ``k`` (None: the best), computed in one turn and kept for what is drawn of them next."""
@@ -216,7 +216,7 @@ class Explorer:
             self._seconds[question.zoo.name, key] = time.perf_counter() - start - self.queue.waited
             return map, torch.get_num_threads()
 
-        return self._maps.get((question.key, k, key), lambda job: self.queue.run(compute, job.report), **_heard(step))[0]
+        return self._maps.get((question.key, k, key), lambda job: self.queue.run(compute, job.report), **_hooks(step))[0]
 
     def threads(self, question: Question, maps: Sequence[tuple[int, str]] | None = None) -> int:
         """How many of torch's threads the kept results were computed with: fewer than there are if others waited then.
@@ -232,7 +232,7 @@ class Explorer:
 
     def kept(self, key: tuple[Any, ...], compute: Callable[[Step], Payload], step: Step | None = None) -> Payload:
         """``compute(between)``, run in a turn (see :meth:`queue.Queue.run`), once for all who ask for ``key``, and kept."""
-        return self._payloads.get(key, lambda job: self.queue.run(compute, job.report), **_heard(step))
+        return self._payloads.get(key, lambda job: self.queue.run(compute, job.report), **_hooks(step))
 
     def compare(self, question: Question, k: int, methods: Sequence[str], step: Step | None = None) -> Iterator[Payload]:
         """One panel a method as it finishes, fastest first; a method that does not apply says why instead of a map."""
@@ -251,7 +251,7 @@ class Explorer:
             drawn = panel(map, method.title, "", question.zoo.labels[k], signed=method.signed)
             return about | drawn | {"seconds": self._seconds[question.zoo.name, key]}
 
-        return self._payloads.get(("compare", question.key, k, key), draw, **_heard(step))
+        return self._payloads.get(("compare", question.key, k, key), draw, **_hooks(step))
 
     # -- Predict ------------------------------------------------------------------------------------------------------------------
 
@@ -286,7 +286,7 @@ def named_class(question: Question, wanted: object) -> int | None:
     return None if wanted is None or (isinstance(wanted, str) and not wanted.strip()) else find_class(wanted, question.zoo.labels)
 
 
-def _heard(step: Step | None) -> dict[str, Any]:
+def _hooks(step: Step | None) -> dict[str, Any]:
     """How a job's progress reaches ``step``, and how ``step`` leaves the job."""
     return {} if step is None else {"progress": step, "cancel": lambda: step("", 0.0)}
 
