@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 import time
@@ -12,8 +13,8 @@ from ..explorer import measure as measuring
 from ..explorer import predict as predicting
 from ..explorer.explorer import Explorer, Payload, Question
 from ..methods import METHODS
-from ..serving.jobs import Step, Update
-from .layout import ask, known_methods, or_sentence, told, waiting, whole
+from ..serving.jobs import Step, Update, streamed
+from .layout import ask, known_methods, waiting, whole
 
 TOGETHER_SECONDS = 0.6
 """Stages that are finished within this time of one another are sent together."""
@@ -25,8 +26,33 @@ ABOUT = ("key", "title", "what", "promise", "failure", "citation")
 """What a panel says of its method."""
 
 _runs = itertools.count(1)
+Handler = Callable[..., Iterator[Any]]
 Answers = Iterator[tuple[Payload | None, str]]
 """Payloads, each with a sentence for the status line; empty where there is nothing new."""
+
+
+def replies(work: Callable[[Step], Iterator[Any]], result: Callable[[Any], Any | None], update: Callable[[Update], Any]) -> Iterator[Any]:
+    """``work`` in a thread of its own: a reply to each ``result`` of it, unless that is None, and to each ``update`` on the way."""
+    for event in streamed(work):
+        reply = update(event) if isinstance(event, Update) else result(event)
+        if reply is not None:
+            yield reply
+
+
+def or_sentence(reply: Callable[[str], Any] = lambda sentence: (None, sentence)) -> Callable[[Handler], Handler]:
+    """What is wrong with what a handler is asked (a ValueError) becomes the sentence in its last ``reply``."""
+
+    def decorate(handler: Handler) -> Handler:
+        @functools.wraps(handler)
+        def handled(*arguments: Any, **options: Any) -> Iterator[Any]:
+            try:
+                yield from handler(*arguments, **options)
+            except ValueError as error:
+                yield reply(f"**{error}**")
+
+        return handled
+
+    return decorate
 
 
 def now(key: str = "", share: float = 0.0) -> Payload:
@@ -58,7 +84,7 @@ def compare(
         return None, computing(update.share), sentence
 
     yield finished()
-    yield from told(lambda step: explorer.compare(question, k, order, step), finished, under_way)
+    yield from replies(lambda step: explorer.compare(question, k, order, step), finished, under_way)
 
 
 def measure(explorer: Explorer, picture: Any, model: str, wanted: Any, methods: list[str]) -> Answers:
@@ -87,7 +113,7 @@ def _each_method(
     def under_way(update: Update) -> tuple[None, str]:
         return None, update.what and f"{done} {len(found)} of {len(methods)} methods for **{label}**; {_doing(update)} …"
 
-    return told(lambda step: work(explorer, question, k, methods, step), finished, under_way)
+    return replies(lambda step: work(explorer, question, k, methods, step), finished, under_way)
 
 
 @or_sentence()
@@ -108,7 +134,7 @@ def check_prediction(explorer: Explorer, picture: Any, model: str, wanted: Any, 
         done = payload.get("draws", 0)
         return payload, f"{done} of {count} networks with random weights drawn." if done else "The frame is measured; drawing weights …"
 
-    return told(lambda step: predicting.measure(explorer, question, k, count, step), drawn, lambda update: (None, waiting(update)))
+    return replies(lambda step: predicting.measure(explorer, question, k, count, step), drawn, lambda update: (None, waiting(update)))
 
 
 @or_sentence()
@@ -121,7 +147,8 @@ def cascade(
     """
     known_methods([baseline])
     question, k = _asked(explorer, picture, model, wanted)
-    link = {"beside": baseline, "mode": mode, "seed": int(seed or 0)}
+    seed = whole(seed or 0, "seed")
+    link = {"beside": baseline, "mode": mode, "seed": seed}
     about = {"run": next(_runs), "of": f"{question.key}:{k}", "at": at, "link": link}
     stages, label = _Stages(about), question.zoo.labels[k]
 
@@ -140,9 +167,9 @@ def cascade(
         return stages.send() if stages.sent < len(stages.all) else None, sentence
 
     def work(step: Step) -> Iterator[Payload]:
-        return explorer.cascade(question, k, baseline, mode=mode, seed=link["seed"], step=step)
+        return explorer.cascade(question, k, baseline, mode=mode, seed=seed, step=step)
 
-    return told(work, finished, under_way)
+    return replies(work, finished, under_way)
 
 
 class _Stages:

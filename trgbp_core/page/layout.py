@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import functools
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -20,8 +19,6 @@ from ..explorer.links import Link
 from ..methods import METHODS
 from ..serving.jobs import Step, Update, streamed
 from ..zoo.loading import Entry
-
-Handler = Callable[..., Iterator[Any]]
 
 ASSETS = Path(__file__).parents[2] / "assets" / "page"
 SCRIPTS = ("clones.js", "words.js", "maps.js", "classes.js", "views.js", "measure.js", "predict.js", "links.js", "learn.js")
@@ -95,40 +92,6 @@ def packed(payload: Payload) -> str:
     return json.dumps(payload, ensure_ascii=False, separators=(",", ":"))
 
 
-def told(
-    work: Callable[[Step], Iterator[Any]],
-    result: Callable[[Any], Any] = lambda answer: answer,
-    update: Callable[[Update], Any] = lambda update: Answer(None, waiting(update)),
-) -> Iterator[Any]:
-    """``work`` in a thread of its own: a reply to each ``result`` of it, and to each ``update`` on the way; None is no reply."""
-    for event in streamed(work):
-        reply = update(event) if isinstance(event, Update) else result(event)
-        if reply is not None:
-            yield reply
-
-
-def or_sentence(reply: Callable[[str], Any] = lambda sentence: (None, sentence)) -> Callable[[Handler], Handler]:
-    """What is wrong with what a handler is asked (a ValueError) becomes the sentence in its last ``reply``."""
-
-    def decorate(handler: Handler) -> Handler:
-        @functools.wraps(handler)
-        def handled(*arguments: Any, **options: Any) -> Iterator[Any]:
-            try:
-                yield from handler(*arguments, **options)
-            except ValueError as error:
-                yield reply(f"**{error}**")
-
-        return handled
-
-    return decorate
-
-
-def waiting(update: Update) -> str:
-    """Who waits for what, as a sentence; nothing where nobody waits."""
-    return f"{update.what[:1].upper()}{update.what[1:]} …" if update.what else ""
-
-
-@or_sentence(lambda sentence: Answer(None, sentence))
 def explain(
     explorer: Explorer, picture: Any, model: str, asked: Mapping[str, int], step: Step | None = None, shown: str = ""
 ) -> Iterator[Answer]:
@@ -139,34 +102,53 @@ def explain(
         shown: the key of the question that the page shows; of that one the class comes alone.
         step: told how many are before it; may raise to stop.
     """
-    question = ask(explorer, picture, model)
-    named, parts = named_class(question, asked.get(question.key)), iter(list[Payload]())
-    link = {"image": examples.name_of(picture, examples.pictures()), "model": model}
-    if shown == question.key:
-        first = explorer.further_class(question, explorer.find_class(question, named, step), step) | {"again": True}
-    else:
-        parts = explorer.explain_at_once(question, named, step)
-        first = next(parts) | {"link": link}
-    best, k = explorer.top(question), first["chosen"]
-    top = {i for i, _, _ in best}
-    choices = [(f"{name} · {_percent(p)}", str(i)) for i, name, p in best]
-    choices += [(f"{name} · {i}", str(i)) for i, name in enumerate(question.zoo.labels) if i not in top]
-    yield Answer(first, _said(question, k, best), choices, str(k))
-    yield from (Answer(part, "") for part in parts)
+    try:
+        question = ask(explorer, picture, model)
+        named, parts = named_class(question, asked.get(question.key)), iter(list[Payload]())
+        link = {"image": examples.name_of(picture, examples.pictures()), "model": model}
+        if shown == question.key:
+            first = explorer.further_class(question, explorer.find_class(question, named, step), step) | {"again": True}
+        else:
+            parts = explorer.explain_at_once(question, named, step)
+            first = next(parts) | {"link": link}
+        best, k = explorer.top(question), first["chosen"]
+        top = {i for i, _, _ in best}
+        choices = [(f"{name} · {_percent(p)}", str(i)) for i, name, p in best]
+        choices += [(f"{name} · {i}", str(i)) for i, name in enumerate(question.zoo.labels) if i not in top]
+        yield Answer(first, _said(question, k, best), choices, str(k))
+        yield from (Answer(part, "") for part in parts)
+    except ValueError as error:
+        yield Answer(None, f"**{error}**")
 
 
-@or_sentence(lambda sentence: Answer(None, sentence))
 def explain_class(explorer: Explorer, picture: Any, model: str, wanted: Any, known: bool, step: Step | None = None) -> Iterator[Answer]:
     """What a further class adds to the picture that is shown; nothing but the sentence where the page has it already (``known``)."""
-    question = ask(explorer, picture, model)
-    k = explorer.find_class(question, wanted, step)
-    payload = None if known else explorer.further_class(question, k, step)
-    yield Answer(payload, _said(question, k, explorer.top(question)))
+    try:
+        question = ask(explorer, picture, model)
+        k = explorer.find_class(question, wanted, step)
+        payload = None if known else explorer.further_class(question, k, step)
+        yield Answer(payload, _said(question, k, explorer.top(question)))
+    except ValueError as error:
+        yield Answer(None, f"**{error}**")
 
 
 def _said(question: Question, k: int, best: list[tuple[int, str, float]]) -> str:
     said = ", ".join(f"{name} ({_percent(p)})" for _, name, p in best[:3])
     return f"{question.zoo.title} says: {said}. Explained: **{question.zoo.labels[k]}**."
+
+
+def told(work: Callable[[Step], Iterator[Answer]]) -> Iterator[Answer]:
+    """``work``'s answers from a thread of its own, and a sentence now and then while it has to wait."""
+    for event in streamed(work):
+        if isinstance(event, Update):
+            yield Answer(None, waiting(event))
+        else:
+            yield event
+
+
+def waiting(event: Update) -> str:
+    """Who waits for what, as a sentence; nothing where nobody waits."""
+    return f"{event.what[:1].upper()}{event.what[1:]} …" if event.what else ""
 
 
 def follow(explorer: Explorer, question: Question, link: Link) -> tuple[int, Link, list[str]]:
