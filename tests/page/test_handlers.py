@@ -1,4 +1,4 @@
-"""Long answers piece by piece, as the page hears them."""
+"""Long answers piece by piece, as the page receives them."""
 
 from __future__ import annotations
 
@@ -30,7 +30,6 @@ def explorer() -> Explorer:
 
 def sent(explorer: Explorer) -> list[list[int]]:
     """The stages of every answer that brings some."""
-    answered = handlers.cascade(explorer, images.read(LION), "small", 3, "saliency", "gaussian", 0)
     answered = handlers.cascade(explorer, images.read(LION), "small", "class 3", "saliency", "gaussian", 0)
     return [[stage["index"] for stage in payload["stages"]] for payload, _ in answered if payload is not None]
 

@@ -28,7 +28,7 @@ LAYER_PANELS = (("R̃ˡ of this layer", "raw reconstruction", False), ("Rˡ of t
 
 @dataclass(frozen=True)
 class ClassMaps:
-    """A class's maps in plain arrays, float32, so that all that follows needs no turn at the processor.
+    """A class's maps in plain arrays, float32, so that all that follows needs no turn in the queue.
 
     Attributes:
         panels: (3, H, W), of :data:`PANELS`. layers: (2, h, w) for each layer, the picture first: R̃^l and R^l.

@@ -169,19 +169,19 @@ def sentences(value: float, expected: float, confidence: float, best: str, table
     if not like.number:
         judged = f"Strong frame: none of {everything.number} real pictures has one as strong."
     elif strong:
-        judged = f"Strong frame: of {like.number} real pictures with a frame at least this strong, {_said(like)}."
+        judged = f"Strong frame: of {like.number} real pictures with a frame at least this strong, {_misclassified(like)}."
     else:
         above = table.at_least(expected)
         below = boundary.rate(everything.wrong - above.wrong, everything.number - above.number)
-        judged = f"Weak frame, as theory predicts: of {below.number} real pictures with a weak frame, {_said(below)}."
+        judged = f"Weak frame, as theory predicts: of {below.number} real pictures with a weak frame, {_misclassified(below)}."
     return [
         judged,
         f"{shares} Of all {everything.number}, {_percent(everything.share)} were misclassified.",
-        _beside(confidence, expected, table),
+        _confidence_beside(confidence, expected, table),
     ]
 
 
-def _beside(confidence: float, limit: float, table: Calibration) -> str:
+def _confidence_beside(confidence: float, limit: float, table: Calibration) -> str:
     weak, strong = table.as_confident(confidence, limit)
     alone, own, gain = table.auc_confidence, table.auc_ibd, table.gain
     parts = [f"Confidence {_percent(confidence)}."]
@@ -199,7 +199,7 @@ def _beside(confidence: float, limit: float, table: Calibration) -> str:
     return " ".join(parts)
 
 
-def _said(of: Rate) -> str:
+def _misclassified(of: Rate) -> str:
     return f"{_percent(of.share)} were misclassified (95 %: {_percent(of.low)} to {_percent(of.high)})"
 
 

@@ -104,10 +104,10 @@ class Cascade:
 
 
 def in_turns(cascade: Cascade, queue: Queue, step: Step | None = None, *, seconds: float = 0.0) -> Iterator[StageMaps]:
-    """All stages. Each takes a turn of its own; from the third on two share one, where nobody waits for it.
+    """All stages, each in a turn of its own; from the third on two share one, where nobody waits for it.
 
     Args:
-        seconds: what the method beside TR-GBP takes. A slow one hands its turn on between its steps, which two cannot do.
+        seconds: what the method beside TR-GBP takes. A slow one lets others in between its steps, which two cannot do.
     """
     done = 0
     while True:
@@ -137,7 +137,7 @@ def stage_maps(
     """One stage of the sanity check: the explanation, titles and maps (1, 1, H, W) by name, and why ``baseline`` does not apply if so.
 
     Args:
-        step: hears of every step of ``baseline``, and of the stage itself; it may raise to stop.
+        step: called with every step of ``baseline``, and with the stage itself; may raise to stop.
         known: the explanation and the map by ``baseline``, where they have been computed before.
     """
     method = METHODS[baseline]
@@ -195,7 +195,7 @@ def _windows(maps: dict[str, Tensor]) -> Windows:
 
 
 def payload(computed: StageMaps, labels: Sequence[str], k: int) -> Payload:
-    """A computed stage in plain data and tiles; needs no turn at the processor."""
+    """A computed stage in plain data and tiles; needs no turn in the queue."""
     stage, e, best = computed.stage, computed.e, computed.e.top5[0]
     panels = [
         panel(m, computed.titles[key], "", labels[k], specific=key in ("own", "conserving"), signed=key in computed.signed) | {"id": key}

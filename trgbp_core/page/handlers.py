@@ -1,4 +1,4 @@
-"""Long answers as the page hears them: piece by piece, with a sentence on the way to each."""
+"""Long answers for the page: piece by piece, with a sentence on the way to each."""
 
 from __future__ import annotations
 
@@ -143,7 +143,7 @@ def cascade(
 ) -> Answers:
     """The stages that are finished, a few at a time, each time with those sent before, and sentences on the way.
 
-    Of answers that come at once the page may hear the last alone. ``at``: the stage to stay at, None for the newest.
+    Of answers that come at once the page may receive the last alone. ``at``: the stage to stay at, None for the newest.
     """
     known_methods([baseline])
     question, k = _asked(explorer, picture, model, wanted)
