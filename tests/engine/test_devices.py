@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from threading import Event
 from types import SimpleNamespace
@@ -26,6 +27,7 @@ from trgbp_core.methods.patterns import use_patterns
 from trgbp_core.metrics.localisation import ebpg, grid_pointing_game, ibd, pointing_game
 from trgbp_core.metrics.perturbation import perturbation_curve
 from trgbp_core.metrics.similarity import similarity
+from trgbp_core.serving.jobs import Jobs
 from trgbp_core.theory.coverage import coverage, predicted_sum, profile
 from trgbp_core.theory.randomised_weights import sanity_table
 from trgbp_core.zoo.loading import ModelCache
@@ -174,6 +176,11 @@ def test_predictability_and_calibration_measure_on_a_card(tmp_path: Path) -> Non
         assert calibration.tabulate(measured, away, "").weights == calibration.tabulate(measured, zoo, "").weights
 
 
+def joined_here(jobs: object, key: object, work: Callable[[SimpleNamespace], object], **_: object) -> object:
+    """Jobs in this thread: the stand-in for a card is this thread's alone."""
+    return work(SimpleNamespace(report=lambda *_: None, abandoned=Event()))
+
+
 def test_a_network_of_the_zoo_brings_its_pictures_to_where_it_lies(monkeypatch: pytest.MonkeyPatch) -> None:
     zoo = small_zoo()
     picture = rectangle(0)[0]
@@ -187,8 +194,7 @@ def test_a_network_of_the_zoo_brings_its_pictures_to_where_it_lies(monkeypatch: 
         assert away.preprocess == zoo.preprocess, "a device makes no other preprocessing"
         assert zoo.device.type == "cpu"
         cache = ModelCache(load=lambda name, **_: small_zoo(), device=there)
-        here = SimpleNamespace(report=None, abandoned=Event())  # the stand-in for a card is this thread's alone
-        monkeypatch.setattr(cache._flights, "join", lambda name, work, **_: work(here))
+        monkeypatch.setattr(Jobs, "join", joined_here)
         assert cache.get("any").device == there
 
 
@@ -196,10 +202,10 @@ def test_what_the_page_shows_is_computed_on_its_device(monkeypatch: pytest.Monke
     picture = rectangle(0)[0]
 
     def shown(explorer: Explorer) -> list[object]:
-        # Everything here, in this thread: the stand-in for a card is this thread's alone.
-        monkeypatch.setattr(explorer.turns, "run", lambda compute, step=None, **_: compute(step or (lambda *_: None)))
+        monkeypatch.setattr(Jobs, "join", joined_here)
+        monkeypatch.setattr(explorer.queue, "run", lambda compute, step=None, **_: compute(step or (lambda *_: None)))
         question = explorer.ask(picture, "small")
-        found: list[object] = [explorer.explain(question, 1)]
+        found: list[object] = list(explorer.explain_at_once(question, 1))
         found += [panel | {"seconds": None} for panel in explorer.compare(question, 1, ["tr_gbp", "grad_cam", "full_grad"])]
         found += list(explorer.cascade(question, 1, "grad_cam"))
         return found

@@ -60,7 +60,7 @@ def test_the_tab_shows_the_measures_of_the_maps(explorer, question):
         shares = np.frombuffer(base64.b64decode(located[key]["shares"]), "<f4")
         np.testing.assert_array_equal(shares.reshape(measure.CELLS, -1), measure.cell_shares(map))
     seen = []
-    (curves,) = measure.perturb(explorer, question, k, ["saliency"], lambda what, share: seen.append(share))
+    (curves,) = measure.perturb(explorer, question, k, ["saliency"], lambda what, share: seen.append(share) if what else None)
     black = question.zoo.preprocess.black
     expected = perturbation_curve(question.zoo.network, question.x, explorer.attribution(question, k, "saliency"), k, fill=black)
     np.testing.assert_allclose(curves["morf"], expected.change[0], atol=1e-5)

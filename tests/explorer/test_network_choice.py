@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,9 +10,8 @@ from pathlib import Path
 import pytest
 from torch import nn
 
-from trgbp_core.explorer import network_choice
 from trgbp_core.explorer.explorer import Explorer
-from trgbp_core.explorer.network_choice import Fetching, Step
+from trgbp_core.explorer.network_choice import Fetching, Message
 from trgbp_core.serving.jobs import Cancelled
 from trgbp_core.zoo.checkpoints import WeightsError
 from trgbp_core.zoo.loading import Entry, ModelCache, Preprocess, Zoo
@@ -45,53 +45,50 @@ class Loader:
 def loader(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Loader]:
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     monkeypatch.delenv("TRGBP_MODEL_DIR", raising=False)
-    monkeypatch.setattr(network_choice, "TELL_SECONDS", 0.02)
+    monkeypatch.setattr("trgbp_core.serving.jobs.TELL_SECONDS", 0.01)
     loader = Loader()
     yield loader
     loader.release.set()
 
 
-def fetcher(loader: Loader) -> Fetching:
+@pytest.fixture
+def fetching(loader: Loader) -> Fetching:
     return Fetching(Explorer(ModelCache(load=loader)))
 
 
-def until_progress(steps: Iterator[Step]) -> Step:
-    return next(step for step in steps if "0.5 of 1.0 MB" in step.sentence)
+def until_progress(messages: Iterator[Message]) -> Message:
+    return next(message for message in messages if "0.5 of 1.0 MB" in message.sentence)
 
 
-def test_a_visitor_hears_of_the_progress_and_then_that_the_network_is_ready(loader: Loader) -> None:
-    steps = fetcher(loader).fetch("me", entry("slow"))
-    told = until_progress(steps)
-    print(told)
-    assert told.running
-    assert "Downloading Slow: " in told.sentence
-    assert "MB/s" in told.sentence
+def test_a_visitor_is_told_the_progress_and_then_that_the_network_is_ready(loader: Loader, fetching: Fetching) -> None:
+    messages = fetching.fetch("me", entry("slow"))
+    progress = until_progress(messages)
+    assert progress.running
+    assert re.match(r"Downloading Slow: .*MB/s", progress.sentence)
     loader.release.set()
-    *_, last = steps
-    assert last == Step("Slow is ready.", ready=True)
+    *_, last = messages
+    assert last == Message("Slow is ready.", ready=True)
 
 
 @pytest.mark.parametrize(("name", "words"), [("broken", "**No luck.**"), ("odd", "embedded network")])
-def test_a_failure_is_the_last_step_and_a_sentence(name: str, words: str, loader: Loader) -> None:
-    *_, last = fetcher(loader).fetch("me", entry(name))
+def test_a_failure_is_the_last_message_and_a_sentence(name: str, words: str, fetching: Fetching) -> None:
+    *_, last = fetching.fetch("me", entry(name))
     assert last.failed
     assert words in last.sentence
 
 
-def test_who_cancels_is_told_at_once_and_the_loading_stops(loader: Loader) -> None:
-    fetching = fetcher(loader)
-    steps = fetching.fetch("me", entry("slow"))
-    until_progress(steps)
+def test_who_cancels_is_told_at_once_and_the_loading_stops(loader: Loader, fetching: Fetching) -> None:
+    messages = fetching.fetch("me", entry("slow"))
+    until_progress(messages)
     fetching.cancel("me")
-    *_, last = steps
+    *_, last = messages
     assert last.failed
     assert "goes on from there" in last.sentence
     assert loader.stopped.wait(10)
     fetching.cancel("nobody")
 
 
-def test_another_visitor_keeps_what_the_first_gives_up(loader: Loader) -> None:
-    fetching = fetcher(loader)
+def test_another_visitor_keeps_what_the_first_gives_up(loader: Loader, fetching: Fetching) -> None:
     first, second = fetching.fetch("a", entry("slow")), fetching.fetch("b", entry("slow"))
     until_progress(first)
     until_progress(second)
@@ -102,17 +99,15 @@ def test_another_visitor_keeps_what_the_first_gives_up(loader: Loader) -> None:
     assert loader.loads == 1
 
 
-def test_whoever_picks_another_network_hears_no_more_of_the_first(loader: Loader) -> None:
-    fetching = fetcher(loader)
+def test_whoever_picks_another_network_hears_no_more_of_the_first(loader: Loader, fetching: Fetching) -> None:
     first = fetching.fetch("me", entry("slow"))
     until_progress(first)
-    assert [step.ready for step in fetching.fetch("me", entry("quick"))][-1]
-    assert not any(step.ready or step.failed for step in first)
+    assert list(fetching.fetch("me", entry("quick")))[-1].ready
+    assert not any(message.ready or message.failed for message in first)
     assert loader.stopped.wait(10)
 
 
-def test_a_choice_that_is_told_twice_counts_once(loader: Loader) -> None:
-    fetching = fetcher(loader)
+def test_a_choice_that_is_told_twice_counts_once(loader: Loader, fetching: Fetching) -> None:
     first = fetching.fetch("me", entry("slow"))
     until_progress(first)
     assert list(fetching.fetch("me", entry("slow"))) == []
@@ -120,8 +115,8 @@ def test_a_choice_that_is_told_twice_counts_once(loader: Loader) -> None:
     assert list(first)[-1].ready
 
 
-def test_a_visitor_who_goes_away_ends_the_download(loader: Loader) -> None:
-    steps = fetcher(loader).fetch("me", entry("slow"))
-    until_progress(steps)
-    steps.close()  # type: ignore[attr-defined]
+def test_a_visitor_who_goes_away_ends_the_download(loader: Loader, fetching: Fetching) -> None:
+    messages = fetching.fetch("me", entry("slow"))
+    until_progress(messages)
+    messages.close()  # type: ignore[attr-defined]
     assert loader.stopped.wait(10)

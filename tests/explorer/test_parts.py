@@ -1,9 +1,6 @@
-"""Caches, labels, tiles and words."""
+"""Labels, tiles and words."""
 
 from __future__ import annotations
-
-import threading
-import time
 
 import numpy as np
 import pytest
@@ -13,8 +10,7 @@ from PIL import Image
 from trgbp_core.data.labels import find_class
 from trgbp_core.drawing.figures import comparison
 from trgbp_core.drawing.render import describe, heat, lookup, overlay, read_tile, shown, tile, why_empty
-from trgbp_core.explorer.explorer import panel
-from trgbp_core.serving.cache import Cache
+from trgbp_core.explorer.layer_pictures import panel
 
 LABELS = ["tench", "great white shark", "tiger shark", "tiger", "tiger cat", "crane", "crane"]
 
@@ -30,37 +26,6 @@ def test_a_class_is_found_by_number_name_or_part(wanted: object, index: int) -> 
 def test_a_class_that_is_not_there_gets_a_sentence(wanted: object) -> None:
     with pytest.raises(ValueError, match=r"class"):
         find_class(wanted, LABELS)
-
-
-def test_the_cache_computes_once_for_many_who_ask_together_and_stays_in_bounds() -> None:
-    cache: Cache[bytes] = Cache(250, len)
-    runs = []
-
-    def compute() -> bytes:
-        runs.append(1)
-        time.sleep(0.1)
-        return b"x" * 100
-
-    threads = [threading.Thread(target=lambda: cache.get("a", compute)) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert len(runs) == 1
-    for key in "bcd":
-        cache.get(key, lambda: b"y" * 100)
-    assert cache.bytes == 200
-    cache.get("a", compute)  # it was the least recently used, and is gone
-    assert len(runs) == 2
-    assert len(cache.get("large", lambda: b"z" * 1000)) == 1000
-    assert cache.bytes == 200
-
-
-def test_an_error_in_the_cache_reaches_the_asker_and_is_not_kept() -> None:
-    cache: Cache[bytes] = Cache(100, len)
-    with pytest.raises(ZeroDivisionError):
-        cache.get("a", lambda: bytes(1 // 0))
-    assert cache.get("a", lambda: b"ok") == b"ok"
 
 
 def test_a_tile_carries_the_map_and_an_empty_map_is_black() -> None:

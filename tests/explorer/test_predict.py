@@ -1,4 +1,4 @@
-"""What the tab Predict is sent: numbers that any browser reads, and a gauge whose words follow the counts."""
+"""What the tab Predict is sent: numbers that any browser reads, and sentences that follow the counts."""
 
 from __future__ import annotations
 
@@ -30,23 +30,23 @@ def test_what_is_sent_is_plain_json_and_a_network_without_a_table_says_so() -> N
     picture: Image.Image = rectangle(0)[0]
     question = explorer.ask(picture, "small")
     k = explorer.explanation(question).top5[1]
-    foretold = predict.foretell(explorer, question, k)
+    predicted = predict.prediction(explorer, question, k)
     *_, found = predict.measure(explorer, question, k, 2)
-    json.dumps([foretold, found], allow_nan=False)
-    assert foretold["key"] == found["key"]
-    assert len(foretold["layers"]) == len(found["random"]["layers"])
+    json.dumps([predicted, found], allow_nan=False)
+    assert predicted["key"] == found["key"]
+    assert len(predicted["layers"]) == len(found["random"]["layers"])
     assert "nothing is said about how suspect" in found["boundary"]["said"][1]
     assert found["boundary"]["picked"]["name"] == LABELS[k]
     with pytest.raises(ValueError, match="2 to 50"):
         next(predict.measure(explorer, question, k, 1))
 
 
-def test_the_gauges_words_follow_the_counts() -> None:
-    strong = predict.words(0.4, 0.2, 0.55, "lion", table(Estimate(0.05, 0.01, 0.09)))
+def test_the_sentences_follow_the_counts() -> None:
+    strong = predict.sentences(0.4, 0.2, 0.55, "lion", table(Estimate(0.05, 0.01, 0.09)))
     assert strong[0] == "Strong frame: of 10 real pictures with a frame at least this strong, 60 % were misclassified (95 %: 31 % to 83 %)."
     assert "6 of 10 with a strong frame were misclassified, 2 of 40 with a weak one" in strong[2]
     assert "+5.0 points (+1.0 to +9.0)." in strong[2]
-    weak = predict.words(0.1, 0.2, 0.55, "lion", table(Estimate(-0.01, -0.05, 0.03)))
+    weak = predict.sentences(0.1, 0.2, 0.55, "lion", table(Estimate(-0.01, -0.05, 0.03)))
     assert weak[0].startswith("Weak frame, as theory predicts: of 40 real pictures with a weak frame, 5 % were misclassified")
     assert "−1.0 points (−5.0 to +3.0), which may be chance." in weak[2]
-    assert "none of 50 real pictures" in predict.words(0.9, 0.2, 0.55, "lion", table(SOME))[0]
+    assert "none of 50 real pictures" in predict.sentences(0.9, 0.2, 0.55, "lion", table(SOME))[0]

@@ -6,7 +6,7 @@ import base64
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -29,23 +29,22 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield f"{url}gradio_api/mcp/"
 
 
-def ask(url: str, tool: str, arguments: dict[str, Any]) -> tuple[bool, list[Any]]:
-    async def asked() -> tuple[bool, list[Any]]:
+def connected(url: str, call: Callable[[ClientSession], Awaitable[Any]]) -> Any:
+    async def within() -> Any:
         async with streamablehttp_client(url) as (reading, writing, _), ClientSession(reading, writing) as session:
             await session.initialize()
-            answer = await session.call_tool(tool, arguments)
-            return answer.isError, answer.content
+            return await call(session)
 
-    return run(asked())
+    return run(within())
+
+
+def ask(url: str, tool: str, arguments: dict[str, Any]) -> tuple[bool, list[Any]]:
+    answer = connected(url, lambda session: session.call_tool(tool, arguments))
+    return answer.isError, answer.content
 
 
 def test_every_endpoint_is_a_tool_with_every_input_described(url: str) -> None:
-    async def listed() -> Any:
-        async with streamablehttp_client(url) as (reading, writing, _), ClientSession(reading, writing) as session:
-            await session.initialize()
-            return (await session.list_tools()).tools
-
-    tools = {tool.name: tool for tool in run(listed())}
+    tools = {tool.name: tool for tool in connected(url, ClientSession.list_tools).tools}
     assert set(tools) >= TOOLS
     for name in TOOLS:
         assert len(tools[name].description) > 100

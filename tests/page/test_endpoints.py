@@ -14,6 +14,7 @@ from PIL import Image
 
 from trgbp_core import METHODS, TRGBP
 from trgbp_core.data import images
+from trgbp_core.trgbp.explainer import Explanation
 from trgbp_core.zoo.loading import load_model
 
 from ..support.comparison import JUMP
@@ -32,29 +33,32 @@ def client(page_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         yield Client(page_url, verbose=False, download_files=folder)
 
 
+@pytest.fixture(scope="module")
+def lion() -> Explanation:
+    """What the engine says, in this process."""
+    zoo = load_model(MODEL)
+    return TRGBP(zoo.network).explain(zoo.preprocess(images.read(LION)), [291])
+
+
 def opened(gallery: list[dict[str, str]]) -> dict[str, Image.Image]:
     return {item["caption"]: Image.open(item["image"]) for item in gallery}
 
 
-def test_explain_gives_the_engines_numbers_and_pictures(client: Client) -> None:
+def test_explain_gives_the_engines_numbers_and_pictures(client: Client, lion: Explanation) -> None:
     data, gallery = client.predict(handle_file(LION), MODEL, "lion", api_name="/explain")
-    zoo = load_model(MODEL)
-    e = TRGBP(zoo.network).explain(zoo.preprocess(images.read(LION)))
-    assert [item["index"] for item in data["top5"]] == list(e.top5)
-    assert data["class"]["probability"] == pytest.approx(float(e.probabilities[0, 291]), abs=1e-5)
-    assert [layer["name"] for layer in data["layers"]] == [layer.name for layer in e.layers]
+    assert [item["index"] for item in data["top5"]] == list(lion.top5)
+    assert data["class"]["probability"] == pytest.approx(float(lion.probabilities[0, 291]), abs=1e-5)
+    assert [layer["name"] for layer in data["layers"]] == [layer.name for layer in lion.layers]
     pictures = opened(gallery)
     assert set(pictures) == {"raw", "tr_gbp", "tr_gbp_conserving"}
     assert all(p.size == (224, 224) for p in pictures.values())
 
 
-def test_layers_gives_the_maps_themselves(client: Client) -> None:
+def test_layers_gives_the_maps_themselves(client: Client, lion: Explanation) -> None:
     data, gallery = client.predict(handle_file(LION), MODEL, "291", 49, api_name="/layers")
-    zoo = load_model(MODEL)
-    e = TRGBP(zoo.network).explain(zoo.preprocess(images.read(LION)), [291])
     assert data["name"] == "_conv_head"
     raw = torch.tensor(data["raw"])
-    assert float((raw - e.layer_raw(49, 291)[0, 0]).abs().max()) < JUMP * float(raw.abs().max())  # another process
+    assert float((raw - lion.layer_raw(49, 291)[0, 0]).abs().max()) < JUMP * float(raw.abs().max())  # another process
     assert len(gallery) == 2
 
 

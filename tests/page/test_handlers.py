@@ -1,4 +1,4 @@
-"""Long answers piece by piece, as the page hears them."""
+"""Long answers piece by piece, as the page receives them."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ def explorer() -> Explorer:
 
 def sent(explorer: Explorer) -> list[list[int]]:
     """The stages of every answer that brings some."""
-    answered = handlers.cascade(explorer, images.read(LION), "small", 3, "saliency", "gaussian", 0)
     answered = handlers.cascade(explorer, images.read(LION), "small", "class 3", "saliency", "gaussian", 0)
     return [[stage["index"] for stage in payload["stages"]] for payload, _ in answered if payload is not None]
 
 
 def test_stages_that_come_quickly_are_sent_together_the_first_ones_at_once(explorer: Explorer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(handlers, "TOGETHER_SECONDS", 1000)
-    monkeypatch.setattr("trgbp_core.serving.streaming.TELL_SECONDS", 1000)
+    monkeypatch.setattr("trgbp_core.serving.jobs.BEAT_SECONDS", 1000)
+    monkeypatch.setattr("trgbp_core.serving.jobs.TELL_SECONDS", 1000)
     assert sent(explorer) == [[0], [0, 1], [1, 2, 3, 4, 5, 6]]
 
 
@@ -48,7 +48,7 @@ def test_every_stage_is_sent_twice_but_the_last(explorer: Explorer, monkeypatch:
 
 def test_what_has_not_been_sent_goes_with_the_next_sentence(explorer: Explorer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(handlers, "TOGETHER_SECONDS", 1000)
-    monkeypatch.setattr("trgbp_core.serving.streaming.TELL_SECONDS", 0)
+    monkeypatch.setattr("trgbp_core.serving.jobs.TELL_SECONDS", 0.001)
     found = sent(explorer)
     assert len(found) > 3
     assert sorted({index for some in found for index in some}) == list(range(DEPTH + 1))

@@ -16,7 +16,7 @@ from trgbp_core.explorer.explorer import Explorer
 from trgbp_core.explorer.sanity import Cascade, StageMaps, in_turns, stage_maps
 from trgbp_core.sanity.cascade import cascade
 from trgbp_core.serving.jobs import Cancelled
-from trgbp_core.serving.queue import Turns
+from trgbp_core.serving.queue import Queue
 from trgbp_core.zoo.loading import ModelCache, load_model
 
 from ..support.nets import Residual, picture, randomise, small_classifier
@@ -188,10 +188,10 @@ def test_stages_side_by_side_are_those_that_come_one_after_the_other(baseline: s
         return found
 
     monkeypatch.setattr(Cascade, "next_two", next_two)
-    alone = list(in_turns(Cascade(network, x, 1, baseline), Turns(), seconds=9.0))
+    alone = list(in_turns(Cascade(network, x, 1, baseline), Queue(), seconds=9.0))
     assert not pairs, "a slow method gives its turn away between its steps, and goes alone"
     with threads_of(2):
-        together = list(in_turns(Cascade(network, x, 1, baseline), Turns()))
+        together = list(in_turns(Cascade(network, x, 1, baseline), Queue()))
     assert pairs[0] == 2
     assert [s.stage.index for s in together] == [s.stage.index for s in alone] == list(range(alone[0].stage.total + 1))
     for one, other in zip(alone, together, strict=True):

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import itertools
 import os
-import queue
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -30,19 +30,13 @@ class Asker:
     """A thread that stays, as those of a web server do."""
 
     def __init__(self) -> None:
-        self._calls: queue.SimpleQueue[Callable[[], Any]] = queue.SimpleQueue()
-        self._done: queue.SimpleQueue[Any] = queue.SimpleQueue()
-        threading.Thread(target=self._work, daemon=True).start()
-
-    def _work(self) -> None:
-        while True:
-            self._done.put(self._calls.get()())
+        self._thread = ThreadPoolExecutor(1)
+        self._thread.submit(int).result()
 
     def leaves(self, call: Callable[[], Any]) -> int:
         """How many helpers more there are after ``call`` than before."""
         before = helpers()
-        self._calls.put(call)
-        self._done.get()
+        self._thread.submit(call).result()
         return helpers() - before
 
 
@@ -65,8 +59,8 @@ def main() -> None:
         "compare": lambda: list(handlers.compare(*asked, METHODS)),
         "measure": lambda: list(handlers.measure(*asked, METHODS)),
         "perturb": lambda: list(handlers.perturb(*asked, ["saliency"])),
-        "foretell": lambda: list(handlers.foretell(*asked)),
-        "foretold": lambda: list(handlers.foretold(*asked, 2)),
+        "predict": lambda: list(handlers.predict(*asked)),
+        "check prediction": lambda: list(handlers.check_prediction(*asked, 2)),
         "cascade": lambda: list(itertools.islice(handlers.cascade(*asked, "saliency", "gaussian", 0), 3)),
     }
     for name, call in calls.items():

@@ -92,17 +92,18 @@ def test_side_by_side_all_run_at_once_and_come_back_in_order() -> None:
 
 
 def test_side_by_side_waits_for_all_before_it_raises() -> None:
-    workers, ended = Workers(), list[str]()
+    failing, ended = threading.Event(), list[str]()
 
     def fail() -> None:
+        failing.set()
         raise KeyError("here")
 
     def slow() -> None:
-        threading.Event().wait(0.2)
+        failing.wait(WAIT)
         ended.append("slow")
 
     with pytest.raises(KeyError, match="here"):
-        workers.side_by_side([fail, slow])
+        Workers().side_by_side([fail, slow])
     assert ended == ["slow"]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import json
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -18,17 +19,15 @@ from ..data.labels import find_class
 from ..drawing.render import data_uri
 from ..methods import METHODS, NotApplicable
 from ..sanity.cascade import Mode
-from ..serving.cache import Cache
-from ..serving.jobs import Cancel, Progress
+from ..serving.jobs import Cache, Cancel, Job, Progress, Step
 from ..serving.memory import give_back_holes
-from ..serving.queue import Turns
-from ..serving.streaming import Step
+from ..serving.queue import Queue
 from ..theory import frame_calibration as frame
 from ..theory.coverage import Coverage, coverage
 from ..trgbp.explainer import TRGBP, Explanation, RecordedPicture
 from ..zoo import loading
 from . import sanity
-from .layer_pictures import Maps, Payload, class_frames, gather, layer_facts, panel
+from .layer_pictures import ClassMaps, Payload, class_maps, class_pictures, layer_facts, panel
 
 __all__ = ["DEFAULT_MODEL", "NETWORK_BYTES", "Explorer", "Payload", "Question", "panel"]
 
@@ -41,7 +40,7 @@ UNPACKED = 2
 
 PAYLOAD_BYTES = 64_000_000
 MAP_BYTES = 64_000_000
-GATHERED_BYTES = 32_000_000
+CLASS_MAP_BYTES = 32_000_000
 
 
 @dataclass(frozen=True)
@@ -59,60 +58,53 @@ class Question:
 
 
 class _Recorded:
-    """A recorded picture and what its classes' maps have come to occupy. ``threads``: how many the forward pass was computed with."""
+    """A recorded picture and the classes that are known of it. ``threads``: how many the forward pass was computed with."""
 
     def __init__(self, question: Question) -> None:
         self.threads = torch.get_num_threads()
-        self._picture: RecordedPicture = TRGBP(question.zoo.network).record(question.x)
+        self.picture: RecordedPicture = TRGBP(question.zoo.network).record(question.x)
         self._known: set[int] = set()
 
     def knows(self, k: int | None) -> bool:
         """Whether class ``k`` (None: the best) and the top 5 need no computing."""
-        return {*self._picture.top5, *(() if k is None else (k,))} <= self._known
+        return {*self.picture.top5, *(() if k is None else (k,))} <= self._known
 
     def explain(self, k: int | None) -> Explanation:
-        e = self._picture.explain(None if k is None else [k])
+        e = self.picture.explain(None if k is None else [k])
         self._known.update(e.classes)
         return e
-
-    def pack(self) -> None:
-        self._picture.pack()
-
-    @property
-    def nbytes(self) -> int:
-        return self._picture.nbytes
 
 
 class Explorer:
     """Answers the page's questions. One object serves everybody: its caches are keyed by content, and hold nothing of a session.
 
-    What a network computes is computed in :attr:`turns`, so that many who ask at once are served in turn; ``step``, in all that follows,
-    is told how it goes and may raise :class:`flights.Cancelled`.
+    What a network computes is computed in :attr:`queue`, so that many who ask at once are served in turn; ``step``, in all that follows,
+    is told how it goes and may raise :class:`jobs.Cancelled`.
     """
 
     def __init__(self, networks: loading.ModelCache | None = None) -> None:
-        self.turns = Turns(tidy=give_back_holes)
+        self.queue = Queue(tidy=give_back_holes)
         self._networks = networks or loading.ModelCache(NETWORK_BYTES)
-        self._recordings: Cache[_Recorded] = Cache(RECORDING_BYTES, lambda r: r.nbytes)
+        self._recordings: Cache[_Recorded] = Cache(RECORDING_BYTES, lambda recorded: recorded.picture.nbytes)
         self._unpacked: deque[str] = deque()
         self._payloads: Cache[Payload] = Cache(PAYLOAD_BYTES, _payload_bytes)
         self._maps: Cache[tuple[Tensor, int]] = Cache(MAP_BYTES, lambda found: found[0].nbytes)
-        self._gathered: Cache[tuple[Explanation, Maps]] = Cache(GATHERED_BYTES, lambda found: found[1].nbytes)
-        self._foretold: Cache[list[Coverage]] = Cache(MAP_BYTES, lambda found: sum(c.map.nbytes for c in found))
+        self._class_maps: Cache[tuple[Explanation, ClassMaps]] = Cache(CLASS_MAP_BYTES, lambda found: found[1].nbytes)
+        self._coverages: Cache[list[Coverage]] = Cache(MAP_BYTES, lambda found: sum(c.map.nbytes for c in found))
         self._tables: Cache[frame.Calibration | None] = Cache(PAYLOAD_BYTES, lambda table: 8_000)
         self._seconds: dict[tuple[str, str], float] = {}
 
     def network(self, name: str, *, progress: Progress | None = None, cancel: Cancel | None = None) -> loading.Zoo:
-        """A network of the zoo or of the page's owner, downloaded and loaded once for all. Raises what :func:`models.load_model` raises."""
+        """A network of the zoo or of the page's owner, loaded once for all. Raises what :func:`loading.load_model` raises."""
         return self._networks.get(name, progress=progress, cancel=cancel)
 
     def entries(self) -> tuple[loading.Entry, ...]:
-        """The networks that can be asked: see :attr:`models.ModelCache.entries`."""
+        """The networks that can be asked: see :attr:`loading.ModelCache.entries`."""
         return self._networks.entries
 
-    def ask(self, picture: Image.Image, model: str, *, progress: Progress | None = None, cancel: Cancel | None = None) -> Question:
+    def ask(self, picture: Image.Image, model: str, *, progress: Progress | None = None) -> Question:
         """Put an RGB picture to a network."""
-        zoo = self.network(model, progress=progress, cancel=cancel)
+        zoo = self.network(model, progress=progress)
         seen = zoo.picture(picture)
         digest = hashlib.sha256(seen.tobytes()).hexdigest()[:20]
         return Question(f"{model}:{digest}", zoo, seen, zoo.normalise(seen))
@@ -122,11 +114,11 @@ class Explorer:
         recorded = self._recordings.peek(question.key)
         if recorded is not None and recorded.knows(k):
             return recorded.explain(k)
-        return self.turns.run(lambda between: self._explained(question, k), step, short=True)
+        return self.queue.run(lambda between: self._explained(question, k), step, short=True)
 
     def computed(self, question: Question, k: int | None, arithmetic: Callable[[Explanation], Result], step: Step | None = None) -> Result:
         """``arithmetic(explanation)``, both in one turn."""
-        return self.turns.run(lambda between: arithmetic(self.explanation(question, k, between)), step, short=True)
+        return self.queue.run(lambda between: arithmetic(self.explanation(question, k, between)), step, short=True)
 
     def _explained(self, question: Question, k: int | None) -> Explanation:
         """Within a turn: nobody else computes, so that what is not kept yet is not under way elsewhere either."""
@@ -137,7 +129,7 @@ class Explorer:
         e = recorded.explain(k)
         self._recordings.put(question.key, recorded)
         while len(self._unpacked) > UNPACKED:
-            self._recordings.change(self._unpacked.popleft(), _Recorded.pack)
+            self._recordings.change(self._unpacked.popleft(), lambda recorded: recorded.picture.pack())
         return e
 
     def top(self, question: Question, count: int = 5) -> list[tuple[int, str, float]]:
@@ -153,36 +145,29 @@ class Explorer:
     def one_by_one(self, work: Iterator[Result], step: Step | None = None) -> Iterator[Result]:
         """What ``work`` yields, each computed in a turn of its own."""
         missing = object()
-        while (found := self.turns.run(lambda between: next(work, missing), step)) is not missing:
+        while (found := self.queue.run(lambda between: next(work, missing), step)) is not missing:
             yield found  # type: ignore[misc]
 
     # -- Explain, Classes --------------------------------------------------------------------------------------------------------
 
-    def explain(self, question: Question, k: int | None = None, step: Step | None = None) -> Payload:
-        """Everything that the tabs Explain and Classes show: of class ``k`` (default: the best), and of the top 5.
-
-        Returns:
-            ``key``, ``model``, ``picture``, ``seen``, ``note``; ``layers``, what is known of each; ``top``, indices; ``chosen``, k;
-            ``classes``, each with what :func:`frames.class_frames` gives, ``k`` first if it is none of the top 5.
-        """
-        first, rest = self.explain_at_once(question, k, step)
-        found = {item["index"]: item for item in [*first["classes"], *rest["classes"]]}
-        order = dict.fromkeys([*(() if first["chosen"] in first["top"] else (first["chosen"],)), *first["top"]])
-        return first | {"classes": [found[i] for i in order]}
-
     def explain_at_once(self, question: Question, k: int | None = None, step: Step | None = None) -> Iterator[Payload]:
-        """:meth:`explain` in two parts: with class ``k`` alone, then the rest of the top 5."""
-        about = self._payloads.get(("picture", question.key), lambda: self._about(question, k, step), _asks(step))
+        """What the tabs Explain and Classes show, in two parts: of class ``k`` (default: the best), then of the rest of the top 5.
+
+        Yields:
+            ``key``, ``model``, ``picture``, ``seen``, ``note``; ``layers``, what is known of each; ``top``, indices; ``chosen``, k;
+            ``classes``, each with what :func:`layer_pictures.class_pictures` gives. Then ``key`` and further ``classes``.
+        """
+        about = self._payloads.get(("picture", question.key), lambda job: self._about(question, k, job.report), **_hooks(step))
         chosen = about["top"][0] if k is None else k
         yield about | self.further_class(question, chosen, step)
         yield {"key": question.key, "classes": [self._class(question, i, step) for i in about["top"] if i != chosen]}
 
     def further_class(self, question: Question, k: int, step: Step | None = None) -> Payload:
-        """Of :meth:`explain`, what is new with class ``k``: ``key``, ``chosen`` and that class."""
+        """Of :meth:`explain_at_once`, what is new with class ``k``: ``key``, ``chosen`` and that class."""
         return {"key": question.key, "chosen": k, "classes": [self._class(question, k, step)]}
 
-    def _about(self, question: Question, k: int | None, step: Step | None) -> Payload:
-        e, _ = self._gather(question, k, step)
+    def _about(self, question: Question, k: int | None, step: Step) -> Payload:
+        e, _ = self._maps_of_class(question, k, step)
         return {
             "key": question.key,
             "model": question.zoo.name,
@@ -196,19 +181,19 @@ class Explorer:
     def _class(self, question: Question, k: int, step: Step | None) -> Payload:
         """What the page shows of class ``k``."""
 
-        def draw() -> Payload:
-            e, maps = self._gather(question, k, step)
+        def draw(job: Job[Payload]) -> Payload:
+            e, maps = self._maps_of_class(question, k, job.report)
             names = ["the picture itself", *(layer.name for layer in e.layers)]
-            return question.about(e, k) | class_frames(maps, k, question.zoo.labels[k], names)
+            return question.about(e, k) | class_pictures(maps, question.zoo.labels[k], names)
 
-        return self._payloads.get(("class", question.key, k), draw, _asks(step))
+        return self._payloads.get(("class", question.key, k), draw, **_hooks(step))
 
-    def _gather(self, question: Question, k: int | None, step: Step | None) -> tuple[Explanation, Maps]:
-        """The maps of class ``k`` and of the top 5, computed in one turn and kept for what is drawn of them next."""
-        found = self._gathered.peek(question.key)
-        if found is None or (k is not None and k not in found[0].classes):
-            found = self.computed(question, k, lambda e: (e, gather(e)), step)
-            self._gathered.put(question.key, found)
+    def _maps_of_class(self, question: Question, k: int | None, step: Step) -> tuple[Explanation, ClassMaps]:
+        """The maps of class ``k`` (None: the best), computed in one turn and kept for what is drawn of them next."""
+        found = self._class_maps.peek((question.key, k))
+        if found is None:
+            found = self.computed(question, k, lambda e: (e, class_maps(e, e.classes[0])), step)
+            self._class_maps.put((question.key, found[0].classes[0]), found)
         return found
 
     # -- Compare ------------------------------------------------------------------------------------------------------------------
@@ -228,10 +213,10 @@ class Explorer:
         def compute(between: Step) -> tuple[Tensor, int]:
             start = time.perf_counter()
             map = method.attribute(question.zoo.network, question.x, k, progress=lambda share: between(method.title, share))
-            self._seconds[question.zoo.name, key] = time.perf_counter() - start - self.turns.waited
+            self._seconds[question.zoo.name, key] = time.perf_counter() - start - self.queue.waited
             return map, torch.get_num_threads()
 
-        return self._maps.get((question.key, k, key), lambda: self.turns.run(compute, step), _asks(step))[0]
+        return self._maps.get((question.key, k, key), lambda job: self.queue.run(compute, job.report), **_hooks(step))[0]
 
     def threads(self, question: Question, maps: Sequence[tuple[int, str]] | None = None) -> int:
         """How many of torch's threads the kept results were computed with: fewer than there are if others waited then.
@@ -246,43 +231,45 @@ class Explorer:
         return max((found[1] for found in kept if found is not None), default=torch.get_num_threads())
 
     def kept(self, key: tuple[Any, ...], compute: Callable[[Step], Payload], step: Step | None = None) -> Payload:
-        """``compute(between)``, run in a turn (see :meth:`turns.Turns.run`), once for all who ask for ``key``, and kept."""
-        return self._payloads.get(key, lambda: self.turns.run(compute, step), _asks(step))
+        """``compute(between)``, run in a turn (see :meth:`queue.Queue.run`), once for all who ask for ``key``, and kept."""
+        return self._payloads.get(key, lambda job: self.queue.run(compute, job.report), **_hooks(step))
 
     def compare(self, question: Question, k: int, methods: Sequence[str], step: Step | None = None) -> Iterator[Payload]:
         """One panel a method as it finishes, fastest first; a method that does not apply says why instead of a map."""
         for key in self.fastest_first(question, methods):
-            found = self._payloads.peek(("compare", question.key, k, key)) or self._method(question, k, key, step)
-            self._payloads.put(("compare", question.key, k, key), found)
-            yield found
+            yield self._panel(question, k, key, step)
 
-    def _method(self, question: Question, k: int, key: str, step: Step | None) -> Payload:
+    def _panel(self, question: Question, k: int, key: str, step: Step | None) -> Payload:
         method = METHODS[key]
-        about = {"key": key, "citation": method.citation}
-        try:
-            map = self.attribution(question, k, key, step)
-        except NotApplicable as error:
-            return about | {"title": method.title, "empty": str(error), "seconds": None}
-        drawn = panel(map, method.title, "", question.zoo.labels[k], signed=method.signed)
-        return about | drawn | {"seconds": self._seconds[question.zoo.name, key]}
+
+        def draw(job: Job[Payload]) -> Payload:
+            about = {"key": key, "citation": method.citation, "title": method.title}
+            try:
+                map = self.attribution(question, k, key, job.report)
+            except NotApplicable as error:
+                return about | {"empty": str(error), "seconds": None}
+            drawn = panel(map, method.title, "", question.zoo.labels[k], signed=method.signed)
+            return about | drawn | {"seconds": self._seconds[question.zoo.name, key]}
+
+        return self._payloads.get(("compare", question.key, k, key), draw, **_hooks(step))
 
     # -- Predict ------------------------------------------------------------------------------------------------------------------
 
-    def foretold(self, question: Question) -> list[Coverage]:
-        """See :func:`predictability.coverage`; once for each network, since no picture is part of it."""
-        size = tuple(question.x.shape)
-        return self._foretold.get((question.zoo.name, size), lambda: self.turns.run(lambda between: coverage(question.zoo.network, size)))
+    def coverage(self, question: Question) -> list[Coverage]:
+        """See :func:`trgbp_core.theory.coverage.coverage`; once for each network, since no picture is part of it."""
+        name, network, size = question.zoo.name, question.zoo.network, tuple(question.x.shape)
+        return self._coverages.get((name, size), lambda job: self.queue.run(lambda between: coverage(network, size), job.report))
 
     def calibration(self, zoo: loading.Zoo) -> frame.Calibration | None:
         """The network's table of real pictures, if one comes with it."""
-        return self._tables.get(zoo.name, lambda: frame.of_network(zoo.name, zoo.network))
+        return self._tables.get(zoo.name, lambda job: frame.of_network(zoo.name, zoo.network))
 
     # -- Sanity check -------------------------------------------------------------------------------------------------------------
 
     def cascade(
         self, question: Question, k: int, baseline: str, *, mode: Mode = "gaussian", seed: int = 0, step: Step | None = None
     ) -> Iterator[Payload]:
-        """The trained network, then one payload a stage of :func:`trgbp_core.sanity.cascade.cascade`; see :func:`stages.in_turns`."""
+        """The trained network, then one payload a stage of :func:`trgbp_core.sanity.cascade.cascade`; see :func:`sanity.in_turns`."""
         known = None
         if baseline not in sanity.INCLUDED:
             with contextlib.suppress(NotApplicable):
@@ -290,7 +277,7 @@ class Explorer:
         trained = (self.explanation(question, k, step), known)
         cascade = sanity.Cascade(question.zoo.network, question.x, k, baseline, mode=mode, seed=seed, trained=trained)
         seconds = self._seconds.get((question.zoo.name, baseline), 0.0)
-        for stage in sanity.in_turns(cascade, self.turns, step, seconds=seconds):
+        for stage in sanity.in_turns(cascade, self.queue, step, seconds=seconds):
             yield sanity.payload(stage, question.zoo.labels, k)
 
 
@@ -299,16 +286,10 @@ def named_class(question: Question, wanted: object) -> int | None:
     return None if wanted is None or (isinstance(wanted, str) and not wanted.strip()) else find_class(wanted, question.zoo.labels)
 
 
-def _asks(step: Step | None) -> Callable[[], None] | None:
-    return None if step is None else lambda: step("", 0.0)
+def _hooks(step: Step | None) -> dict[str, Any]:
+    """How a job's progress reaches ``step``, and how ``step`` leaves the job."""
+    return {} if step is None else {"progress": step, "cancel": lambda: step("", 0.0)}
 
 
 def _payload_bytes(payload: Payload) -> int:
-    def count(value: Any) -> int:
-        if isinstance(value, str):
-            return len(value) + 50
-        if isinstance(value, dict):
-            return sum(count(v) for v in value.values())
-        return sum(map(count, value)) if isinstance(value, (list, tuple)) else 50
-
-    return count(payload)
+    return len(json.dumps(payload, ensure_ascii=False))

@@ -23,7 +23,7 @@ from ..engine.layer_order import layer_groups
 from ..methods import METHODS, NotApplicable
 from ..metrics.localisation import ibd
 from ..sanity.cascade import Stage, cascade
-from ..serving.streaming import Step
+from ..serving.jobs import Step
 from ..theory.coverage import predicted_sum
 from ..theory.randomised_weights import draw
 from ..zoo import catalogue
@@ -172,13 +172,13 @@ def _cascade(explorer: Explorer, question: Question, k: int, options: Options, s
             step("randomising", stage.index / total)
         if stage.index in (0, *KEPT_STAGES, total):
             compute = functools.partial(stage_maps, stage.network, question.x, k, options["baseline"])
-            _, titles, maps, _ = explorer.turns.run(compute, step)
+            _, titles, maps, _ = explorer.queue.run(compute, step)
             for name, map in maps.items():
                 yield f"stage_{stage.index:03d}_{name}", f"{titles[name]}, {stage.index} layers randomised", map
 
 
 def _predict(explorer: Explorer, question: Question, k: int, options: Options, step: Step | None) -> Maps:
-    predicted, total = explorer.foretold(question), min(options["draws"], MOST_DRAWS)
+    predicted, total = explorer.coverage(question), min(options["draws"], MOST_DRAWS)
     for draws in explorer.one_by_one(draw(question.zoo.network, question.x, k, seeds=total), step):
         if step is not None:
             step("drawing weights", draws.count / total)

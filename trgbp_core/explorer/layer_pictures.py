@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,49 +21,43 @@ PANELS = (
     ("TR-GBP", "The paper's ψ: coarse upper layers count most.", True),
     ("TR-GBP, conserving ψ", "Layers and pixels count by what they contribute: far sharper.", True),
 )
+"""Title, caption, and whether the map is class-specific."""
+
+LAYER_PANELS = (("R̃ˡ of this layer", "raw reconstruction", False), ("Rˡ of this layer", "minus what the top 5 share", True))
 
 
 @dataclass(frozen=True)
-class Maps:
-    """The R̃ of an explanation in plain arrays, float32, so that all that follows needs no turn at the processor.
+class ClassMaps:
+    """A class's maps in plain arrays, float32, so that all that follows needs no turn in the queue.
 
     Attributes:
-        classes: those that the arrays hold, K of them. top: the positions in ``classes`` of the network's top 5.
-        paper, conserving: R̃ with either ψ, (K, H, W). layers: R̃^l, (K, h, w) for each layer, the picture first.
+        panels: (3, H, W), of :data:`PANELS`. layers: (2, h, w) for each layer, the picture first: R̃^l and R^l.
     """
 
-    classes: tuple[int, ...]
-    top: tuple[int, ...]
-    paper: np.ndarray
-    conserving: np.ndarray
+    panels: np.ndarray
     layers: tuple[np.ndarray, ...]
 
     @property
     def nbytes(self) -> int:
-        return sum(maps.nbytes for maps in (self.paper, self.conserving, *self.layers))
-
-    def specific(self, maps: np.ndarray) -> np.ndarray:
-        """R_k = R̃_k − the mean over the top 5 of R̃_i (Eq. 10), for (K, h, w)."""
-        return maps - maps[list(self.top)].mean(0)
+        return sum(maps.nbytes for maps in (self.panels, *self.layers))
 
 
-def gather(e: Explanation) -> Maps:
-    """Everything that is shown of the explained classes."""
-    return Maps(
-        classes=e.classes,
-        top=tuple(e.classes.index(k) for k in e.top5),
-        paper=_arrays(e.raw(k) for k in e.classes),
-        conserving=_arrays(e.raw(k, "conserving") for k in e.classes),
-        layers=tuple(_arrays(e.layer_raw(index, k) for k in e.classes) for index in range(len(e.layers) + 1)),
-    )
+def class_maps(e: Explanation, k: int) -> ClassMaps:
+    """Everything that is shown of class ``k``; of a network's only class nothing is left by Eq. 10."""
+    only = e.logits.shape[1] == 1
+    raw, layers = e.raw(k), range(len(e.layers) + 1)
+    both = [raw * 0, raw * 0] if only else [e.attribution(k), e.attribution(k, "conserving")]
+    raws = [e.layer_raw(index, k) for index in layers]
+    owns = [m * 0 for m in raws] if only else [e.layer_attribution(index, k) for index in layers]
+    return ClassMaps(_arrays(raw, *both), tuple(map(_arrays, raws, owns)))
 
 
-def _arrays(maps: Iterable[Tensor]) -> np.ndarray:
+def _arrays(*maps: Tensor) -> np.ndarray:
     return np.stack([m[0, 0].cpu().float().numpy() for m in maps])
 
 
-def class_frames(maps: Maps, k: int, label: str, names: Sequence[str]) -> Payload:
-    """What the page shows of class ``k``: the three panels, and R̃^l and R^l of every layer, on ``sheets``.
+def class_pictures(maps: ClassMaps, label: str, names: Sequence[str]) -> Payload:
+    """What the page shows of a class: the three panels, and R̃^l and R^l of every layer, on ``sheets``.
 
     Args:
         label: the class's name. names: the layers', the picture's first.
@@ -71,27 +65,14 @@ def class_frames(maps: Maps, k: int, label: str, names: Sequence[str]) -> Payloa
     Returns:
         ``sheets`` are pictures of many tiles; a panel's tile is number ``at`` of the ``of`` tiles of sheet number ``sheet``.
     """
-    i = maps.classes.index(k)
-    stacks = [np.stack([maps.paper[i], maps.specific(maps.paper)[i], maps.specific(maps.conserving)[i]])]
-    sheets, panels = _sheets(stacks[0], [(title, caption, specific, label) for title, caption, specific in PANELS], 0)
-    raws: dict[int, Payload] = {}
-    owns: dict[int, Payload] = {}
+    sheets, panels = _sheets(maps.panels, [(*words, label) for words in PANELS], 0)
+    frames: dict[int, Payload] = {}
     for indices in _same_size(maps.layers):
-        both = [m for index in indices for m in (maps.layers[index][i], maps.specific(maps.layers[index])[i])]
-        words = [
-            about
-            for index in indices
-            for about in (
-                ("R̃ˡ of this layer", "raw reconstruction", False, names[index]),
-                ("Rˡ of this layer", "minus what the top 5 share", True, names[index]),
-            )
-        ]
-        more, found = _sheets(np.stack(both), words, len(sheets))
+        words = [(*words, names[index]) for index in indices for words in LAYER_PANELS]
+        more, found = _sheets(np.concatenate([maps.layers[index] for index in indices]), words, len(sheets))
         sheets += more
-        raws |= dict(zip(indices, found[::2], strict=True))
-        owns |= dict(zip(indices, found[1::2], strict=True))
-    frames = [{"raw": raws[index], "own": owns[index]} for index in range(len(maps.layers))]
-    return {"sheets": sheets, "panels": panels, "frames": frames}
+        frames |= {index: {"raw": raw, "own": own} for index, raw, own in zip(indices, found[::2], found[1::2], strict=True)}
+    return {"sheets": sheets, "panels": panels, "frames": [frames[index] for index in range(len(maps.layers))]}
 
 
 def _same_size(layers: Sequence[np.ndarray]) -> list[list[int]]:
@@ -146,6 +127,3 @@ def _facts(layer: Layer) -> Payload:
         "rectified": layer.rectified,
         "size": f"{layer.size[0]}×{layer.size[1]}",
     }
-
-
-__all__ = ["Maps", "class_frames", "gather", "layer_facts", "panel"]

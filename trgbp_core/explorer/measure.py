@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from ..drawing.render import to_array
 from ..methods import METHODS, NotApplicable
 from ..metrics.localisation import Box, ebpg, ibd, pointing_game
 from ..metrics.perturbation import ABSOLUTE_LERF, FRACTIONS, perturbation_curve
-from ..serving.streaming import Step
+from ..serving.jobs import Step
 from .explorer import Explorer, Payload, Question, panel
 
 CELLS = 56
@@ -25,7 +25,7 @@ CELLS = 56
 def cell_shares(map: Tensor) -> np.ndarray:
     """The share of relu(R) in each cell of the grid, (CELLS, CELLS) float32, rows first; all 0 for a map without positive relevance.
 
-    A pixel counts for the cell in which its centre lies, so that sums of cells equal :func:`measures.ebpg` of boxes on the grid.
+    A pixel counts for the cell in which its centre lies, so that sums of cells equal :func:`localisation.ebpg` of boxes on the grid.
 
     Args:
         map: (1, 1, H, W).
@@ -39,20 +39,14 @@ def cell_shares(map: Tensor) -> np.ndarray:
 
 def locate(explorer: Explorer, question: Question, k: int, methods: Sequence[str], step: Step | None = None) -> Iterator[Payload]:
     """One payload a method, fastest first: its map, the shares of the grid's cells (base64 of float32), its IBD (Eq. 12)."""
-    for key in explorer.fastest_first(question, methods):
-        method = METHODS[key]
-        try:
-            map = explorer.attribution(question, k, key, step)
-        except NotApplicable as error:
-            yield {"key": key, "title": method.title, "empty": str(error)}
-            continue
+
+    def located(key: str, map: Tensor) -> Payload:
         shares = base64.b64encode(cell_shares(map).astype("<f4").tobytes()).decode()
-        yield panel(map, method.title, "", question.zoo.labels[k]) | {
-            "key": key,
-            "cells": CELLS,
-            "shares": shares,
-            "ibd": explorer.turns.run(lambda between, map=map: _number(ibd(map)), step, short=True),  # type: ignore[misc]
-        }
+        share_of_frame = explorer.queue.run(lambda between: _number(ibd(map)), step, short=True)
+        drawn = panel(map, METHODS[key].title, "", question.zoo.labels[k])
+        return drawn | {"key": key, "cells": CELLS, "shares": shares, "ibd": share_of_frame}
+
+    return _each_map(explorer, question, k, methods, located, step)
 
 
 def scores(map: Tensor, box: Box) -> dict[str, float]:
@@ -73,23 +67,27 @@ def scores(map: Tensor, box: Box) -> dict[str, float]:
 
 def perturb(explorer: Explorer, question: Question, k: int, methods: Sequence[str], step: Step | None = None) -> Iterator[Payload]:
     """One payload a method: its MoRF and LeRF curves (Section 5.3.2), pixels becoming black, and their areas."""
+
+    def curves(key: str, map: Tensor) -> Payload:
+        return explorer.kept(("perturb", question.key, k, key), functools.partial(_curves, question, k, key, map), step)
+
+    return _each_map(explorer, question, k, methods, curves, step)
+
+
+def _each_map(
+    explorer: Explorer, question: Question, k: int, methods: Sequence[str], measured: Callable[[str, Tensor], Payload], step: Step | None
+) -> Iterator[Payload]:
+    """What is ``measured`` of each method's map, fastest first, or why it cannot be."""
     for key in explorer.fastest_first(question, methods):
-        method = METHODS[key]
         try:
-            map = explorer.attribution(question, k, key, step)
-            curves = functools.partial(_curves, question, k, key, map)
-            yield explorer.kept(("perturb", question.key, k, key), curves, step)
-        except (NotApplicable, _Unmeasurable) as error:
-            yield {"key": key, "title": method.title, "empty": str(error)}
-
-
-class _Unmeasurable(ValueError):
-    """A map that cannot be ranked."""
+            yield measured(key, explorer.attribution(question, k, key, step))
+        except NotApplicable as error:
+            yield {"key": key, "title": METHODS[key].title, "empty": str(error)}
 
 
 def _curves(question: Question, k: int, key: str, map: Tensor, step: Step) -> Payload:
     if not bool(torch.isfinite(map).all()):
-        raise _Unmeasurable("Not a number: this map cannot be ranked.")
+        raise NotApplicable("Not a number: this map cannot be ranked.")
     title, result = METHODS[key].title, dict[str, Any]()
     for position, order in enumerate(("morf", "lerf")):
         ranked = map.abs() if order == "lerf" and key in ABSOLUTE_LERF else map
@@ -97,17 +95,9 @@ def _curves(question: Question, k: int, key: str, map: Tensor, step: Step) -> Pa
         def report(share: float, at: int = position) -> None:
             step(f"{title}: taking pixels away", (at + share) / 2)
 
-        curve = perturbation_curve(
-            question.zoo.network,
-            question.x,
-            ranked,
-            k,
-            fill=question.zoo.preprocess.black,
-            order=order,  # type: ignore[arg-type]
-            progress=report,
-        )
-        values = curve.change.nan_to_num(posinf=0.0)
-        result[order] = [round(float(v), 5) for v in values[0]]
+        network, black = question.zoo.network, question.zoo.preprocess.black
+        curve = perturbation_curve(network, question.x, ranked, k, fill=black, order=order, progress=report)  # type: ignore[arg-type]
+        result[order] = [round(float(v), 5) for v in curve.change.nan_to_num(posinf=0.0)[0]]
         result[f"{order}_area"] = _number(curve.area())
     return {"key": key, "title": title, "fractions": list(FRACTIONS), **result}
 

@@ -5,26 +5,42 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from ..serving.jobs import Cancelled
+from ..serving.jobs import Cancelled, Step, Update, streamed
 from ..zoo.download_progress import Speedometer
 from ..zoo.loading import Entry
 from .explorer import Explorer
 
-TELL_SECONDS = 0.4
+FETCH_SECONDS = 86_400.0
+"""A download takes as long as it takes."""
+
 TWICE_SECONDS = 0.3
 """Gradio tells of one choice in a list twice, some 40 ms apart: when it is made, and when the list loses the focus."""
 
 
 @dataclass(frozen=True)
-class Step:
+class Message:
     """What a visitor is told. ``running``: it can be cancelled. ``ready``: the network has arrived. ``failed``: it will not."""
 
     sentence: str = ""
     running: bool = False
     ready: bool = False
     failed: bool = False
+
+
+@dataclass
+class _Choice:
+    """One visitor's choice of a network. ``gone``: it is no longer wanted. ``replaced``: another one is wanted instead."""
+
+    name: str
+    began: float = field(default_factory=time.monotonic)
+    gone: threading.Event = field(default_factory=threading.Event)
+    replaced: bool = False
+
+    @property
+    def current(self) -> bool:
+        return not self.gone.is_set() or time.monotonic() - self.began < TWICE_SECONDS
 
 
 class Fetching:
@@ -36,77 +52,57 @@ class Fetching:
     def __init__(self, explorer: Explorer) -> None:
         self._explorer = explorer
         self._lock = threading.Lock()
-        self._wanted: dict[str, _Wish] = {}
+        self._choices: dict[str, _Choice] = {}
 
     def cancel(self, visitor: str) -> None:
         """Give up what ``visitor`` waits for, if anything."""
         with self._lock:
-            wish = self._wanted.get(visitor)
-        if wish is not None:
-            wish.gone.set()
+            choice = self._choices.get(visitor)
+        if choice is not None:
+            choice.gone.set()
 
-    def fetch(self, visitor: str, entry: Entry) -> Iterator[Step]:
-        """Steps until the network is loaded; none if the visitor picks another one meanwhile, or has just picked the same."""
-        wish = _Wish(entry)
+    def fetch(self, visitor: str, entry: Entry) -> Iterator[Message]:
+        """Messages until the network is loaded; none if the visitor picks another one meanwhile, or has just picked the same."""
+        choice = _Choice(entry.name)
         with self._lock:
-            before = self._wanted.get(visitor)
-            if before is not None and before.repeated_by(wish):
+            before = self._choices.get(visitor)
+            if before is not None and before.name == entry.name and before.current:
                 return
-            self._wanted[visitor] = wish
-            self._wanted = {who: w for who, w in self._wanted.items() if not w.gone.is_set() or w.fresh or w is wish}
+            self._choices = {who: one for who, one in self._choices.items() if one.current} | {visitor: choice}
         if before is not None:
             before.replaced = True
             before.gone.set()
         try:
-            threading.Thread(target=wish.work, args=(self._explorer,), name=f"fetch {entry.name}", daemon=True).start()
-            yield from wish.steps()
+            for message in self._messages(entry, choice):
+                if not choice.replaced:
+                    yield message
         finally:
-            wish.gone.set()
+            choice.gone.set()
 
+    def _messages(self, entry: Entry, choice: _Choice) -> Iterator[Message]:
+        speed, downloading, received = Speedometer(), not entry.available, 0
 
-class _Wish:
-    """One visitor's wish for one network, worked on in a thread of its own."""
+        def load(step: Step) -> Iterator[Message]:
+            def progress(done: int, total: int) -> None:  # of what is here, too: where it is damaged it is downloaded anew
+                nonlocal downloading, received
+                downloading, received = True, done
+                step(f"Downloading {entry.title}: {speed.describe(done, total or entry.download_size)} …", 0.0)
 
-    def __init__(self, entry: Entry) -> None:
-        self.entry, self.began = entry, time.monotonic()
-        self.gone, self.done = threading.Event(), threading.Event()
-        self.replaced = False
-        self.progress = (0, 0)
-        self.error: ValueError | None = None
+            if downloading:
+                progress(0, 0)
+            else:
+                step(f"Loading {entry.title} …", 0.0)
+            self._explorer.network(entry.name, progress=progress, cancel=choice.gone.is_set)
+            yield Message(f"{entry.title} is ready.", ready=True)
 
-    @property
-    def fresh(self) -> bool:
-        return time.monotonic() - self.began < TWICE_SECONDS
-
-    def repeated_by(self, other: _Wish) -> bool:
-        return self.entry.name == other.entry.name and (self.fresh or not self.gone.is_set())
-
-    def work(self, explorer: Explorer) -> None:
         try:
-            explorer.network(self.entry.name, progress=lambda *now: setattr(self, "progress", now), cancel=self.gone.is_set)
+            for event in streamed(load, FETCH_SECONDS):
+                yield Message(event.what, running=downloading) if isinstance(event, Update) else event
+        except Cancelled:
+            kept = " What has come of it is kept, and the next attempt goes on from there." if received else ""
+            yield Message(f"Cancelled: {entry.title} is not downloaded.{kept}", failed=True)
         except ValueError as error:
-            self.error = error
-        except Exception as error:  # told as a sentence: the page must not wait for ever
-            self.error = ValueError(f"{self.entry.title} cannot be loaded ({type(error).__name__}). Pick the embedded network.")
-        finally:
-            self.done.set()
-
-    def steps(self) -> Iterator[Step]:
-        entry, speed = self.entry, Speedometer()
-        here = entry.available
-        while not self.done.wait(TELL_SECONDS):
-            download = not here or self.progress != (0, 0)  # what is here may be damaged, and then comes anew
-            yield Step(self._told(speed) if download else f"Loading {entry.title} …", running=download)
-        if self.replaced:
-            return
-        if isinstance(self.error, Cancelled):
-            kept = " What has come of it is kept, and the next attempt goes on from there." if self.progress[0] else ""
-            yield Step(f"Cancelled: {entry.title} is not downloaded.{kept}", failed=True)
-        elif self.error is not None:
-            yield Step(f"**{self.error}**", failed=True)
-        else:
-            yield Step(f"{entry.title} is ready.", ready=True)
-
-    def _told(self, speed: Speedometer) -> str:
-        done, total = self.progress
-        return f"Downloading {self.entry.title}: {speed.describe(done, total or self.entry.download_size)} …"
+            yield Message(f"**{error}**", failed=True)
+        except Exception as error:  # as a sentence: the page must not wait for ever
+            why = f"{entry.title} cannot be loaded ({type(error).__name__}). Pick the embedded network."
+            yield Message(f"**{why}**", failed=True)

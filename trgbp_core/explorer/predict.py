@@ -1,4 +1,4 @@
-"""The page's Predict tab: what theory foretells of a network, before anything of it is run; then, when asked, what really happens."""
+"""The page's Predict tab: what theory predicts of a network, before anything of it is run; then, when asked, what really happens."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ..metrics.localisation import FRAME, ibd
-from ..serving.streaming import Step
+from ..serving.jobs import Step
 from ..theory import frame_calibration as boundary
 from ..theory.coverage import Coverage, profile
 from ..theory.frame_calibration import Calibration, Rate
@@ -25,20 +25,20 @@ UNIFORM = 1 - (1 - 2 * FRAME) ** 2
 """The frame's share of a 224×224 picture: the IBD of a map that points nowhere."""
 
 
-def foretell(explorer: Explorer, question: Question, k: int) -> Payload:
-    """What is foretold for class ``k``: nothing of it depends on the picture but its size, nor on what the network has learned.
+def prediction(explorer: Explorer, question: Question, k: int) -> Payload:
+    """What is predicted for class ``k``: nothing of it depends on the picture but its size, nor on what the network has learned.
 
     ``layers`` are those of R^1 … R^L: each with its predicted ε and √(p/N), the coverage map, its profile from border to centre and the
     cosine to expect of :data:`DRAWS` draws; ``boundary`` has the IBD to expect.
     """
-    predicted = explorer.foretold(question)
+    predicted = explorer.coverage(question)
 
     def arithmetic(between: Step) -> Payload:
         layers = [_layer(index, c) for index, c in enumerate(predicted, start=1)]
         frame = {"expected": boundary.expected_ibd(predicted, _size(question)), "uniform": UNIFORM}
         return {"key": f"{question.key}:{k}", "layers": layers, "boundary": frame, "draws": DRAWS}
 
-    return explorer.turns.run(arithmetic, short=True)
+    return explorer.queue.run(arithmetic, short=True)
 
 
 def _layer(index: int, c: Coverage) -> Payload:
@@ -65,13 +65,13 @@ def measure(explorer: Explorer, question: Question, k: int, draws: int = DRAWS, 
     """
     if not 2 <= draws <= MOST_DRAWS:
         raise ValueError(f"Draws are 2 to {MOST_DRAWS}, not {draws}: one has no spread, and more take long.")
-    predicted = explorer.foretold(question)
+    predicted = explorer.coverage(question)
     e, table = explorer.explanation(question, k, step), explorer.calibration(question.zoo)
 
     def arithmetic(between: Step) -> Payload:
         return {"key": f"{question.key}:{k}", "boundary": frame(question, k, e, predicted, table), "trained": _trained(e, predicted, k)}
 
-    found = explorer.turns.run(arithmetic, step, short=True)
+    found = explorer.queue.run(arithmetic, step, short=True)
     yield found
     drawn = _drawn(draw(question.zoo.network, question.x, k, seeds=draws), predicted)
     for count, payload in explorer.one_by_one(drawn, step):
@@ -147,15 +147,15 @@ def frame(question: Question, k: int, e: Explanation, predicted: Sequence[Covera
     value = _ibd(e.attribution(best))
     found: Payload = {"expected": expected, "uniform": UNIFORM, "ibd": value, "confidence": confidence, "best": labels[best]}
     found["strong"] = value > expected
-    found["said"] = words(value, expected, confidence, labels[best], table)
+    found["said"] = sentences(value, expected, confidence, labels[best], table)
     found["curve"] = [] if table is None else [[edge, of.share, of.low, of.high, of.number] for edge, of in table.curve()]
     if k != best:
         found["picked"] = {"name": labels[k], "ibd": _ibd(e.attribution(k))}
     return found
 
 
-def words(value: float, expected: float, confidence: float, best: str, table: Calibration | None) -> list[str]:
-    """The gauge in sentences: the verdict, what real pictures like this one turned out to be, and what confidence says.
+def sentences(value: float, expected: float, confidence: float, best: str, table: Calibration | None) -> list[str]:
+    """The frame in sentences: the verdict, what real pictures like this one turned out to be, and what confidence says.
 
     Args:
         value: the map's IBD at the best class, ``best``. expected: theory's. confidence: the class's probability.
@@ -169,19 +169,19 @@ def words(value: float, expected: float, confidence: float, best: str, table: Ca
     if not like.number:
         judged = f"Strong frame: none of {everything.number} real pictures has one as strong."
     elif strong:
-        judged = f"Strong frame: of {like.number} real pictures with a frame at least this strong, {_said(like)}."
+        judged = f"Strong frame: of {like.number} real pictures with a frame at least this strong, {_misclassified(like)}."
     else:
         above = table.at_least(expected)
         below = boundary.rate(everything.wrong - above.wrong, everything.number - above.number)
-        judged = f"Weak frame, as theory predicts: of {below.number} real pictures with a weak frame, {_said(below)}."
+        judged = f"Weak frame, as theory predicts: of {below.number} real pictures with a weak frame, {_misclassified(below)}."
     return [
         judged,
         f"{shares} Of all {everything.number}, {_percent(everything.share)} were misclassified.",
-        _beside(confidence, expected, table),
+        _confidence_beside(confidence, expected, table),
     ]
 
 
-def _beside(confidence: float, limit: float, table: Calibration) -> str:
+def _confidence_beside(confidence: float, limit: float, table: Calibration) -> str:
     weak, strong = table.as_confident(confidence, limit)
     alone, own, gain = table.auc_confidence, table.auc_ibd, table.gain
     parts = [f"Confidence {_percent(confidence)}."]
@@ -199,7 +199,7 @@ def _beside(confidence: float, limit: float, table: Calibration) -> str:
     return " ".join(parts)
 
 
-def _said(of: Rate) -> str:
+def _misclassified(of: Rate) -> str:
     return f"{_percent(of.share)} were misclassified (95 %: {_percent(of.low)} to {_percent(of.high)})"
 
 

@@ -13,8 +13,8 @@ from ..methods import METHODS, NotApplicable
 from ..methods.activation import record_both
 from ..metrics.similarity import SSIM_WINDOW, Windows, pearson, ranks, unit_range
 from ..sanity.cascade import Mode, Stage, cascade
-from ..serving.queue import Turns
-from ..serving.streaming import Step
+from ..serving.jobs import Step
+from ..serving.queue import Queue
 from ..serving.workers import HALVES
 from ..trgbp.explainer import Explanation, RecordedPicture
 from .layer_pictures import Payload, panel
@@ -31,15 +31,15 @@ class StageMaps:
     """One stage, computed.
 
     Attributes:
-        maps: by :data:`TITLES`' keys and ``baseline``, each (1, 1, H, W).
-        signs: whether a map is shown with both. why: why there is no baseline, where there is none.
+        maps: by :data:`TITLES`' keys and ``baseline``, each (1, 1, H, W). signed: those that are shown with both signs.
+        why: why there is no baseline, where there is none.
     """
 
     stage: Stage
     e: Explanation
     maps: dict[str, Tensor]
     titles: dict[str, str]
-    signs: dict[str, bool]
+    signed: set[str]
     similarity: dict[str, dict[str, float]]
     why: str
 
@@ -98,20 +98,21 @@ class Cascade:
         e, titles, maps, why = stage_maps(stage.network, self._x, self._k, self._baseline, step, known)
         self._trained = self._trained or _Trained(maps)
         similarity = self._trained.similarity(maps)
-        signs = {key: _signed(key, self._baseline) for key in maps}
-        return StageMaps(stage, e, maps, titles, signs, similarity, why)
+        # As their methods' authors show them.
+        signed = {name for name, key in (("gbp", "guided_backprop"), ("baseline", self._baseline)) if METHODS[key].signed}
+        return StageMaps(stage, e, maps, titles, signed, similarity, why)
 
 
-def in_turns(cascade: Cascade, turns: Turns, step: Step | None = None, *, seconds: float = 0.0) -> Iterator[StageMaps]:
-    """All stages. Each takes a turn of its own; from the third on two share one, where nobody waits for it.
+def in_turns(cascade: Cascade, queue: Queue, step: Step | None = None, *, seconds: float = 0.0) -> Iterator[StageMaps]:
+    """All stages, each in a turn of its own; from the third on two share one, where nobody waits for it.
 
     Args:
-        seconds: what the method beside TR-GBP takes. A slow one hands its turn on between its steps, which two cannot do.
+        seconds: what the method beside TR-GBP takes. A slow one lets others in between its steps, which two cannot do.
     """
     done = 0
     while True:
-        together = seconds < QUICK_SECONDS and done >= AT_ONCE and cascade.halves and not turns.waiting
-        found = turns.run((lambda between: cascade.next_two(step)) if together else cascade.next, step)
+        together = seconds < QUICK_SECONDS and done >= AT_ONCE and cascade.halves and not queue.waiting
+        found = queue.run((lambda between: cascade.next_two(step)) if together else cascade.next, step)
         if not found:
             return
         done += len(found)
@@ -136,7 +137,7 @@ def stage_maps(
     """One stage of the sanity check: the explanation, titles and maps (1, 1, H, W) by name, and why ``baseline`` does not apply if so.
 
     Args:
-        step: hears of every step of ``baseline``, and of the stage itself; it may raise to stop.
+        step: called with every step of ``baseline``, and with the stage itself; may raise to stop.
         known: the explanation and the map by ``baseline``, where they have been computed before.
     """
     method = METHODS[baseline]
@@ -161,11 +162,6 @@ def stage_maps(
         return e, titles, maps | {"baseline": beside}, ""
     except NotApplicable as error:
         return e, titles, maps, str(error)
-
-
-def _signed(name: str, baseline: str) -> bool:
-    """Whether a map of :func:`stage_maps` is shown with both signs, as its method's authors show it."""
-    return name in ("gbp", "baseline") and METHODS["guided_backprop" if name == "gbp" else baseline].signed
 
 
 class _Trained:
@@ -199,10 +195,10 @@ def _windows(maps: dict[str, Tensor]) -> Windows:
 
 
 def payload(computed: StageMaps, labels: Sequence[str], k: int) -> Payload:
-    """A computed stage in plain data and tiles; needs no turn at the processor."""
+    """A computed stage in plain data and tiles; needs no turn in the queue."""
     stage, e, best = computed.stage, computed.e, computed.e.top5[0]
     panels = [
-        panel(m, computed.titles[key], "", labels[k], specific=key in ("own", "conserving"), signed=computed.signs[key]) | {"id": key}
+        panel(m, computed.titles[key], "", labels[k], specific=key in ("own", "conserving"), signed=key in computed.signed) | {"id": key}
         for key, m in computed.maps.items()
     ]
     return {

@@ -1,12 +1,10 @@
-"""The named endpoints ``/explain``, ``/layers``, ``/compare``, ``/measure`` and ``/cascade``: data and pictures for ``gradio_client``."""
+"""The named endpoints, ``/explain`` to ``/cascade``: data and pictures for ``gradio_client``."""
 
 from __future__ import annotations
 
 import functools
 import inspect
-import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +17,20 @@ from ..drawing.render import describe, heat, overlay, read_tile
 from ..explorer import measure, predict
 from ..explorer.explorer import DEFAULT_MODEL, Explorer, Payload, Question, named_class
 from ..methods import METHODS, NotApplicable
-from ..serving.cache import Cache
-from ..serving.streaming import BEAT_SECONDS, Progress, Step, streamed, within
+from ..serving.jobs import Cache, Step, Update, streamed
 from ..serving.uploads import written
 from ..trgbp.explainer import Explanation, Layer
 from . import layout
 
 Gallery = list[tuple[Image.Image, str]]
+Answer = tuple[dict[str, Any], Gallery]
 ANSWER_BYTES = 32_000_000
+QUESTION = (
+    "picture: the image file to explain.",
+    "model: the network's name; efficientnet_lite0 is always there.",
+    'wanted: the class to explain, by number or name, such as "lion"; empty for the network\'s own best class.',
+)
+"""What every endpoint's docstring says of its first arguments: assistants read it."""
 
 
 def add(explorer: Explorer) -> None:
@@ -65,34 +69,21 @@ def _streamed(answer: Callable[..., Any]) -> Callable[..., Iterator[Any]]:
 
     @functools.wraps(answer)
     def streaming(self: _Answers, *arguments: Any) -> Iterator[Any]:
-        told = time.monotonic()
         try:
-            for event in within(streamed(lambda step: iter([answer(self, step, *arguments)]))):
-                if not isinstance(event, Progress):
+            for event in streamed(lambda step: iter([answer(self, step, *arguments)])):
+                if isinstance(event, Update):
+                    yield gr.skip(), gr.skip()
+                else:
                     data, gallery = event
                     yield data, [(written(picture, self.folder), title) for picture, title in gallery]
-                elif time.monotonic() - told >= BEAT_SECONDS:
-                    told = time.monotonic()
-                    yield gr.skip(), gr.skip()
         except ValueError as error:
             raise gr.Error(str(error), print_exception=False) from None
 
+    streaming.__doc__ = str(inspect.getdoc(answer)).replace("{question}", "\n    ".join(QUESTION))
     # Gradio counts the arguments that its inputs must fill.
     known = inspect.signature(answer)
     streaming.__signature__ = known.replace(parameters=[p for name, p in known.parameters.items() if name != "step"])  # type: ignore[attr-defined]
     return streaming
-
-
-@dataclass(frozen=True)
-class _Explained:
-    """An answer of ``/explain``, the same for all who ask for it."""
-
-    data: dict[str, Any]
-    gallery: Gallery
-
-    @property
-    def nbytes(self) -> int:
-        return 20_000 + sum(3 * picture.width * picture.height for picture, _ in self.gallery)
 
 
 class _Answers:
@@ -100,7 +91,7 @@ class _Answers:
 
     def __init__(self, explorer: Explorer, folder: Path) -> None:
         self._explorer, self.folder = explorer, folder
-        self._explained: Cache[_Explained] = Cache(ANSWER_BYTES, lambda found: found.nbytes)
+        self._explained: Cache[Answer] = Cache(ANSWER_BYTES, _answer_bytes)
 
     def _ask(self, picture: Any, model: str, wanted: str, step: Step) -> tuple[Question, int]:
         question = self._question(picture, model)
@@ -110,7 +101,7 @@ class _Answers:
         return layout.ask(self._explorer, None if picture is None else images.read(picture), str(model))
 
     @_streamed
-    def explain(self, step: Step, picture: Any, model: str, wanted: str) -> tuple[dict[str, Any], Gallery]:
+    def explain(self, step: Step, picture: Any, model: str, wanted: str) -> Answer:
         """Why an image classifier says what it says: the pixels that made it see a class in a picture.
 
         Gives the five best classes with probabilities, the network's layers and, in words, where each map is strong: its peak, and its
@@ -119,16 +110,15 @@ class _Answers:
         suspect, not the explanation.
 
         Args:
-            picture: the image file to explain.
-            model: the network's name; efficientnet_lite0 is always there.
-            wanted: the class to explain, by number or name, such as "lion"; empty for the network's own best class.
+            {question}
         """
         question = self._question(picture, model)
         k = named_class(question, wanted)
-        found = self._explained.get((question.key, k), lambda: self._explain(question, k, step), lambda: step("", 0.0))
-        return dict(found.data), list(found.gallery)
+        key, cancel = (question.key, k), lambda: step("", 0.0)
+        data, gallery = self._explained.get(key, lambda job: self._explain(question, k, job.report), progress=step, cancel=cancel)
+        return dict(data), list(gallery)
 
-    def _explain(self, question: Question, named: int | None, step: Step) -> _Explained:
+    def _explain(self, question: Question, named: int | None, step: Step) -> Answer:
         def maps_of(e: Explanation) -> tuple[Explanation, dict[str, Tensor]]:
             k = e.classes[0]
             return e, {"raw": e.raw(k), "tr_gbp": e.attribution(k), "tr_gbp_conserving": e.attribution(k, "conserving")}
@@ -142,16 +132,14 @@ class _Answers:
             "layers": [_layer(layer) for layer in e.layers],
             "maps": {name: describe(m) for name, m in maps.items()},
         }
-        return _Explained(data, [(overlay(question.picture, m), name) for name, m in maps.items()])
+        return data, [(overlay(question.picture, m), name) for name, m in maps.items()]
 
     @_streamed
-    def layers(self, step: Step, picture: Any, model: str, wanted: str, layer: float) -> tuple[dict[str, Any], Gallery]:
+    def layers(self, step: Step, picture: Any, model: str, wanted: str, layer: float) -> Answer:
         """What one layer of the network contributes to the explanation of a class: its two maps as rows of numbers, and as pictures.
 
         Args:
-            picture: the image file to explain.
-            model: the network's name; efficientnet_lite0 is always there.
-            wanted: the class to explain, by number or name, such as "lion"; empty for the network's own best class.
+            {question}
             layer: 0 is the picture itself, 1 the first layer; /explain lists them all.
         """
         index = layout.whole(layer, "layer")
@@ -163,34 +151,27 @@ class _Answers:
         return data, [(overlay(question.picture, m), key) for key, m in maps.items()]
 
     @_streamed
-    def compare(self, step: Step, picture: Any, model: str, wanted: str, methods: list[str]) -> tuple[dict[str, Any], Gallery]:
+    def compare(self, step: Step, picture: Any, model: str, wanted: str, methods: list[str]) -> Answer:
         """Explanations of the same class by several methods, to see where they agree: a picture, seconds and words for each.
 
         Args:
-            picture: the image file to explain.
-            model: the network's name; efficientnet_lite0 is always there.
-            wanted: the class to explain, by number or name, such as "lion"; empty for the network's own best class.
+            {question}
             methods: a list of keys, such as ["tr_gbp", "guided_backprop", "grad_cam", "saliency"].
         """
         keys = layout.known_methods(methods)
         question, k = self._ask(picture, model, wanted, step)
         panels = list(self._explorer.compare(question, k, keys, step))
-        return {p["key"]: {"seconds": p["seconds"], "note": p["empty"], "map": p.get("alt", "")} for p in panels}, _gallery(
-            question, panels
-        )
+        data = {p["key"]: {"seconds": p["seconds"], "note": p["empty"], "map": p.get("alt", "")} for p in panels}
+        return data, _gallery(question, panels)
 
     @_streamed
-    def measure(
-        self, step: Step, picture: Any, model: str, wanted: str, methods: list[str], box: list[float]
-    ) -> tuple[dict[str, Any], Gallery]:
+    def measure(self, step: Step, picture: Any, model: str, wanted: str, methods: list[str], box: list[float]) -> Answer:
         """How much of each method's map lies inside a box on the picture.
 
         ebpg is the share inside the box, pointing_game 1 if the peak lies in it, ibd the share in the frame of the picture.
 
         Args:
-            picture: the image file to explain.
-            model: the network's name; efficientnet_lite0 is always there.
-            wanted: the class to explain, by number or name, such as "lion"; empty for the network's own best class.
+            {question}
             methods: a list of keys, such as ["tr_gbp", "guided_backprop"].
             box: left, top, right and bottom, each from 0 to 1, in fractions of the picture as the network sees it.
         """
@@ -209,22 +190,20 @@ class _Answers:
         return data, gallery
 
     @_streamed
-    def predict(self, step: Step, picture: Any, model: str, wanted: str, draws: float) -> tuple[dict[str, Any], Gallery]:
-        """What theory foretells of a network's maps before anything is run, and what then happens when its weights are drawn at random.
+    def predict(self, step: Step, picture: Any, model: str, wanted: str, draws: float) -> Answer:
+        """What theory predicts of a network's maps before anything is run, and what then happens when its weights are drawn at random.
 
         Gives each layer's predicted noise, profile from border to centre and the cosine to expect, and how much of a map should lie in
         the frame of the picture. With draws also what was measured: how strong this picture's frame is, how often real pictures with such
         a frame were misclassified, and how well the randomised layers follow their predictions.
 
         Args:
-            picture: the image file that is looked at.
-            model: the network's name; efficientnet_lite0 is always there.
-            wanted: the class to explain, by number or name, such as "lion"; empty for the network's own best class.
+            {question}
             draws: how many networks with random weights to draw, from 2 to 50; 0 for the prediction alone, which is quick.
         """
         count = layout.whole(draws, "number of draws", 0)
         question, k = self._ask(picture, model, wanted, step)
-        found = predict.foretell(self._explorer, question, k)
+        found = predict.prediction(self._explorer, question, k)
         layers = [(f"predicted: {layer['name']}", layer.pop("map")) for layer in found["layers"]]
         if count:
             *_, last = predict.measure(self._explorer, question, k, count, step)
@@ -242,9 +221,7 @@ class _Answers:
         explanation that does not change does not explain the network.
 
         Args:
-            picture: the image file to explain.
-            model: the network's name; efficientnet_lite0 is always there.
-            wanted: the class to explain, by number or name, such as "lion"; empty for the network's own best class.
+            {question}
             baseline: a further method to follow, such as grad_cam.
             mode: gaussian, or reset to initialise anew.
             seed: of what is drawn.
@@ -263,6 +240,10 @@ class _Answers:
 
 def _layer(layer: Layer) -> dict[str, Any]:
     return {"index": layer.index, "name": layer.name, "kind": layer.kind, "N": layer.filters, "p": layer.taps, "size": list(layer.size)}
+
+
+def _answer_bytes(answer: Answer) -> int:
+    return 20_000 + sum(3 * picture.width * picture.height for picture, _ in answer[1])
 
 
 def _gallery(question: Question, panels: list[Payload]) -> Gallery:

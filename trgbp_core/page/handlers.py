@@ -1,7 +1,8 @@
-"""Long answers as the page hears them: piece by piece, with a sentence on the way to each."""
+"""Long answers for the page: piece by piece, with a sentence on the way to each."""
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 import time
@@ -9,10 +10,10 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from ..explorer import measure as measuring
-from ..explorer import predict
+from ..explorer import predict as predicting
 from ..explorer.explorer import Explorer, Payload, Question
 from ..methods import METHODS
-from ..serving.streaming import Progress, Step, streamed, within
+from ..serving.jobs import Step, Update, streamed
 from .layout import ask, known_methods, waiting, whole
 
 TOGETHER_SECONDS = 0.6
@@ -25,35 +26,33 @@ ABOUT = ("key", "title", "what", "promise", "failure", "citation")
 """What a panel says of its method."""
 
 _runs = itertools.count(1)
+Handler = Callable[..., Iterator[Any]]
 Answers = Iterator[tuple[Payload | None, str]]
+"""Payloads, each with a sentence for the status line; empty where there is nothing new."""
 
 
-def compare(
-    explorer: Explorer, picture: Any, model: str, wanted: Any, methods: list[str]
-) -> Iterator[tuple[Payload | None, Payload | None, str]]:
-    """(the places of all panels and those that are finished, what is being computed, a sentence), whatever of it is new."""
-    try:
-        methods = known_methods(methods)
-        question = ask(explorer, picture, model)
-        k = explorer.find_class(question, wanted)
-        order = explorer.fastest_first(question, methods)
-        places = [{name: getattr(METHODS[key], name) for name in ABOUT} for key in order]
-        found, label = list[Payload](), question.zoo.labels[k]
+def replies(work: Callable[[Step], Iterator[Any]], result: Callable[[Any], Any | None], update: Callable[[Update], Any]) -> Iterator[Any]:
+    """``work`` in a thread of its own: a reply to each ``result`` of it, unless that is None, and to each ``update`` on the way."""
+    for event in streamed(work):
+        reply = update(event) if isinstance(event, Update) else result(event)
+        if reply is not None:
+            yield reply
 
-        def seen() -> tuple[Payload, Payload, str]:
-            sentence = f"Compared {len(found)} of {len(order)} methods for **{label}**."
-            return {"places": places, "panels": list(found)}, now(order[len(found)] if len(found) < len(order) else ""), sentence
 
-        yield seen()
-        for event in within(streamed(lambda step: explorer.compare(question, k, order, step))):
-            if isinstance(event, Progress):
-                sentence = event.what and f"Compared {len(found)} of {len(order)} methods for **{label}**; {_doing(event)} …"
-                yield None, now(order[len(found)], event.share), sentence
-                continue
-            found.append(event)
-            yield seen()
-    except ValueError as error:
-        yield None, now(), f"**{error}**"
+def or_sentence(reply: Callable[[str], Any] = lambda sentence: (None, sentence)) -> Callable[[Handler], Handler]:
+    """What is wrong with what a handler is asked (a ValueError) becomes the sentence in its last ``reply``."""
+
+    def decorate(handler: Handler) -> Handler:
+        @functools.wraps(handler)
+        def handled(*arguments: Any, **options: Any) -> Iterator[Any]:
+            try:
+                yield from handler(*arguments, **options)
+            except ValueError as error:
+                yield reply(f"**{error}**")
+
+        return handled
+
+    return decorate
 
 
 def now(key: str = "", share: float = 0.0) -> Payload:
@@ -61,127 +60,142 @@ def now(key: str = "", share: float = 0.0) -> Payload:
     return {"key": key, "share": share}
 
 
+@or_sentence(lambda sentence: (None, now(), sentence))
+def compare(
+    explorer: Explorer, picture: Any, model: str, wanted: Any, methods: list[str]
+) -> Iterator[tuple[Payload | None, Payload | None, str]]:
+    """(the places of all panels and those that are finished, what is being computed, a sentence), whatever of it is new."""
+    methods = known_methods(methods)
+    question, k = _asked(explorer, picture, model, wanted)
+    order = explorer.fastest_first(question, methods)
+    places = [{name: getattr(METHODS[key], name) for name in ABOUT} for key in order]
+    panels, label = list[Payload](), question.zoo.labels[k]
+
+    def computing(share: float = 0.0) -> Payload:
+        return now(order[len(panels)], share) if len(panels) < len(order) else now()
+
+    def finished(panel: Payload | None = None) -> tuple[Payload, Payload, str]:
+        panels.extend([] if panel is None else [panel])
+        sentence = f"Compared {len(panels)} of {len(order)} methods for **{label}**."
+        return {"places": places, "panels": list(panels)}, computing(), sentence
+
+    def under_way(update: Update) -> tuple[None, Payload, str]:
+        sentence = update.what and f"Compared {len(panels)} of {len(order)} methods for **{label}**; {_doing(update)} …"
+        return None, computing(update.share), sentence
+
+    yield finished()
+    yield from replies(lambda step: explorer.compare(question, k, order, step), finished, under_way)
+
+
 def measure(explorer: Explorer, picture: Any, model: str, wanted: Any, methods: list[str]) -> Answers:
     """The methods' maps that are finished so far, with all that a box needs, after each one."""
-
-    def panels(question: Question, k: int, step: Step) -> Iterator[Payload]:
-        return measuring.locate(explorer, question, k, methods, step)
-
-    return _gathered(explorer, (picture, model, wanted), methods, panels, "panels", "Measured")
+    return _each_method(explorer, (picture, model, wanted), methods, measuring.locate, "panels", "Measured")
 
 
 def perturb(explorer: Explorer, picture: Any, model: str, wanted: Any, methods: list[str]) -> Answers:
     """The methods' perturbation curves that are finished so far, after each one."""
-
-    def curves(question: Question, k: int, step: Step) -> Iterator[Payload]:
-        return measuring.perturb(explorer, question, k, methods, step)
-
-    return _gathered(explorer, (picture, model, wanted), methods, curves, "curves", "Took pixels away for")
+    return _each_method(explorer, (picture, model, wanted), methods, measuring.perturb, "curves", "Took pixels away for")
 
 
-def foretell(explorer: Explorer, picture: Any, model: str, wanted: Any) -> Answers:
-    """What theory foretells, before anything of it is run."""
-    try:
-        question = ask(explorer, picture, model)
-        k = explorer.find_class(question, wanted)
-        yield None, f"Foretelling what **{question.zoo.title}** will do …"
-        yield predict.foretell(explorer, question, k), f"Foretold for **{question.zoo.title}**; press “Measure” to see what happens."
-    except ValueError as error:
-        yield None, f"**{error}**"
-
-
-def foretold(explorer: Explorer, picture: Any, model: str, wanted: Any, draws: Any) -> Answers:
-    """What then happens, after each draw of weights."""
-    try:
-        question = ask(explorer, picture, model)
-        k, count, done = explorer.find_class(question, wanted), whole(draws, "number of draws"), 0
-        for event in within(streamed(lambda step: predict.measure(explorer, question, k, count, step))):
-            if isinstance(event, Progress):
-                yield None, waiting(event)
-            else:
-                done = event.get("draws", done)
-                yield (
-                    event,
-                    f"{done} of {count} networks with random weights drawn." if done else "The frame is measured; drawing weights …",
-                )
-    except ValueError as error:
-        yield None, f"**{error}**"
-
-
-def _gathered(
-    explorer: Explorer,
-    asked: tuple[Any, str, Any],
-    methods: list[str],
-    work: Callable[[Question, int, Step], Iterator[Payload]],
-    name: str,
-    done: str,
+@or_sentence()
+def _each_method(
+    explorer: Explorer, asked: tuple[Any, str, Any], methods: list[str], work: Callable[..., Iterator[Payload]], name: str, done: str
 ) -> Answers:
     """``{name: what is finished}`` after each method, and sentences on the way to the next one."""
-    picture, model, wanted = asked
-    try:
-        methods = known_methods(methods)
-        question = ask(explorer, picture, model)
-        k = explorer.find_class(question, wanted)
-        label, found = question.zoo.labels[k], list[Payload]()
-        for event in within(streamed(lambda step: work(question, k, step))):
-            if isinstance(event, Progress):
-                yield None, event.what and f"{done} {len(found)} of {len(methods)} methods for **{label}**; {_doing(event)} …"
-                continue
-            found.append(event)
-            yield {name: list(found)}, f"{done} {len(found)} of {len(methods)} methods for **{label}**."
-    except ValueError as error:
-        yield None, f"**{error}**"
+    methods = known_methods(methods)
+    question, k = _asked(explorer, *asked)
+    label, found = question.zoo.labels[k], list[Payload]()
+
+    def finished(payload: Payload) -> tuple[Payload, str]:
+        found.append(payload)
+        return {name: list(found)}, f"{done} {len(found)} of {len(methods)} methods for **{label}**."
+
+    def under_way(update: Update) -> tuple[None, str]:
+        return None, update.what and f"{done} {len(found)} of {len(methods)} methods for **{label}**; {_doing(update)} …"
+
+    return replies(lambda step: work(explorer, question, k, methods, step), finished, under_way)
 
 
+@or_sentence()
+def predict(explorer: Explorer, picture: Any, model: str, wanted: Any) -> Answers:
+    """What theory predicts, before anything of it is run."""
+    question, k = _asked(explorer, picture, model, wanted)
+    yield None, f"Foretelling what **{question.zoo.title}** will do …"
+    yield predicting.prediction(explorer, question, k), f"Foretold for **{question.zoo.title}**; press “Measure” to see what happens."
+
+
+@or_sentence()
+def check_prediction(explorer: Explorer, picture: Any, model: str, wanted: Any, draws: Any) -> Answers:
+    """What then happens, after each draw of weights."""
+    question, k = _asked(explorer, picture, model, wanted)
+    count = whole(draws, "number of draws")
+
+    def drawn(payload: Payload) -> tuple[Payload, str]:
+        done = payload.get("draws", 0)
+        return payload, f"{done} of {count} networks with random weights drawn." if done else "The frame is measured; drawing weights …"
+
+    return replies(lambda step: predicting.measure(explorer, question, k, count, step), drawn, lambda update: (None, waiting(update)))
+
+
+@or_sentence()
 def cascade(
     explorer: Explorer, picture: Any, model: str, wanted: Any, baseline: str, mode: Any, seed: Any, at: int | None = None
 ) -> Answers:
     """The stages that are finished, a few at a time, each time with those sent before, and sentences on the way.
 
-    Of answers that come at once the page may hear the last alone. ``at``: the stage to stay at, None for the newest.
+    Of answers that come at once the page may receive the last alone. ``at``: the stage to stay at, None for the newest.
     """
-    try:
-        known_methods([baseline])
-        question = ask(explorer, picture, model)
-        k = explorer.find_class(question, wanted)
-        link = {"beside": baseline, "mode": mode, "seed": int(seed or 0)}
-        about = {"run": next(_runs), "of": f"{question.key}:{k}", "at": at, "link": link}
-        stages, sent = list[Payload](), _Sent()
-        done = f"Explained: **{question.zoo.labels[k]}**."
+    known_methods([baseline])
+    question, k = _asked(explorer, picture, model, wanted)
+    seed = whole(seed or 0, "seed")
+    link = {"beside": baseline, "mode": mode, "seed": seed}
+    about = {"run": next(_runs), "of": f"{question.key}:{k}", "at": at, "link": link}
+    stages, label = _Stages(about), question.zoo.labels[k]
 
-        def work(step: Step) -> Iterator[Payload]:
-            return explorer.cascade(question, k, baseline, mode=mode, seed=int(seed or 0), step=step)
+    def done() -> str:
+        if not stages.all:
+            return f"Explained: **{label}**"
+        return f"Randomised {stages.all[-1]['index']} of {stages.all[-1]['total']} layers; explained: **{label}**"
 
-        for event in within(streamed(work)):
-            if isinstance(event, Progress):
-                sentence = event.what and f"{done.rstrip('.')}; stage {len(stages)}, {_doing(event)} …"
-                yield {"stages": sent.next(stages)} | about if sent.count < len(stages) else None, sentence
-                continue
-            stages.append(event)
-            done = f"Randomised {event['index']} of {event['total']} layers; explained: **{question.zoo.labels[k]}**."
-            if event["index"] < AT_ONCE or event["index"] == event["total"] or sent.seconds >= TOGETHER_SECONDS:
-                yield {"stages": sent.next(stages)} | about, done
-    except ValueError as error:
-        yield None, f"**{error}**"
+    def finished(stage: Payload) -> tuple[Payload, str] | None:
+        stages.all.append(stage)
+        waits = AT_ONCE <= stage["index"] < stage["total"] and stages.seconds < TOGETHER_SECONDS
+        return None if waits else (stages.send(), f"{done()}.")
+
+    def under_way(update: Update) -> tuple[Payload | None, str]:
+        sentence = update.what and f"{done()}; stage {len(stages.all)}, {_doing(update)} …"
+        return stages.send() if stages.sent < len(stages.all) else None, sentence
+
+    def work(step: Step) -> Iterator[Payload]:
+        return explorer.cascade(question, k, baseline, mode=mode, seed=seed, step=step)
+
+    return replies(work, finished, under_way)
 
 
-class _Sent:
-    """What has been sent of a growing list, and when."""
+class _Stages:
+    """The finished stages of a cascade, and what of them has been sent, and when."""
 
-    def __init__(self) -> None:
-        self.count, self._before, self._at = 0, 0, -math.inf
+    def __init__(self, about: Payload) -> None:
+        self.all = list[Payload]()
+        self.sent = 0
+        self._about, self._before, self._at = about, 0, -math.inf
 
     @property
     def seconds(self) -> float:
-        """Since the last time."""
+        """Since the last time that something was sent."""
         return time.monotonic() - self._at
 
-    def next(self, items: list[Payload]) -> list[Payload]:
+    def send(self) -> Payload:
         """What is new, after what was new the last time."""
-        found = items[self._before :]
-        self._before, self.count, self._at = self.count, len(items), time.monotonic()
-        return found
+        found = self.all[self._before :]
+        self._before, self.sent, self._at = self.sent, len(self.all), time.monotonic()
+        return {"stages": found} | self._about
 
 
-def _doing(event: Progress) -> str:
-    return f"{event.what}: {event.share:.0%}" if event.share or not event.what.startswith("waiting") else event.what
+def _asked(explorer: Explorer, picture: Any, model: str, wanted: Any) -> tuple[Question, int]:
+    question = ask(explorer, picture, model)
+    return question, explorer.find_class(question, wanted)
+
+
+def _doing(update: Update) -> str:
+    return f"{update.what}: {update.share:.0%}" if update.share or not update.what.startswith("waiting") else update.what

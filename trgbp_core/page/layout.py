@@ -17,7 +17,7 @@ from ..engine.layer_order import layer_groups
 from ..explorer.explorer import Explorer, Payload, Question, named_class
 from ..explorer.links import Link
 from ..methods import METHODS
-from ..serving.streaming import Progress, Step, streamed, within
+from ..serving.jobs import Step, Update, streamed
 from ..zoo.loading import Entry
 
 ASSETS = Path(__file__).parents[2] / "assets" / "page"
@@ -139,14 +139,14 @@ def _said(question: Question, k: int, best: list[tuple[int, str, float]]) -> str
 
 def told(work: Callable[[Step], Iterator[Answer]]) -> Iterator[Answer]:
     """``work``'s answers from a thread of its own, and a sentence now and then while it has to wait."""
-    for event in within(streamed(work)):
-        if isinstance(event, Progress):
+    for event in streamed(work):
+        if isinstance(event, Update):
             yield Answer(None, waiting(event))
         else:
             yield event
 
 
-def waiting(event: Progress) -> str:
+def waiting(event: Update) -> str:
     """Who waits for what, as a sentence; nothing where nobody waits."""
     return f"{event.what[:1].upper()}{event.what[1:]} …" if event.what else ""
 

@@ -1,83 +1,145 @@
-"""Many ask for the same thing at once, one thread does the work.
+"""Jobs: work in threads of their own, done once for all who wait for it, and stopped when nobody waits any more; and what is kept of it.
 
-The work runs in a thread of its own: whoever asked waits, hears of the progress in his own thread, and may go away at any moment; when the
-last one has gone, the work is told to stop. A thread of its own also keeps the asker's ``torch.inference_mode`` and default device out of
-what is loaded.
+Whoever asks waits in his own thread, is told there how far the work is, and may leave at any moment. A thread of its own also keeps the
+asker's ``torch.inference_mode`` and default device out of what is loaded.
 """
 
 from __future__ import annotations
 
+import contextvars
 import threading
-from collections.abc import Callable, Hashable
-from typing import Any, Generic, TypeVar
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Iterator
+from typing import Any, Generic, NamedTuple, TypeVar
 
-T = TypeVar("T")
+Result = TypeVar("Result")
 
-Progress = Callable[[int, int], None]
-"""``(done, total)``, in bytes; ``total`` is 0 while it is unknown. It may raise to cancel."""
+Step = Callable[[str, float], None]
+"""``(what is being done, share done)``; raises :class:`Cancelled` when nobody waits for the result any more.
 
-Cancel = Callable[[], bool]
-"""Asked about ten times a second; ``True`` cancels. A ``threading.Event`` gives its ``is_set``."""
+With nothing for ``what`` it only asks."""
 
-POLL_SECONDS = 0.1
+Progress = Callable[[Any, Any], None]
+"""Told what a job reports: ``(done, total)`` in bytes, ``total`` 0 while unknown; or as :data:`Step`. It may raise to cancel."""
+
+Cancel = Callable[[], "bool | None"]
+"""Asked about ten times a second; ``True``, or an error that it raises, cancels. A ``threading.Event`` gives its ``is_set``."""
+
+POLL_SECONDS, TELL_SECONDS, BEAT_SECONDS = 0.1, 0.3, 1.0
+MAX_SECONDS = 300.0
+"""What one request may take on a server that others wait for."""
 
 
 class Cancelled(ValueError):
-    """The one who asked no longer wants it."""
+    """Nobody wants the result any more."""
 
 
-class Flight(Generic[T]):
-    """Work under way. The worker reports to it, those who wait read it."""
+class TooLong(ValueError):
+    """The work has taken more than its time."""
 
-    def __init__(self) -> None:
-        self.progress = (0, 0)
+
+class Update(NamedTuple):
+    """How far a job is: ``what`` is being done and the ``share`` of it that is, 0 to 1; of a download, the bytes done and in all."""
+
+    what: Any
+    share: float
+
+
+NOTHING = Update("", 0.0)
+
+
+class Job(Generic[Result]):
+    """Work, which yields results, in a thread of its own and in the context of whoever starts it, its first follower.
+
+    Attributes:
+        progress: what was reported last.
+        abandoned: set when the last follower has left; the work then ends with its next report or result.
+    """
+
+    def __init__(self, work: Callable[[Job[Result]], Iterator[Result]]) -> None:
+        self.progress = NOTHING
         self.abandoned = threading.Event()
-        self._landed = threading.Event()
-        self._waiting = 0
-        self._result: T | None = None
+        self._changed = threading.Condition()
+        self._followers = 1
+        self._results: list[Result] = []
+        self._ended = False
         self._error: BaseException | None = None
+        threading.Thread(target=contextvars.copy_context().run, args=(self._run, work), name="job", daemon=True).start()
 
-    def report(self, done: int, total: int) -> None:
-        """Called by the worker. Raises :class:`Cancelled` once nobody waits any more."""
-        self.progress = (done, total)
+    def report(self, what: Any, share: float) -> None:
+        """Called by the work. Raises :class:`Cancelled` once nobody follows any more; with nothing for ``what`` it only asks."""
         if self.abandoned.is_set():
             raise Cancelled("Cancelled.")
+        if what != "":
+            self.progress = Update(what, share)
 
-    def _run(self, work: Callable[[Flight[T]], T]) -> None:
-        try:
-            self._result = work(self)
-        except BaseException as error:
-            self._error = error
-
-    def _wait(self, progress: Progress | None, cancel: Cancel | None) -> T:
-        told = None
-        while True:
-            landed = self._landed.wait(POLL_SECONDS)
-            if progress is not None and self.progress != told and self.progress != (0, 0):
-                told = self.progress
-                progress(*told)
-            if landed:
-                break
-            if cancel is not None and cancel():
-                raise Cancelled("Cancelled.")
+    def follow(self, pause: float) -> Iterator[Result | Update]:
+        """Every result once it is there; before it, and after each ``pause``, :attr:`progress`. The work's error is raised here."""
+        seen, ended = 0, False
+        while not ended:
+            new, ended = self._news(seen, pause)
+            seen += len(new)
+            yield self.progress
+            yield from new
         if self._error is not None:
             raise self._error
-        return self._result  # type: ignore[return-value]
+
+    def enter(self) -> bool:
+        """Become a further follower; False if it is too late for that."""
+        with self._changed:
+            self._followers += not self.over
+            return not self.over
+
+    def leave(self) -> None:
+        """Follow no more."""
+        with self._changed:
+            self._followers -= 1
+            if not self._followers:
+                self.abandoned.set()
+
+    @property
+    def over(self) -> bool:
+        """Whether it has ended, or will, since nobody waits for it."""
+        return self._ended or self.abandoned.is_set()
+
+    def _news(self, seen: int, pause: float) -> tuple[list[Result], bool]:
+        """Results behind the first ``seen``, waited for at most ``pause`` seconds, and whether these are all."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._ended or len(self._results) > seen, pause)
+            return self._results[seen:], self._ended
+
+    def _run(self, work: Callable[[Job[Result]], Iterator[Result]]) -> None:
+        error = None
+        try:
+            for result in work(self):
+                with self._changed:
+                    self._results.append(result)
+                    self._changed.notify_all()
+                if self.abandoned.is_set():
+                    break
+        except BaseException as raised:
+            error = raised
+        with self._changed:
+            self._error, self._ended = error, True
+            self._changed.notify_all()
 
 
-class Flights(Generic[T]):
-    """The flights under way, by key."""
+class Jobs(Generic[Result]):
+    """Jobs of one result, by key: who asks for what is under way already waits for that."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._flights: dict[Hashable, Flight[T]] = {}
+        self._jobs: dict[Hashable, Job[Result]] = {}
 
-    def join(self, key: Hashable, work: Callable[[Flight[T]], T], *, progress: Progress | None = None, cancel: Cancel | None = None) -> T:
+    def join(
+        self, key: Hashable, work: Callable[[Job[Result]], Result], *, progress: Progress | None = None, cancel: Cancel | None = None
+    ) -> Result:
         """The result of ``work``, run once for all who ask for ``key`` while it runs; its error is raised to each of them.
 
         Args:
-            key: what is asked for.
-            work: gets the flight, to report to. Only the first asker's is run.
+            work: is given the job, to report to. Only the first asker's is run.
+            progress: is told, in the asker's thread, what the work reports. cancel: see :data:`Cancel`.
 
         Raises:
             Cancelled: ``cancel`` said so. The others who wait go on waiting.
@@ -85,30 +147,152 @@ class Flights(Generic[T]):
         if cancel is not None and cancel():
             raise Cancelled("Cancelled.")
         with self._lock:
-            flight = self._flights.get(key)
-            if flight is None:
-                flight = self._flights[key] = Flight()
-                threading.Thread(target=self._fly, args=(key, flight, work), name=f"flight {key}", daemon=True).start()
-            flight._waiting += 1
+            job = self._jobs.get(key)
+            if job is None or not job.enter():
+                job = self._jobs[key] = Job(lambda job: iter([work(job)]))
         try:
-            return flight._wait(progress, cancel)
+            return _awaited(job, progress, cancel)
         finally:
-            self._leave(key, flight)
+            job.leave()
+            with self._lock:
+                if job.over and self._jobs.get(key) is job:
+                    del self._jobs[key]
 
-    def _fly(self, key: Hashable, flight: Flight[T], work: Callable[[Flight[T]], Any]) -> None:
-        flight._run(work)
+
+def _awaited(job: Job[Result], progress: Progress | None, cancel: Cancel | None) -> Result:
+    """The job's only result."""
+    told = NOTHING
+    for event in job.follow(POLL_SECONDS):
+        if not isinstance(event, Update):
+            return event
+        if progress is not None and event is not told:
+            progress(*event)
+        told = event
+        if cancel is not None and cancel():
+            raise Cancelled("Cancelled.")
+    raise AssertionError("A job of one result ended without it.")
+
+
+def streamed(work: Callable[[Step], Iterator[Result]], seconds: float = MAX_SECONDS) -> Iterator[Result | Update]:
+    """What ``work(step)`` yields from a thread of its own, and, at most three times a second, what it reported through ``step``.
+
+    While there is nothing new the last update comes again every second: only then can Gradio notice that nobody listens any more.
+    Closing the generator ends the work with its next step. An error of the work is raised here.
+
+    Raises:
+        TooLong: with the first event after ``seconds``.
+    """
+    job = Job(lambda job: work(job.report))
+    start = last = time.monotonic()
+    told = NOTHING
+    try:
+        for event in job.follow(TELL_SECONDS):
+            silence = time.monotonic() - last
+            if not isinstance(event, Update) or silence >= (BEAT_SECONDS if event is told else TELL_SECONDS):
+                yield event
+                last = time.monotonic()
+                told = event if isinstance(event, Update) else told
+            if time.monotonic() - start > seconds:
+                raise TooLong(f"Stopped after {seconds:.0f} seconds: ask for fewer or faster methods, or use the command line.")
+    finally:
+        job.leave()
+
+
+class Stops:
+    """What the visitors of a page have running, so that each can stop his own from elsewhere on the page; one piece of work a visitor."""
+
+    def __init__(self) -> None:
+        self._asked: dict[str, threading.Event] = {}
+
+    def begin(self, visitor: str) -> None:
+        """``visitor`` has asked for work, which may not have begun yet: from now on it can be stopped."""
+        if (asked := self._asked.get(visitor)) is None or asked.is_set():
+            self._asked[visitor] = threading.Event()
+
+    def stop(self, visitor: str) -> None:
+        """Let the work of ``visitor``, if there is any, end with its next result."""
+        if (asked := self._asked.get(visitor)) is not None:
+            asked.set()
+
+    def until(self, visitor: str, results: Iterator[Result], last: Result) -> Iterator[Result]:
+        """What the generator ``results`` yields; when ``visitor`` stops it, it is closed, and ``last`` follows."""
+        asked = self._asked.setdefault(visitor, threading.Event())
+        try:
+            while not asked.is_set() and (result := next(results, None)) is not None:
+                yield result
+            if asked.is_set():
+                yield last
+        finally:
+            results.close()  # type: ignore[attr-defined]
+            if self._asked.get(visitor) is asked:
+                del self._asked[visitor]
+
+
+class Cache(Generic[Result]):
+    """Results of jobs, kept by key within a limit of bytes: the least recently used goes first.
+
+    Args:
+        max_bytes: the sum of the kept results' sizes; one that is larger alone is returned, but not kept.
+        size: bytes of a result.
+        newest: keep the newest even if it alone is larger.
+    """
+
+    def __init__(self, max_bytes: int, size: Callable[[Result], int], *, newest: bool = False) -> None:
+        self._max_bytes, self._size, self._newest = max_bytes, size, newest
+        self._lock = threading.Lock()
+        self._kept: OrderedDict[Hashable, tuple[Result, int]] = OrderedDict()
+        self._jobs: Jobs[Result] = Jobs()
+        self.bytes = 0
+
+    @property
+    def keys(self) -> tuple[Hashable, ...]:
+        """Of what is kept, the least recently used first."""
         with self._lock:
-            self._remove(key, flight)
-        flight._landed.set()
+            return tuple(self._kept)
 
-    def _leave(self, key: Hashable, flight: Flight[T]) -> None:
+    def get(
+        self, key: Hashable, work: Callable[[Job[Result]], Result], *, progress: Progress | None = None, cancel: Cancel | None = None
+    ) -> Result:
+        """The result of ``key``, by a job where it is not kept, as :meth:`Jobs.join`; errors are not kept."""
+        if (found := self._find(key)) is not None:
+            return found[0]
+
+        def fill(job: Job[Result]) -> Result:
+            if (landed := self._find(key)) is not None:  # since it was looked for
+                return landed[0]
+            result = work(job)
+            self.put(key, result)
+            return result
+
+        return self._jobs.join(key, fill, progress=progress, cancel=cancel)
+
+    def peek(self, key: Hashable) -> Result | None:
+        """The result of ``key`` if it is kept; nothing is computed, and nobody waited for."""
+        found = self._find(key)
+        return None if found is None else found[0]
+
+    def put(self, key: Hashable, result: Result) -> None:
+        """Keep ``result``, in the place of what was kept before; one that has grown is counted anew."""
+        size = self._size(result)
         with self._lock:
-            flight._waiting -= 1
-            if not flight._waiting:
-                flight.abandoned.set()
-                # Whoever asks from now on must not be given work that is being stopped.
-                self._remove(key, flight)
+            self.bytes -= self._kept.pop(key, (None, 0))[1]
+            if size <= self._max_bytes or self._newest:
+                self._kept[key] = result, size
+                self.bytes += size
+            while self.bytes > self._max_bytes and len(self._kept) > 1:
+                self.bytes -= self._kept.popitem(last=False)[1][1]
 
-    def _remove(self, key: Hashable, flight: Flight[T]) -> None:
-        if self._flights.get(key) is flight:
-            del self._flights[key]
+    def change(self, key: Hashable, change: Callable[[Result], object]) -> None:
+        """Change the result of ``key`` in place, if it is kept, and count it anew; it is used no more recently for that."""
+        with self._lock:
+            if key in self._kept:
+                result, before = self._kept[key]
+                change(result)
+                self._kept[key] = result, (size := self._size(result))
+                self.bytes += size - before
+
+    def _find(self, key: Hashable) -> tuple[Result, int] | None:
+        with self._lock:
+            if key in self._kept:
+                self._kept.move_to_end(key)
+            return self._kept.get(key)

@@ -13,6 +13,7 @@ half of the threads each. On two cores threads without helpers do all of that.
 from __future__ import annotations
 
 import contextvars
+import functools
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
@@ -22,7 +23,7 @@ from typing import Any, TypeVar
 import torch
 
 Result = TypeVar("Result")
-_Job = Callable[[], None]
+_Jobs = SimpleQueue[tuple[Future[Any], Callable[[], Any]] | None]
 
 
 class Workers:
@@ -36,7 +37,7 @@ class Workers:
     def __init__(self, threads: Callable[[int], int] | None = None, kept: int = 1) -> None:
         self._threads, self._most = threads, kept
         self._lock = threading.Lock()
-        self._idle: list[SimpleQueue[_Job | None]] = []
+        self._idle: list[_Jobs] = []
 
     def run(self, call: Callable[[], Result]) -> Result:
         """``call()`` in another thread, with the caller's context variables; its error is raised here."""
@@ -48,35 +49,34 @@ class Workers:
         running = [self._begin(call) for call in calls]
         for found, jobs in running:
             found.exception()  # waits
-            self._end(jobs)
+            with self._lock:
+                if kept := len(self._idle) < self._most:
+                    self._idle.append(jobs)
+            if not kept:
+                jobs.put(None)
         return [found.result() for found, _ in running]
 
-    def _begin(self, call: Callable[[], Result]) -> tuple[Future[Result], SimpleQueue[_Job | None]]:
-        found: Future[Result] = Future()
-        context = contextvars.copy_context()
+    def _begin(self, call: Callable[[], Result]) -> tuple[Future[Result], _Jobs]:
         with self._lock:
             jobs = self._idle.pop() if self._idle else None
         if jobs is None:
             jobs = SimpleQueue()
             threading.Thread(target=_work, args=(jobs, self._threads), name="worker", daemon=True).start()
-        jobs.put(lambda: context.run(_settle, found, call))
+        found: Future[Result] = Future()
+        jobs.put((found, functools.partial(contextvars.copy_context().run, call)))
         return found, jobs
 
-    def _end(self, jobs: SimpleQueue[_Job | None]) -> None:
-        with self._lock:
-            kept = len(self._idle) < self._most
-            if kept:
-                self._idle.append(jobs)
-        if not kept:
-            jobs.put(None)
 
-
-def _work(jobs: SimpleQueue[_Job | None], threads: Callable[[int], int] | None) -> None:
+def _work(jobs: _Jobs, threads: Callable[[int], int] | None) -> None:
     if threads is not None:
         _limit(threads)
     while (job := jobs.get()) is not None:
-        job()
-        del job  # with all that it computed
+        found, call = job
+        try:
+            found.set_result(call())
+        except BaseException as error:
+            found.set_exception(error)
+        del job, found, call  # with all that was computed
 
 
 _setting = threading.Lock()
@@ -91,13 +91,6 @@ def _limit(threads: Callable[[int], int]) -> None:
         last = threading.Thread(target=torch.set_num_threads, args=(count,))
         last.start()
         last.join()
-
-
-def _settle(found: Future[Any], call: Callable[[], Any]) -> None:
-    try:
-        found.set_result(call())
-    except BaseException as error:
-        found.set_exception(error)
 
 
 WORKERS = Workers()

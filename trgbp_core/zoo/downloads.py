@@ -14,7 +14,7 @@ import uuid
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from ..serving.jobs import Cancel, Flight, Flights, Progress
+from ..serving.jobs import Cancel, Job, Jobs, Progress
 from .checkpoints import WeightsError, directory, find, hash_prefix, is_sound
 
 try:
@@ -31,7 +31,7 @@ CHUNK_BYTES = 2**18
 SLACK_BYTES = 2**20
 """Published sizes are rounded to a thousandth of a megabyte; a server that sends much more sends another file."""
 
-_flights: Flights[Path] = Flights()
+_jobs: Jobs[Path] = Jobs()
 
 
 def fetch(
@@ -49,17 +49,17 @@ def fetch(
     Args:
         url: its last part is the file's name, and carries the start of the SHA-256. name: the network's, for sentences.
         size: bytes expected; a server that sends much more is not believed.
-        progress: ``(bytes done, bytes in all)``, called in the caller's thread. cancel: see :data:`flights.Cancel`.
+        progress: ``(bytes done, bytes in all)``, called in the caller's thread. cancel: see :data:`jobs.Cancel`.
 
     Raises:
-        WeightsError: no network, no room, a stalled server, a wrong file. flights.Cancelled: ``cancel`` said so.
+        WeightsError: no network, no room, a stalled server, a wrong file. jobs.Cancelled: ``cancel`` said so.
     """
     filename = url.rpartition("/")[2]
     target = directory() / filename
     mirror = os.environ.get("TRGBP_WEIGHTS_URL")
     address = f"{mirror.rstrip('/')}/{filename}" if mirror else url
 
-    def work(flight: Flight[Path]) -> Path:
+    def work(job: Job[Path]) -> Path:
         found = find(filename, name)
         prefix = hash_prefix(filename) if found is not None and found.name == filename else ""
         if found is not None and is_sound(found, prefix):
@@ -67,11 +67,11 @@ def fetch(
         if found is not None and found != target:
             raise WeightsError(f"{filename} in the folder of TRGBP_MODEL_DIR is damaged: its SHA-256 is not {prefix}… Replace it.")
         try:
-            return _Download(flight, address, target, name, size).run()
+            return _Download(job, address, target, name, size).run()
         except OSError as error:
             raise _no_room(error, name) from error
 
-    return _flights.join((str(target), address), work, progress=progress, cancel=cancel)
+    return _jobs.join((str(target), address), work, progress=progress, cancel=cancel)
 
 
 def remedy(name: str) -> str:
@@ -84,8 +84,8 @@ def remedy(name: str) -> str:
 class _Download:
     """The download of one file. The bytes gather in ``FILE.part``, which the next attempt, today's or tomorrow's, resumes."""
 
-    def __init__(self, flight: Flight[Path], url: str, target: Path, name: str, size: int) -> None:
-        self.flight, self.url, self.target, self.name = flight, url, target, name
+    def __init__(self, job: Job[Path], url: str, target: Path, name: str, size: int) -> None:
+        self.job, self.url, self.target, self.name = job, url, target, name
         self.limit = size + SLACK_BYTES if size else float("inf")
         self.resumed = False
 
@@ -130,8 +130,8 @@ class _Download:
                 stalls += isinstance(_reason(error), TimeoutError)
                 if max(failures, stalls) > RETRIES or (failures and _is_final(error)):
                     raise WeightsError(_sentence(error, self.name)) from error
-            self.flight.abandoned.wait(PAUSE_SECONDS)
-            self.flight.report(*self.flight.progress)
+            self.job.abandoned.wait(PAUSE_SECONDS)
+            self.job.report("", 0)
 
     def _transfer(self, file: BinaryIO) -> None:
         start = _length(file)
@@ -161,13 +161,13 @@ class _Download:
         if total and shutil.disk_usage(self.target.parent).free < total - start:
             raise OSError(errno.ENOSPC, "no room")
         done = start
-        self.flight.report(done, total)
+        self.job.report(done, total)
         while chunk := _received(response):
             file.write(chunk)
             done += len(chunk)
             if done > self.limit:
                 raise WeightsError(f"The server sends another file than {self.name}'s weights: it is too large. {remedy(self.name)}")
-            self.flight.report(done, total)
+            self.job.report(done, total)
         if done < total:
             raise ConnectionError("The server closed the connection early.")
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import copy
 import itertools
 import os
-import threading
-from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
@@ -22,7 +20,7 @@ from ..data.preprocessing import Channels, Preprocess
 from ..engine import devices
 from ..engine.recording import record
 from ..engine.validation import UnsupportedOperation
-from ..serving.jobs import Cancel, Cancelled, Flight, Flights, Progress
+from ..serving.jobs import Cache, Cancel, Cancelled, Job, Jobs, Progress
 from . import catalogue, downloads, random_weights
 from .catalogue import Entry, ModelError
 from .checkpoints import WeightsError, adopt, is_sound, read
@@ -125,7 +123,7 @@ def load_model(
         ModelError: no such network, or one that the theory does not cover.
         WeightsError: the weights are not available, or cannot be trusted.
         DeviceError: there is no such device here.
-        flights.Cancelled: ``cancel`` said so.
+        jobs.Cancelled: ``cancel`` said so.
 
     Example:
         >>> zoo = load_model("efficientnet_lite0")
@@ -166,7 +164,7 @@ def fetch(name: str, *, progress: Progress | None = None, cancel: Cancel | None 
     """The checked weights file of a network of the zoo, downloaded into torch's cache if it is not on this machine yet.
 
     Raises:
-        ModelError, WeightsError, flights.Cancelled: as :func:`load_model`.
+        ModelError, WeightsError, jobs.Cancelled: as :func:`load_model`.
     """
     chosen = catalogue.entry(name)
     if chosen.local is not None:
@@ -199,11 +197,11 @@ def _load_timm(chosen: Entry, progress: Progress | None, cancel: Cancel | None) 
     # Before anything is downloaded: a network that the theory does not cover would be fetched in vain.
     _classes(chosen, random_weights.uninitialised(chosen.build))
 
-    def work(flight: Flight[nn.Module]) -> nn.Module:
+    def work(job: Job[nn.Module]) -> nn.Module:
         return random_weights.uninitialised(chosen.load)  # type: ignore[arg-type]
 
     try:
-        network = Flights[nn.Module]().join(chosen.name, work, progress=progress, cancel=cancel)
+        network = Jobs[nn.Module]().join(chosen.name, work, progress=progress, cancel=cancel)
     except Cancelled:
         raise
     except Exception as error:
@@ -260,33 +258,19 @@ class ModelCache:
         device: torch.device = devices.CPU,
     ) -> None:
         self.device = device
-        self.limit = limit
         self._own = dict(own or {})
         self._load = load
-        self._lock = threading.Lock()
-        self._loaded: OrderedDict[str, Zoo] = OrderedDict()
-        self._flights: Flights[Zoo] = Flights()
+        self._loaded: Cache[Zoo] = Cache(limit, lambda zoo: zoo.bytes, newest=True)
 
     def get(self, name: str, *, progress: Progress | None = None, cancel: Cancel | None = None) -> Zoo:
         """The network of that name, loaded if it has to be. Raises what :func:`load_model` raises."""
         if name in self._own:
             return self._own[name]
-        with self._lock:
-            if name in self._loaded:
-                self._loaded.move_to_end(name)
-                return self._loaded[name]
-        return self._flights.join(name, lambda flight: self._fill(name, flight), progress=progress, cancel=cancel)
 
-    def _fill(self, name: str, flight: Flight[Zoo]) -> Zoo:
-        with self._lock:
-            if name in self._loaded:  # it landed while this one was asking
-                return self._loaded[name]
-        zoo = self._load(name, progress=flight.report, cancel=flight.abandoned.is_set).to(self.device)
-        with self._lock:
-            self._loaded[name] = zoo
-            while len(self._loaded) > 1 and self._bytes() > self.limit:
-                self._loaded.popitem(last=False)
-        return zoo
+        def load(job: Job[Zoo]) -> Zoo:
+            return self._load(name, progress=job.report, cancel=job.abandoned.is_set).to(self.device)
+
+        return self._loaded.get(name, load, progress=progress, cancel=cancel)
 
     @property
     def entries(self) -> tuple[Entry, ...]:
@@ -296,14 +280,9 @@ class ModelCache:
     @property
     def bytes(self) -> int:
         """What all loaded networks occupy."""
-        with self._lock:
-            return self._bytes()
+        return self._loaded.bytes
 
     @property
     def names(self) -> tuple[str, ...]:
         """The loaded networks, least recently used first."""
-        with self._lock:
-            return tuple(self._loaded)
-
-    def _bytes(self) -> int:
-        return sum(zoo.bytes for zoo in self._loaded.values())
+        return tuple(map(str, self._loaded.keys))

@@ -65,7 +65,7 @@ class Experiment:
         """(1, 1, h, w), signed."""
         question, k = self.question(spec)
         if spec.stage:
-            return self.explorer.turns.run(lambda between: _randomised_map(question, k, spec))
+            return self.explorer.queue.run(lambda between: _randomised_map(question, k, spec))
         if spec.method in EXPLANATION_MAPS:
             return cast(Tensor, EXPLANATION_MAPS[spec.method](self.explorer.explanation(question, k), k, spec.layer))
         return self.explorer.attribution(question, k, spec.method)

@@ -9,8 +9,7 @@ import gradio as gr
 
 from ...drawing import figures
 from ...explorer import export
-from ...serving.stopping import Stops
-from ...serving.streaming import Progress, Step, streamed, within
+from ...serving.jobs import Step, Stops, Update, streamed
 from .. import handlers, layout
 from .export import SAVE
 from .room import HEAVY, QUIET, Room, methods_picker
@@ -66,8 +65,8 @@ def _giving(room: Room, kind: str) -> Any:
             def work(step: Step) -> Iterator[Any]:
                 return room.explorer.compare(question, k, methods, step)
 
-            for event in within(streamed(work)):
-                if isinstance(event, Progress):
+            for event in streamed(work):
+                if isinstance(event, Update):
                     yield gr.skip(), f"Getting ready: {event.what} {event.share:.0%} …"
                 else:
                     panels.append(event)

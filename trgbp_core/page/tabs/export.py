@@ -8,7 +8,7 @@ from typing import Any
 import gradio as gr
 
 from ...explorer import export
-from ...serving.streaming import Progress, Step, streamed, within
+from ...serving.jobs import Step, Update, streamed
 from .. import layout
 from .room import HEAVY, QUIET, Room, stop_button
 
@@ -38,8 +38,8 @@ def build(room: Room) -> None:
 
     def write(values: tuple[Any, ...], kind: str, make: Callable[[export.Export], bytes]) -> Answers:
         try:
-            for event in within(streamed(lambda step: iter([taken(values, step)]))):
-                if isinstance(event, Progress):
+            for event in streamed(lambda step: iter([taken(values, step)])):
+                if isinstance(event, Update):
                     yield gr.skip(), f"Getting ready: {event.what} {event.share:.0%} …"
                     continue
                 path = export.save(make(event), room.folder / "taken", f"tr-gbp-{event.title[:60]}-{values[3]}.{kind}")

@@ -7,7 +7,7 @@ from typing import Any
 
 import gradio as gr
 
-from ...serving.stopping import Stops
+from ...serving.jobs import Stops
 from .. import handlers
 from .room import HEAVY, QUIET, Room, methods_picker, stop_button, told
 

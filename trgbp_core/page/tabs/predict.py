@@ -16,10 +16,10 @@ def build(room: Room) -> None:
     foretold, measured = room.carrier("predict"), room.carrier("foretold")
 
     def foretell(image: Any, model: str, k: Any) -> Iterator[tuple[Any, Any]]:
-        yield from told(handlers.foretell(room.explorer, image, model, k))
+        yield from told(handlers.predict(room.explorer, image, model, k))
 
     def measure(image: Any, model: str, k: Any, draws: Any) -> Iterator[tuple[Any, Any]]:
-        yield from told(handlers.foretold(room.explorer, image, model, k, draws))
+        yield from told(handlers.check_prediction(room.explorer, image, model, k, draws))
 
     with gr.Tab("Predict", id="predict") as tab:
         with gr.Row(elem_classes="tg-buttons"):

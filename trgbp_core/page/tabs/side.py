@@ -11,7 +11,7 @@ import gradio as gr
 
 from ...data import images
 from ...explorer.explorer import Explorer
-from ...explorer.network_choice import Fetching, Step
+from ...explorer.network_choice import Fetching, Message
 from ...serving.server import Page
 from .. import layout
 from .room import QUIET, SETTLED_SECONDS
@@ -86,12 +86,12 @@ class Side:
         # Gradio sends the last answer again at the end, when another network may have been picked already.
         yield gr.skip(), gr.skip(), button, last
 
-    def steps(self, model: str, request: gr.Request) -> Iterator[Step]:
+    def steps(self, model: str, request: gr.Request) -> Iterator[Message]:
         """What a visitor is told until the network has arrived, or will not."""
         try:
             yield from self._fetching.fetch(str(request.session_hash), layout.offered(self._explorer, model))
         except ValueError as error:
-            yield Step(f"**{error}**", failed=True)
+            yield Message(f"**{error}**", failed=True)
 
     def _give_up(self, request: gr.Request) -> None:
         self._fetching.cancel(str(request.session_hash))
