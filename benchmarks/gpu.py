@@ -28,10 +28,10 @@ from benchmarks.speed import CLASSES, forward_pass
 from trgbp_core import TRGBP, load_model
 from trgbp_core.data.datasets import Dataset, Sample
 from trgbp_core.engine import devices
-from trgbp_core.evaluation.parallel import Team
+from trgbp_core.evaluation.formatting import markdown_row, markdown_table
 from trgbp_core.evaluation.run import run as evaluate
 from trgbp_core.evaluation.settings import Settings
-from trgbp_core.evaluation.store import Store
+from trgbp_core.evaluation.store import Store, Team
 from trgbp_core.zoo.loading import Zoo
 
 HELP = "explanations in batches, in forward passes; peak memory; pictures per second of `evaluate`"
@@ -97,10 +97,9 @@ def table(models: Sequence[str], batches: Sequence[int], device: torch.device, r
         f"captum's guided backprop, {CLASSES} classes of one picture",
         f"peak memory, batch {largest}",
     ]
-    yield f"| {' | '.join(columns)} |"
-    yield f"|---|{'---:|' * (len(columns) - 1)}"
+    yield markdown_table(columns)
     for name in models:
-        yield f"| {' | '.join([name.removeprefix('random:'), *cells(load_model(name, device=device), batches, device, repeats)])} |"
+        yield markdown_row([name.removeprefix("random:"), *cells(load_model(name, device=device), batches, device, repeats)])
 
 
 def hardware(device: torch.device) -> str:

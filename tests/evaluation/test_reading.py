@@ -15,11 +15,10 @@ from trgbp_core.data import datasets
 from trgbp_core.data.datasets import Problem
 from trgbp_core.data.preprocessing import Preprocess
 from trgbp_core.evaluation import reading
-from trgbp_core.evaluation.parallel import Team
 from trgbp_core.evaluation.reading import Seen, ahead
-from trgbp_core.evaluation.run import MOSAICS, RESULTS, SANITY, SKIPPED, run, write_tables
+from trgbp_core.evaluation.run import MOSAICS, RESULTS, SANITY, SKIPPED, run, write_results
 from trgbp_core.evaluation.settings import Settings, chunks
-from trgbp_core.evaluation.store import Store
+from trgbp_core.evaluation.store import Store, Team
 
 from ..support.small_sets import LABELS, csv_set, small_zoo
 
@@ -38,7 +37,7 @@ def dataset(tmp_path: Path) -> datasets.Dataset:
 def results(folder: Path, dataset: datasets.Dataset, workers: int) -> dict[str, bytes]:
     store = Store(folder)
     store.open(SETTINGS.fingerprint(dataset))
-    write_tables(store, run(dataset, small_zoo(), SETTINGS, store, Team(), workers=workers, shown=False), dataset)
+    write_results(store, run(dataset, small_zoo(), SETTINGS, store, Team(), workers=workers, shown=False), dataset)
     return {name: (folder / name).read_bytes() for name in (RESULTS, MOSAICS, SANITY, SKIPPED)}
 
 

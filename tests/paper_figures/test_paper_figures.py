@@ -14,14 +14,15 @@ from PIL import Image
 
 from tests.support.nets import Residual, randomise
 from trgbp_core import METHODS, TRGBP, Preprocess, cascade, load_model, own_model
+from trgbp_core.drawing.figures import Cell, save, sheet
 from trgbp_core.drawing.render import overlay
 from trgbp_core.engine.geometry import upsample
 from trgbp_core.engine.layer_order import layer_groups
+from trgbp_core.evaluation.settings import DEFAULT
 from trgbp_core.paper_figures import FIGURES, Options, draw
-from trgbp_core.paper_figures.classes import top_five, two_classes
-from trgbp_core.paper_figures.grid import Cell, save, sheet
-from trgbp_core.paper_figures.methods import PAPER, compared
-from trgbp_core.paper_figures.sanity import blocks, cascade_of_layers, cascade_row, milestones, single_layers
+from trgbp_core.paper_figures.class_maps import top_five, two_classes
+from trgbp_core.paper_figures.method_comparison import compared
+from trgbp_core.paper_figures.randomisation import blocks, cascade_of_layers, cascade_row, milestones, single_layers
 from trgbp_core.paper_figures.subject import EXAMPLES, Subject, read_all
 
 ROOT = Path(__file__).parents[2]
@@ -70,7 +71,7 @@ def test_figure_4_shows_the_papers_methods_in_its_order_each_with_its_own_map() 
     titles = ["Saliency", "Guided backprop", "Guided IG", "FullGrad", "Grad-CAM", "CAMERAS", "TR-GBP", "TR-GBP, conserving ψ"]
     assert [cell.title for cell in row[2:]] == titles
     assert "date" in row[0].words
-    for cell, key in zip(row[2:], PAPER, strict=True):
+    for cell, key in zip(row[2:], DEFAULT, strict=True):
         map = METHODS[key].attribute(one.zoo.network, one.x, LABELS.index("date"))
         assert same(cell, overlay(one.picture, map, opacity=1)), key
 
@@ -252,7 +253,7 @@ def test_drawing_leaves_matplotlibs_global_state_alone() -> None:
 import sys, matplotlib
 known = [name for name in matplotlib.rcParams if name != "backend"]  # asking for that one imports pyplot
 before = [matplotlib.rcParams[name] for name in known]
-from tests.test_paper_figures import Cell, read, sheet
+from tests.paper_figures.test_paper_figures import Cell, read, sheet
 sheet("a", "b", [[[Cell(read("lion"))]]])
 assert [matplotlib.rcParams[name] for name in known] == before
 assert "matplotlib.pyplot" not in sys.modules

@@ -15,6 +15,7 @@ from ..data import images
 from ..data.datasets import Problem, Sample
 from ..data.imagenet import Box
 from ..data.preprocessing import Preprocess
+from .store import Piece
 
 AHEAD = 2
 """Units that each process has ready or under way."""
@@ -52,14 +53,18 @@ def see(sample: Sample, preprocess: Preprocess) -> Seen | Problem:
     return Seen(sample, preprocess(picture).numpy(), box)
 
 
+def without_problems(unit: Sequence[Seen | Problem], piece: Piece) -> list[Seen]:
+    """The pictures of a unit that could be read; ``piece`` gets the others."""
+    piece.problems += [one for one in unit if isinstance(one, Problem)]
+    return [one for one in unit if isinstance(one, Seen)]
+
+
 def _other_shape(annotated: tuple[int, int] | None, size: tuple[int, int]) -> bool:
     """The box was drawn on a picture of another shape (turned round by its EXIF data, for instance): it lies elsewhere in this one."""
     return annotated is not None and abs(annotated[0] * size[1] / (annotated[1] * size[0]) - 1) > 0.02
 
 
 class _Units(Dataset[list[Seen | Problem]]):
-    """Lists of pictures."""
-
     def __init__(self, units: Sequence[Sequence[Sample]], preprocess: Preprocess) -> None:
         self.units, self.preprocess = units, preprocess
 
@@ -68,10 +73,6 @@ class _Units(Dataset[list[Seen | Problem]]):
 
     def __getitem__(self, index: int) -> list[Seen | Problem]:
         return [see(sample, self.preprocess) for sample in self.units[index]]
-
-
-def _as_it_is(unit: list[Seen | Problem]) -> list[Seen | Problem]:
-    return unit
 
 
 def ahead(units: Sequence[Sequence[Sample]], preprocess: Preprocess, workers: int = 0) -> Iterator[list[Seen | Problem]]:
@@ -93,7 +94,7 @@ def ahead(units: Sequence[Sequence[Sample]], preprocess: Preprocess, workers: in
             batch_size=None,
             num_workers=workers,
             prefetch_factor=AHEAD if workers else None,
-            collate_fn=_as_it_is,
+            collate_fn=list,  # as they are
             generator=torch.Generator(),  # the caller's random numbers stay as they are
         )
         units_read = iter(loader)

@@ -17,8 +17,8 @@ from PIL import Image
 from torch import Tensor
 
 from ..data.version import CITATION, VERSION
-from ..drawing.figures import Cell, grid, written
-from ..drawing.render import shown, to_array
+from ..drawing.figures import grid, map_cell, written
+from ..drawing.render import to_array
 from ..engine.layer_order import layer_groups
 from ..methods import METHODS, NotApplicable
 from ..metrics.localisation import ibd
@@ -103,7 +103,7 @@ def figure(taken: Taken, kind: str) -> bytes:
     if kind not in FORMATS:
         raise ValueError(f"A figure is a {', '.join(FORMATS)}; there is no {str(kind)[:20]!r} here.")
     signs = {name: name in METHODS and METHODS[name].signed for name in taken.shown}
-    cells = [Cell(taken.maps[name][0], shown(taken.maps[name][1], signed=signs[name]), signs[name]) for name in taken.shown]
+    cells = [map_cell(*taken.maps[name], taken.picture.size, signed=signs[name]) for name in taken.shown]
     return written(grid(taken.picture, cells, taken.title), kind.lower(), taken.title)
 
 

@@ -1,4 +1,4 @@
-"""The main work: a batch of pictures through every method and measure."""
+"""The main work of ``evaluate``: a batch of pictures through every method and measure."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ..metrics.localisation import FRACTIONS, PerturbationCurve, ebpg, ibd, pert
 from ..metrics.perturbation import ABSOLUTE_LERF, Order
 from ..zoo.loading import Zoo
 from .attributions import Attributions, usable
-from .reading import Seen, stacked
+from .reading import Seen, stacked, without_problems
 from .settings import Settings
 from .store import Piece, Row
 
@@ -42,27 +42,18 @@ def box_share(box: Box) -> float:
     return (box[2] - box[0]) * (box[3] - box[1])
 
 
-def protocol_takes(share: str) -> bool:
-    """Does the EBPG protocol take a picture, by what its row says in ``box_share``?"""
-    return share != "" and float(share) < HALF
-
-
-def measure(read: Sequence[Seen | Problem], zoo: Zoo, watched: torch.nn.Module, settings: Settings) -> Piece:
+def measure(unit: Sequence[Seen | Problem], zoo: Zoo, watched: torch.nn.Module, settings: Settings) -> Piece:
     """One unit of work, on the network's device.
 
     Args:
-        read: its pictures, as :func:`~trgbp_core.evaluation.reading.ahead` brings them.
+        unit: its pictures, as :func:`~trgbp_core.evaluation.reading.ahead` brings them.
         watched: the network once more, for plain forward passes: see :func:`~trgbp_core.engine.fused_copy.folded`.
     """
     piece = Piece()
-    seen = []
-    for result in read:
-        if isinstance(result, Problem):
-            piece.problems.append(result)
-        else:
-            seen.append(result)
-            if len(result.sample.boxes) == 1 and result.box is None:
-                piece.problems.append(Problem(result.sample.name, "bad box", "nothing of its box is in what the network sees"))
+    seen = without_problems(unit, piece)
+    for one in seen:
+        if len(one.sample.boxes) == 1 and one.box is None:
+            piece.problems.append(Problem(one.sample.name, "bad box", "nothing of its box is in what the network sees"))
     if seen:
         _Batch(seen, zoo, watched, settings, piece).rows()
     return piece
