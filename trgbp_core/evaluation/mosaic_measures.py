@@ -46,7 +46,7 @@ def choose(pictures: Iterable[Measured], count: int, seed: int) -> list[tuple[st
     return mosaics
 
 
-def measure(index: int, unit: Sequence[Seen | Problem], zoo: Zoo, methods: Sequence[str]) -> Piece:
+def measure(index: int, unit: Sequence[Seen | Problem], *, zoo: Zoo, methods: Sequence[str]) -> Piece:
     """One mosaic, halved so that it has the size that the network is made for; the share in each class's own cell."""
     piece = Piece()
     seen = without_problems(unit, piece)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -11,7 +12,7 @@ from ..data.datasets import Problem
 from ..data.imagenet import Box
 from ..engine import devices
 from ..engine.plain_passes import scores
-from ..metrics.localisation import FRACTIONS, PerturbationCurve, ebpg, ibd, perturbation_curve, pointing_game
+from ..metrics.localisation import FRACTIONS, ebpg, ibd, perturbation_curve, pointing_game
 from ..metrics.perturbation import ABSOLUTE_LERF, Order
 from ..zoo.loading import Zoo
 from .attributions import Attributions, usable
@@ -25,13 +26,15 @@ HALF = 0.5
 AREAS = (0.1, 0.9)
 """Perturbation areas go from the first fraction to 10 %, FullGrad's range, and to 90 %."""
 
+NO_BOX = (0.0, 0.0, 1.0, 1.0)  # in the place of one, never measured
+ORDERS: tuple[Order, ...] = ("morf", "lerf")
 FACTS = ("image", "class_index", "predicted", "confidence", "boxes", "box_share", "method")
 NUMBERS = (
     "ebpg",
     "pointing_game",
     "ibd",
-    *(f"{order}_area_{round(100 * highest)}" for order in ("morf", "lerf") for highest in AREAS),
-    *(f"{order}_{fraction:g}" for order in ("morf", "lerf") for fraction in FRACTIONS),
+    *(f"{order}_area_{round(100 * highest)}" for order in ORDERS for highest in AREAS),
+    *(f"{order}_{fraction:g}" for order in ORDERS for fraction in FRACTIONS),
 )
 COLUMNS = (*FACTS, *NUMBERS)
 """Of the results file: a row a picture and method. Empty where a measure does not apply to the picture."""
@@ -42,7 +45,7 @@ def box_share(box: Box) -> float:
     return (box[2] - box[0]) * (box[3] - box[1])
 
 
-def measure(unit: Sequence[Seen | Problem], zoo: Zoo, watched: torch.nn.Module, settings: Settings) -> Piece:
+def measure(index: int, unit: Sequence[Seen | Problem], *, zoo: Zoo, watched: torch.nn.Module, settings: Settings) -> Piece:
     """One unit of work, on the network's device.
 
     Args:
@@ -68,7 +71,7 @@ class _Batch:
         batch = devices.explained_together(zoo.device)
         self.logits = scores(watched, lambda start, stop: self.x[start:stop].clone(), len(seen), batch=batch)
         self.predicted = self.logits.argmax(1)
-        self.boxed = [i for i, s in enumerate(seen) if s.box is not None and box_share(s.box) < HALF]
+        self.boxed = torch.tensor([s.box is not None and box_share(s.box) < HALF for s in seen])
         self.targets = self._targets()
         self.attributions = Attributions(zoo.network, self.x, self.targets, piece)
 
@@ -78,9 +81,7 @@ class _Batch:
             return {"prediction": labels, "box": labels}
         if self.settings.target == "prediction":
             return {"prediction": self.predicted, "box": self.predicted}
-        at_box = self.predicted.clone()
-        at_box[self.boxed] = labels[self.boxed]
-        return {"prediction": self.predicted, "box": at_box}
+        return {"prediction": self.predicted, "box": torch.where(self.boxed.to(self.x.device), labels, self.predicted)}
 
     def rows(self) -> None:
         confidence, predicted = self.logits.double().softmax(1).amax(1).tolist(), self.predicted.tolist()
@@ -94,55 +95,45 @@ class _Batch:
                 "boxes": len(seen.sample.boxes),
                 "box_share": "" if seen.box is None else box_share(seen.box),
             }
+            nothing = {} if self.boxed[i] else {"ebpg": "", "pointing_game": ""}
             for key, numbers in measured.items():
                 if numbers is not None:
-                    self.piece.rows.append(facts | {"method": key} | {name: values[i] for name, values in numbers.items()})
+                    self.piece.rows.append(facts | {"method": key} | {name: values[i] for name, values in numbers.items()} | nothing)
 
-    def _numbers(self, key: str) -> dict[str, list[float | str]] | None:
+    def _numbers(self, key: str) -> dict[str, list[float]] | None:
         """Every measure of one method, a value a picture; NaN where the map holds something else than finite numbers."""
         maps = self.attributions.maps(key)
         if maps is None:
             return None
-        numbers: dict[str, list[float | str]] = {name: [""] * len(self.seen) for name in NUMBERS}
-        self._localise(maps["box"], numbers)
-        good = usable(maps["prediction"])
-        boundary = torch.full((len(good),), float("nan"), dtype=torch.float64)
-        boundary[good.cpu()] = ibd(maps["prediction"][good]).cpu()
-        numbers["ibd"] = boundary.tolist()
-        self._perturb(key, torch.where(good.view(-1, 1, 1, 1), maps["prediction"], 0), good, numbers)
-        return numbers
-
-    def _localise(self, maps: Tensor, numbers: dict[str, list[float | str]]) -> None:
-        good = usable(maps).tolist()
-        for i in self.boxed:
-            numbers["ebpg"][i] = numbers["pointing_game"][i] = float("nan")
-        measured = [i for i in self.boxed if good[i]]
-        if measured:
-            boxes = torch.tensor([self.seen[i].box for i in measured], dtype=torch.float64)
-            for name, of in (("ebpg", ebpg), ("pointing_game", pointing_game)):
-                for i, value in zip(measured, of(maps[measured], boxes, "fractions").tolist(), strict=True):
-                    numbers[name][i] = value
-
-    def _perturb(self, key: str, maps: Tensor, good: Tensor, numbers: dict[str, list[float | str]]) -> None:
+        at_box, at_prediction = maps["box"], maps["prediction"]
+        in_box, good = usable(at_box).cpu() & self.boxed, usable(at_prediction)
+        boxes = torch.tensor([seen.box or NO_BOX for seen in self.seen], dtype=torch.float64)[in_box]
+        numbers = {"ebpg": _nothing(len(good)), "pointing_game": _nothing(len(good)), "ibd": _nothing(len(good))}
+        if len(boxes):
+            numbers["ebpg"][in_box] = ebpg(at_box[in_box], boxes, "fractions").cpu().double()
+            numbers["pointing_game"][in_box] = pointing_game(at_box[in_box], boxes, "fractions").cpu().double()
+        numbers["ibd"][good.cpu()] = ibd(at_prediction[good]).cpu().double()
         with self.attributions.timed(f"perturbation of {key}"):
-            orders: tuple[Order, ...] = ("morf", "lerf")
-            for order in orders:
-                curve = perturbation_curve(
-                    self.watched,
-                    self.x,
-                    maps.abs() if order == "lerf" and key in ABSOLUTE_LERF else maps,
-                    self.targets["prediction"],
-                    fill=self.zoo.preprocess.black,
-                    order=order,
-                    unperturbed=self.logits,
-                    batch=devices.perturbed_together(self.x.device),
-                )
-                self._write_curve(order, curve, good, numbers)
+            for order in ORDERS:
+                numbers |= self._perturbed(order, torch.where(good.view(-1, 1, 1, 1), at_prediction, 0), good, key)
+        return {name: values.tolist() for name, values in numbers.items()}
 
-    def _write_curve(self, order: str, curve: PerturbationCurve, good: Tensor, numbers: dict[str, list[float | str]]) -> None:
-        change = torch.where(good[:, None], curve.change, float("nan")).double()
-        for fraction, values in zip(FRACTIONS, change.unbind(1), strict=True):
-            numbers[f"{order}_{fraction:g}"] = values.tolist()
-        exact = PerturbationCurve(curve.fractions, change, curve.scores, curve.unperturbed)
-        for highest in AREAS:
-            numbers[f"{order}_area_{round(100 * highest)}"] = exact.area(highest).tolist()
+    def _perturbed(self, order: Order, maps: Tensor, good: Tensor, key: str) -> dict[str, Tensor]:
+        """The curve of one order and the areas under it."""
+        curve = perturbation_curve(
+            self.watched,
+            self.x,
+            maps.abs() if order == "lerf" and key in ABSOLUTE_LERF else maps,
+            self.targets["prediction"],
+            fill=self.zoo.preprocess.black,
+            order=order,
+            unperturbed=self.logits,
+            batch=devices.perturbed_together(self.x.device),
+        )
+        curve = replace(curve, change=torch.where(good[:, None], curve.change, float("nan")).double())
+        areas = {f"{order}_area_{round(100 * highest)}": curve.area(highest) for highest in AREAS}
+        return areas | {f"{order}_{fraction:g}": values for fraction, values in zip(FRACTIONS, curve.change.unbind(1), strict=True)}
+
+
+def _nothing(count: int) -> Tensor:
+    return torch.full((count,), float("nan"), dtype=torch.float64)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import csv
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
-from torch import nn
 from tqdm import tqdm
 
 from ..data.datasets import Dataset, DatasetError, Problem, Sample, tally
@@ -25,24 +25,25 @@ RESULTS, MOSAICS, SANITY, SKIPPED = "results.csv", "mosaics.csv", "sanity.csv", 
 SECONDS_BETWEEN_LINES = 30.0
 """Of the progress bar, where the output is a file, which keeps every line."""
 
-Work = Callable[[int, list[Seen | Problem]], Piece]
-
 
 @dataclass(frozen=True)
 class Phase:
     """One kind of work, in units that do not depend on each other.
 
     Attributes:
-        samples: the pictures of each unit. work: a unit's number and its pictures → what it found.
-        unit: what the progress bar counts. sizes: how many of these a unit is.
+        counted: what the progress bar counts: pictures, or whole mosaics. samples: the pictures of each unit.
+        work: a unit's number and its pictures → what it found.
     """
 
     name: str
     title: str
+    counted: str
     samples: list[list[Sample]]
-    work: Work
-    unit: str
-    sizes: list[int]
+    work: Callable[[int, list[Seen | Problem]], Piece]
+
+    def size(self, indices: Iterable[int]) -> int:
+        """How many of what is counted some units are."""
+        return sum(1 if self.counted == "mosaics" else len(self.samples[index]) for index in indices)
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ class Finished:
 
 
 class Bar(tqdm):  # type: ignore[type-arg]
-    """Progress on stderr, without a thread of its own: processes that read pictures are forked from this one."""
+    """Progress on stderr, without a thread of its own: the processes that read pictures are forked from this one."""
 
     monitor_interval = 0
 
@@ -87,38 +88,22 @@ def run(dataset: Dataset, zoo: Zoo, settings: Settings, store: Store, team: Team
 
 
 def _pictures(samples: Sequence[Sample], zoo: Zoo, settings: Settings) -> Phase:
-    watched, batches = _folded(zoo), chunks(samples, settings.batch)
-
-    def work(index: int, unit: list[Seen | Problem]) -> Piece:
-        return picture_measures.measure(unit, zoo, watched, settings)
-
-    return Phase("pictures", "Pictures", batches, work, "pictures", list(map(len, batches)))
-
-
-def _folded(zoo: Zoo) -> nn.Module:
-    """The network once more, for plain forward passes."""
     noise = torch.randn(2, 3, zoo.input_size, zoo.input_size, generator=torch.Generator().manual_seed(0))
-    return folded(zoo.network, noise[:, : len(zoo.mean)].to(zoo.device))
+    watched = folded(zoo.network, noise[:, : len(zoo.mean)].to(zoo.device))
+    work = partial(picture_measures.measure, zoo=zoo, watched=watched, settings=settings)
+    return Phase("pictures", "Pictures", "pictures", chunks(samples, settings.batch), work)
 
 
 def _mosaics(right: list[Measured], by_name: dict[str, Sample], zoo: Zoo, settings: Settings) -> Phase:
     chosen = mosaic_measures.choose(right, settings.mosaics, settings.seed)
-
-    def work(index: int, unit: list[Seen | Problem]) -> Piece:
-        return mosaic_measures.measure(index, unit, zoo, settings.methods)
-
-    samples = [[by_name[name] for name in names] for names in chosen]
-    return Phase("mosaics", "Grid pointing game", samples, work, "mosaics", [1] * len(chosen))
+    work = partial(mosaic_measures.measure, zoo=zoo, methods=settings.methods)
+    return Phase("mosaics", "Grid pointing game", "mosaics", [[by_name[name] for name in names] for names in chosen], work)
 
 
 def _sanity(measured: list[Measured], by_name: dict[str, Sample], zoo: Zoo, settings: Settings) -> Phase:
     chosen = [measured[i] for i in drawn(len(measured), settings.sanity, settings.seed)]
-    labels, batches = {one.name: one.label for one in chosen}, chunks([by_name[one.name] for one in chosen], settings.batch)
-
-    def work(index: int, unit: list[Seen | Problem]) -> Piece:
-        return sanity_measures.measure(unit, labels, zoo, settings)
-
-    return Phase("sanity", "Sanity checks", batches, work, "pictures", list(map(len, batches)))
+    work = partial(sanity_measures.measure, labels={one.name: one.label for one in chosen}, zoo=zoo, settings=settings)
+    return Phase("sanity", "Sanity checks", "pictures", chunks([by_name[one.name] for one in chosen], settings.batch), work)
 
 
 def _outcome(store: Store, count: int, settings: Settings) -> tuple[list[Measured], list[Measured]]:
@@ -134,14 +119,13 @@ def _outcome(store: Store, count: int, settings: Settings) -> tuple[list[Measure
 
 def _complete(phase: Phase, zoo: Zoo, store: Store, team: Team, workers: int, shown: bool) -> None:
     """Do what is not done yet of a phase, and bring it together."""
-    mine = team.mine(len(phase.sizes))
+    mine = team.mine(len(phase.samples))
     left = [index for index in mine if not store.finished(phase.name, index)]
-    total = sum(phase.sizes[index] for index in mine)
     bar = Bar(
         desc=phase.title,
-        total=total,
-        initial=total - sum(phase.sizes[index] for index in left),
-        unit=f" {phase.unit}" if team.size == 1 else f" {phase.unit} of process 1 of {team.size}",
+        total=phase.size(mine),
+        initial=phase.size(mine) - phase.size(left),
+        unit=f" {phase.counted}" if team.size == 1 else f" {phase.counted} of process 1 of {team.size}",
         disable=not (shown and team.leads),
         mininterval=0.1 if sys.stderr.isatty() else SECONDS_BETWEEN_LINES,
     )
@@ -150,19 +134,16 @@ def _complete(phase: Phase, zoo: Zoo, store: Store, team: Team, workers: int, sh
         for index in left:
             # Nothing else holds what was read: while the next unit is read this one's memory is free.
             store.save(phase.name, index, phase.work(index, next(reading)))
-            bar.update(phase.sizes[index])
-    team.collect(store, phase.name, len(phase.sizes))
+            bar.update(phase.size([index]))
+    team.collect(store, phase.name, len(phase.samples))
 
 
 def write_results(store: Store, finished: Finished, dataset: Dataset) -> None:
     """The results files, a piece at a time; every float reads back as the same bits."""
-    for phase, name, columns in (
-        ("pictures", RESULTS, picture_measures.COLUMNS),
-        ("mosaics", MOSAICS, mosaic_measures.COLUMNS),
-        ("sanity", SANITY, sanity_measures.COLUMNS),
-    ):
+    files = {"pictures": (RESULTS, picture_measures), "mosaics": (MOSAICS, mosaic_measures), "sanity": (SANITY, sanity_measures)}
+    for phase, (name, measures) in files.items():
         rows = (row for piece in store.pieces(phase, finished.counts[phase]) for row in piece.rows)
-        _write_csv(store.folder / name, columns, rows)
+        _write_csv(store.folder / name, measures.COLUMNS, rows)
     chosen = {sample.name for sample in finished.samples}
     whole = [p for p in dataset.problems if p.kind != "no box" or p.name in chosen]
     found = (p for piece in store.pieces("pictures", finished.counts["pictures"]) for p in piece.problems)

@@ -32,16 +32,16 @@ def watched_stages(total: int, count: int) -> list[int]:
     return stages
 
 
-def measure(unit: Sequence[Seen | Problem], labels: Mapping[str, int], zoo: Zoo, settings: Settings) -> Piece:
+def measure(index: int, unit: Sequence[Seen | Problem], *, labels: Mapping[str, int], zoo: Zoo, settings: Settings) -> Piece:
     """Some pictures through the cascade; their classes stay ``labels`` (by name), those explained on the trained network."""
     piece = Piece()
     seen = without_problems(unit, piece)
     if seen:
-        piece.rows += _follow(seen, [labels[one.sample.name] for one in seen], zoo, settings, piece)
+        piece.rows += _rows(seen, [labels[one.sample.name] for one in seen], zoo, settings, piece)
     return piece
 
 
-def _follow(seen: Sequence[Seen], labels: Sequence[int], zoo: Zoo, settings: Settings, piece: Piece) -> Iterator[Row]:
+def _rows(seen: Sequence[Seen], labels: Sequence[int], zoo: Zoo, settings: Settings, piece: Piece) -> Iterator[Row]:
     x = stacked(seen, zoo.device)
     target = torch.tensor(labels, device=x.device)
     trained = dict(_maps(zoo.network, x, target, settings.methods, piece))
