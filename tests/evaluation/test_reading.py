@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 import torch
 
-from trgbp_core.cli.main import main
 from trgbp_core.data import datasets
 from trgbp_core.data.datasets import Problem
 from trgbp_core.data.preprocessing import Preprocess
@@ -86,8 +85,3 @@ def test_a_process_that_is_killed_while_reading_gets_a_sentence(dataset: dataset
     monkeypatch.setattr(reading, "see", killed)
     with pytest.raises(OSError, match=r"has ended; too little memory\? Give fewer than --workers 1"):
         list(ahead([dataset.samples[:1]], Preprocess(), 1))
-
-
-def test_fewer_than_no_workers_get_a_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["evaluate", "--images", str(tmp_path), "--workers", "-1"]) == 2
-    assert capsys.readouterr().err == "trgbp_core: --workers is at least 0, not -1.\n"

@@ -20,7 +20,7 @@ PANEL, WORDS = 1.5, 1.0
 """Inches: a panel's side, and the width of a column that holds words alone."""
 GAP, BLOCK_GAP, MARGIN = 0.06, 0.2, 0.1
 """Inches: between two panels, between two blocks of rows, around all."""
-LINE, HEAD, SCALES = 0.145, 0.56, 0.6  # inches: a line of text, the heading with its note, the bars of colours
+LINE, TITLE, HEAD, SCALES = 0.145, 0.3, 0.56, 0.6  # inches: a line of text, the heading, the same with a note, the bars of colours
 NARROWEST = 6.3  # inches, of a figure with bars of colours
 CHARACTERS, WORDS_CHARACTERS = 23, 16  # that fit into a panel's width, into a column of words
 COLUMNS = range(5, 8)
@@ -71,17 +71,17 @@ def sheet(heading: str, note: str, blocks: Sequence[Rows], footer: str = "") -> 
     signs = sorted({cell.signed for row in rows for cell in row if cell.signed is not None})
     lefts, widths = _columns(rows)
     width = max(lefts[-1] + widths[-1] + MARGIN, NARROWEST if signs else 0)
-    placed, footer = list(_place(blocks)), textwrap.fill(footer, round(15 * width))
+    placed, footer = list(_place(blocks, HEAD if note else TITLE)), _wrapped(footer, 15 * width)
     beneath = SCALES + LINE * (1 + footer.count("\n")) if signs else 0
     height = placed[-1].top + PANEL + MARGIN + beneath
     figure = Figure(figsize=(width, height))
     figure.text(MARGIN / width, 1 - MARGIN / height, heading, va="top", fontsize=10, fontweight="bold")
-    note = textwrap.fill(note, round(13 * (width - 2 * MARGIN)))
-    figure.text(MARGIN / width, 1 - (MARGIN + 0.2) / height, note, va="top", fontsize=8, color="0.3", linespacing=1.2)
+    beneath_heading = _wrapped(note, 13 * (width - 2 * MARGIN))
+    figure.text(MARGIN / width, 1 - (MARGIN + 0.2) / height, beneath_heading, va="top", fontsize=8, color="0.3", linespacing=1.2)
     for row in placed:
         for cell, title, left, wide in zip(row.cells, row.titles, lefts, widths, strict=False):
             axis = figure.add_axes((left / width, 1 - (row.top + PANEL) / height, wide / width, PANEL / height))
-            _draw(axis, cell, title, wide)
+            _draw(axis, cell, title, wide, lifted=LINE * any(cell.note for cell in row.cells))
     _scales(figure, signs, beneath)
     if signs:
         figure.text(MARGIN / width, MARGIN / height, footer, va="bottom", fontsize=7, color="0.25", linespacing=1.2)
@@ -96,8 +96,8 @@ def _columns(rows: Rows) -> tuple[list[float], list[float]]:
     return lefts, widths
 
 
-def _place(blocks: Sequence[Rows]) -> Iterator[_Placed]:
-    top = MARGIN + HEAD - BLOCK_GAP
+def _place(blocks: Sequence[Rows], head: float) -> Iterator[_Placed]:
+    top = MARGIN + head - BLOCK_GAP
     above: tuple[str, ...] = ()
     for rows in blocks:
         top += BLOCK_GAP - GAP
@@ -113,12 +113,11 @@ def _place(blocks: Sequence[Rows]) -> Iterator[_Placed]:
             top += PANEL
 
 
-def _draw(axis: Any, cell: Cell, title: str, wide: float) -> None:
+def _draw(axis: Any, cell: Cell, title: str, wide: float, lifted: float) -> None:
     axis.set_axis_off()
     axis.set(xlim=(0, wide), ylim=(0, PANEL))
     axis.text(wide / 2, PANEL + 0.03, cell.note, ha="center", va="bottom", fontsize=6.5, color="0.35")
-    above = PANEL + 0.03 + LINE * bool(cell.note)
-    axis.text(wide / 2, above, title, ha="center", va="bottom", fontsize=8, linespacing=1.1)
+    axis.text(wide / 2, PANEL + 0.03 + lifted, title, ha="center", va="bottom", fontsize=8, linespacing=1.1)
     if cell.image is not None:
         axis.imshow(cell.image, extent=(0, PANEL, 0, PANEL), interpolation="antialiased")
         band = {"boxstyle": "square,pad=0.3", "facecolor": "black", "edgecolor": "none", "alpha": 0.7}
@@ -140,6 +139,10 @@ def _scales(figure: Any, signs: Sequence[bool], beneath: float) -> None:
         axis.set_yticks([])
         axis.set_xticks([-1, 0, 1] if signed else [0, 1], ["−1 against", "0", "for 1"] if signed else ["0", "1"], fontsize=7)
         axis.set_title("both signs" if signed else "the positive part", fontsize=7, pad=2)
+
+
+def _wrapped(text: str, characters: float) -> str:
+    return "\n".join(textwrap.fill(line, round(characters)) for line in text.split("\n"))
 
 
 def _lines(text: str, width: int, most: int) -> str:
