@@ -7,7 +7,6 @@ import importlib
 from typing import Any
 
 from ..engine import devices
-from ..serving.memory import keep_freed_memory
 from .options import folder, models, threads
 
 
@@ -28,7 +27,6 @@ def run(arguments: argparse.Namespace) -> None:
     Raises:
         ValueError: an option that makes no sense, or the benchmarks are not installed.
     """
-    keep_freed_memory()
     usual = 3 if arguments.methods or arguments.scale else 5 if arguments.compare else 10
     repeats = usual if arguments.repeats is None else arguments.repeats
     if repeats < 1:

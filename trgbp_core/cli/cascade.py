@@ -7,12 +7,12 @@ import argparse
 from ..evaluation.formatting import markdown_table
 from ..evaluation.settings import chosen_methods
 from ..theory.randomised_weights import sanity_table
-from . import question
-from .options import draws
+from . import inputs
+from .options import draws, picture
 
 
 def options(command: argparse.ArgumentParser) -> None:
-    question.add_options(command)
+    picture(command)
     command.add_argument("--beside", default="grad_cam", metavar="METHOD", help="the method beside TR-GBP, any key (default grad_cam)")
     draws(command)
 
@@ -21,8 +21,8 @@ def run(arguments: argparse.Namespace) -> None:
     beside = chosen_methods(arguments.beside)
     if len(beside) > 1:
         raise ValueError("--beside takes one method.")
-    explorer, asked, k = question.ask(arguments)
-    stages = list(explorer.cascade(asked, k, beside[0]))
+    explorer, question, k = inputs.question(arguments)
+    stages = list(explorer.cascade(question, k, beside[0]))
     titles = {panel["id"]: panel["title"] for panel in stages[0]["panels"]}
     rows = [
         [str(stage["index"]), *(f"{stage['similarity'][key]['spearman']:.2f}" for key in titles)]
@@ -31,4 +31,4 @@ def run(arguments: argparse.Namespace) -> None:
     ]
     print(markdown_table(["layers randomised", *titles.values()], rows, "r" * (1 + len(titles))))
     print("(Spearman's rank correlation of |R| with the trained network's map)\n")
-    print(sanity_table(asked.zoo.network, asked.x, k, seeds=arguments.seeds))
+    print(sanity_table(question.zoo.network, question.x, k, seeds=arguments.seeds))

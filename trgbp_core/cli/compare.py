@@ -10,25 +10,25 @@ from ..evaluation.settings import chosen_methods
 from ..methods import METHODS
 from ..methods.patterns import use_patterns
 from ..methods.signals import Patterns
-from . import question
-from .options import methods
+from . import inputs
+from .options import methods, picture
 
 
 def options(command: argparse.ArgumentParser) -> None:
-    question.add_options(command)
+    picture(command)
     methods(command, "all")
     command.add_argument("--patterns", type=Path, metavar="FILE", help="fitted by `patterns`, for PatternNet and PatternAttribution")
 
 
 def run(arguments: argparse.Namespace) -> None:
     keys = chosen_methods(arguments.methods, every=list(METHODS))
-    explorer, asked, k = question.ask(arguments)
+    explorer, question, k = inputs.question(arguments)
     if arguments.patterns is not None:
-        use_patterns(asked.zoo.network, Patterns.load(arguments.patterns))
+        use_patterns(question.zoo.network, Patterns.load(arguments.patterns))
     panels = []
-    for panel in explorer.compare(asked, k, keys):
+    for panel in explorer.compare(question, k, keys):
         panels.append(panel)
         seconds = "" if panel["seconds"] is None else f"{panel['seconds']:8.2f} s"
         print(f"{panel['title']:28s} {seconds} {panel['empty']}", flush=True)
-    files = save_comparison(asked.picture, panels, arguments.out, f"{asked.zoo.title}: {asked.zoo.labels[k]}")
+    files = save_comparison(question.picture, panels, arguments.out, f"{question.zoo.title}: {question.zoo.labels[k]}")
     print(f"figure: {', '.join(map(str, files))}")

@@ -11,15 +11,13 @@ from ..data import datasets
 from ..engine import devices
 from ..engine.devices import EXPLAINED, EXPLAINED_ON_A_CARD
 from ..evaluation.settings import TARGETS, Settings, chosen_methods
-from ..serving.memory import keep_freed_memory
-from ..zoo.download_progress import on_terminal
-from ..zoo.loading import load_model
-from .options import folder, labelled_pictures, methods, model, seed, threads
+from .inputs import labelled_pictures, network
+from .options import folder, labels, methods, model, seed, threads
 
 
 def options(command: argparse.ArgumentParser) -> None:
     add = command.add_argument
-    labelled_pictures(command)
+    labels(command)
     add("--boxes", type=Path, metavar="DIR", help="PASCAL-style XML files, called like the pictures")
     folder(command, "evaluation")
     model(command)
@@ -48,7 +46,6 @@ def run(arguments: argparse.Namespace) -> None:
     from ..evaluation.run import run, write_results
     from ..evaluation.store import Store, team
 
-    keep_freed_memory()
     device = devices.prepare(arguments.device)
     values = {field.name: getattr(arguments, field.name) for field in fields(Settings)}
     values["methods"] = chosen_methods(arguments.methods)
@@ -57,9 +54,8 @@ def run(arguments: argparse.Namespace) -> None:
     workers = devices.reading_processes(device) if arguments.workers is None else arguments.workers
     if workers < 0:
         raise ValueError(f"--workers is at least 0, not {workers}.")
-    with on_terminal(settings.model) as progress:
-        zoo = load_model(settings.model, progress=progress)
-    dataset = datasets.load(arguments.images, arguments.annotations, boxes=arguments.boxes, labels=zoo.labels)
+    zoo = network(settings.model)
+    dataset = labelled_pictures(arguments, zoo)
     with team(device) as processes:
         store = Store(arguments.out)
         if processes.leads:

@@ -12,7 +12,6 @@ from ..evaluation.settings import chosen_methods
 from ..methods import METHODS
 from ..paper_figures import FIGURES, Options, draw
 from ..paper_figures.subject import read_all
-from ..serving.memory import keep_freed_memory
 from .options import MODEL, folder, methods, models, seed
 
 
@@ -54,7 +53,6 @@ def run(arguments: argparse.Namespace) -> None:
         arguments.colours,
         arguments.opacity,
     )
-    keep_freed_memory()
     device = devices.prepare(arguments.device)
     pictures = read_all(arguments.images or FIGURES[number].example_files)
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from ..engine import devices
 from ..explorer.lessons import handouts
+from ..serving.memory import keep_freed_memory
 from . import bench, calibrate, cascade, compare, evaluate, explain, figure, models, patterns, predict, predictability
 
 COMMANDS: dict[str, tuple[Any, str]] = {
@@ -38,6 +39,7 @@ def main(argv: list[str] | None = None) -> int:
     """Run one command; returns the exit code."""
     arguments = _parser().parse_args(argv)
     threads = getattr(arguments, "threads", None)
+    keep_freed_memory()
     try:
         if threads is not None and threads < 1:
             raise ValueError(f"--threads is at least 1, not {threads}.")

@@ -34,13 +34,23 @@ def wanted_class(command: argparse.ArgumentParser) -> None:
     command.add_argument("--class", dest="wanted", metavar="K|NAME", help="the class to explain (default: the best)")
 
 
+def picture(command: argparse.ArgumentParser) -> None:
+    """What :func:`trgbp_core.cli.inputs.question` reads, and ``--out``."""
+    command.add_argument("picture", metavar="PICTURE")
+    model(command)
+    weights(command)
+    wanted_class(command)
+    threads(command)
+    folder(command)
+
+
 def methods(command: argparse.ArgumentParser, default: str, what: str = "") -> None:
     usual = " (default)"
     paper = f"paper{usual * (default == 'paper')}: the paper's, TR-GBP with both ψ"
     command.add_argument("--methods", default=default, help=f"{what}comma-separated keys; {paper}; or all{usual * (default == 'all')}")
 
 
-def labelled_pictures(command: argparse.ArgumentParser) -> None:
+def labels(command: argparse.ArgumentParser) -> None:
     """``--images`` and ``--annotations``."""
     command.add_argument("--images", type=Path, required=True, metavar="DIR", help="the folder of pictures")
     command.add_argument(

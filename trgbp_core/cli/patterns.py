@@ -13,8 +13,8 @@ from torch import Tensor
 from ..data import images
 from ..engine import devices
 from ..methods.signals import fit_patterns
-from ..zoo.download_progress import on_terminal
-from ..zoo.loading import Zoo, load_model
+from ..zoo.loading import Zoo
+from .inputs import network
 from .options import model, weights
 
 BATCH = 16
@@ -30,8 +30,7 @@ def options(command: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> None:
     device = devices.prepare(arguments.device)
     files = sorted(file for file in arguments.images.iterdir() if file.is_file())
-    with on_terminal(arguments.model) as progress:
-        zoo = load_model(arguments.model, weights=arguments.weights, device=device, progress=progress)
+    zoo = network(arguments.model, device, arguments.weights)
 
     def count_pictures(count: int) -> None:
         print(f"\r{count} pictures", end="", file=sys.stderr, flush=True)

@@ -15,8 +15,7 @@ from ..engine.recording import record
 from ..evaluation.formatting import markdown_row, markdown_table
 from ..theory.coverage import coverage
 from ..theory.randomised_weights import draw, verdict
-from ..zoo.download_progress import on_terminal
-from ..zoo.loading import load_model
+from .inputs import network
 from .options import MODEL, draws, models, threads, wanted_class
 
 COLUMNS = (
@@ -50,8 +49,7 @@ def run(arguments: argparse.Namespace) -> None:
     device = devices.prepare(arguments.device)
     picture, summaries, details = images.read(arguments.picture), [], []
     for name in arguments.models:
-        with on_terminal(name) as progress:
-            zoo = load_model(name, device=device, progress=progress)
+        zoo = network(name, device)
         x = zoo.preprocess(picture)
         k = int(record(zoo.network, x).logits.argmax()) if arguments.wanted is None else find_class(arguments.wanted, zoo.labels)
         summary, layers = tables(zoo.network, x, k, zoo.name, seeds=arguments.seeds)

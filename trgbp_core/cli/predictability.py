@@ -5,21 +5,18 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from ..data import datasets
 from ..engine import devices
 from ..evaluation.formatting import markdown_table
 from ..evaluation.settings import chosen_methods
 from ..methods import METHODS
-from ..serving.memory import keep_freed_memory
 from ..theory.coverage import coverage
-from ..zoo.download_progress import on_terminal
-from ..zoo.loading import load_model
-from .options import labelled_pictures, methods, model, seed
+from .inputs import labelled_pictures, network
+from .options import labels, methods, model, seed
 
 
 def options(command: argparse.ArgumentParser) -> None:
     add = command.add_argument
-    labelled_pictures(command)
+    labels(command)
     model(command)
     methods(command, "all")
     add("--limit", type=int, default=24, metavar="N", help="pictures, drawn at random (default 24)")
@@ -35,14 +32,12 @@ def run(arguments: argparse.Namespace) -> None:
     from ..evaluation import predictability_table as tables
     from ..evaluation.predictability_table import RAW, PictureSample
 
-    keep_freed_memory()
     device = devices.prepare(arguments.device)
     if min(arguments.limit, arguments.slow, 2 if arguments.frames is None else arguments.frames) < 2 or arguments.seed < 0:
         raise ValueError("--limit, --slow and --frames are at least 2, --seed at least 0.")
     keys = chosen_methods(arguments.methods)
-    with on_terminal(arguments.model) as progress:
-        zoo = load_model(arguments.model, device=device, progress=progress)
-    dataset = datasets.load(arguments.images, arguments.annotations, labels=zoo.labels)
+    zoo = network(arguments.model, device)
+    dataset = labelled_pictures(arguments, zoo)
     boundaries = {} if arguments.results is None else tables.read_boundaries(arguments.results)
     if arguments.frames is not None:
         sample = PictureSample(zoo, dataset, arguments.frames, arguments.seed)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 
 from ..data import images
 from ..data.datasets import Problem, Sample
@@ -64,15 +66,8 @@ def _other_shape(annotated: tuple[int, int] | None, size: tuple[int, int]) -> bo
     return annotated is not None and abs(annotated[0] * size[1] / (annotated[1] * size[0]) - 1) > 0.02
 
 
-class _Units(Dataset[list[Seen | Problem]]):
-    def __init__(self, units: Sequence[Sequence[Sample]], preprocess: Preprocess) -> None:
-        self.units, self.preprocess = units, preprocess
-
-    def __len__(self) -> int:
-        return len(self.units)
-
-    def __getitem__(self, index: int) -> list[Seen | Problem]:
-        return [see(sample, self.preprocess) for sample in self.units[index]]
+def _see_all(unit: Sequence[Sample], preprocess: Preprocess) -> list[Seen | Problem]:
+    return [see(sample, preprocess) for sample in unit]
 
 
 def ahead(units: Sequence[Sequence[Sample]], preprocess: Preprocess, workers: int = 0) -> Iterator[list[Seen | Problem]]:
@@ -89,12 +84,12 @@ def ahead(units: Sequence[Sequence[Sample]], preprocess: Preprocess, workers: in
         return
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*worker processes in total")  # more than cores: the caller has asked for them
-        loader = DataLoader(
-            _Units(units, preprocess.on(None)),
+        loader: DataLoader[Any] = DataLoader(
+            units,  # type: ignore[arg-type]  # a sequence is all that it needs
             batch_size=None,
             num_workers=workers,
             prefetch_factor=AHEAD if workers else None,
-            collate_fn=list,  # as they are
+            collate_fn=partial(_see_all, preprocess=preprocess.on(None)),
             generator=torch.Generator(),  # the caller's random numbers stay as they are
         )
         units_read = iter(loader)

@@ -57,7 +57,7 @@ def write_report(store: Store, finished: Finished, dataset: Dataset, zoo: Zoo, s
 
 
 def _run(results: Results, settings: Settings, team: Team) -> dict[str, object]:
-    """All that a stranger needs to run it again."""
+    """All that is needed to run it again."""
     return {
         "command": [os.path.basename(sys.executable), "-m", "trgbp_core", *sys.argv[1:]],
         "settings": {name: getattr(settings, name) for name in settings.__dataclass_fields__},

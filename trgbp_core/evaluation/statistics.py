@@ -22,7 +22,7 @@ LEVEL = 0.95
 BLOCK = 1 << 20  # numbers of weights at a time: eight megabytes
 FOLDS = 5
 FEWEST = 20
-"""Resampling fewer pictures than this tells next to nothing of others: two that happen to agree would give an interval of no width."""
+"""Resampling fewer pictures than this says next to nothing about others: two that happen to agree would give an interval of no width."""
 
 
 def bootstrap(statistic: Statistic, count: int, seed: int, *, resamples: int = RESAMPLES) -> Array:
@@ -61,7 +61,7 @@ class Resampled:
     """Figures of the same pictures.
 
     Attributes:
-        values: (K,). draws: the same of every resample, (B, K). names: of the K figures, where they are asked for by name.
+        values: (K,). draws: the same of every resample, (B, K). names: of the K figures, for asking by name.
     """
 
     values: Array
@@ -69,7 +69,8 @@ class Resampled:
     names: tuple[str, ...] = ()
 
     def estimate(self, name: str) -> Estimate:
-        return self.estimates()[self.names.index(name)]
+        index = self.names.index(name)
+        return estimate(self.values[index], self.draws[:, index])
 
     def estimates(self) -> list[Estimate]:
         return [estimate(value, draws) for value, draws in zip(self.values, self.draws.T, strict=True)]
