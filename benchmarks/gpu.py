@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import copy
 import statistics
 import tempfile
 import time
@@ -24,6 +23,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from benchmarks.peers import not_in_place
 from benchmarks.speed import CLASSES, forward_pass
 from trgbp_core import TRGBP, load_model
 from trgbp_core.data.datasets import Dataset, Sample
@@ -161,11 +161,7 @@ def _captum(network: nn.Module, x: Tensor, device: torch.device, repeats: int) -
         from captum.attr import GuidedBackprop
     except ImportError:
         return "captum is not installed"
-    plain = copy.deepcopy(network)  # captum's hooks cannot bear rectifiers that work in place
-    for module in plain.modules():
-        if isinstance(module, (nn.ReLU, nn.ReLU6)):
-            module.inplace = False
-    batch, classes = x.expand(CLASSES, -1, -1, -1).clone(), list(range(CLASSES))
+    plain, batch, classes = not_in_place(network), x.expand(CLASSES, -1, -1, -1).clone(), list(range(CLASSES))
     with warnings.catch_warnings():  # it says at every call that it sets hooks
         warnings.simplefilter("ignore")
         return _ratio(lambda: GuidedBackprop(plain).attribute(batch, target=classes), lambda: forward_pass(network, x), device, repeats)

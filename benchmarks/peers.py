@@ -31,8 +31,8 @@ from .machine import medians
 Work = Callable[[], Any]
 
 
-def _not_in_place(network: nn.Module) -> nn.Module:
-    """A copy whose rectifier modules do not write to their input: hooks of modules cannot follow those that do."""
+def not_in_place(network: nn.Module) -> nn.Module:
+    """A copy in evaluation mode whose rectifier modules do not write to their input: hooks of modules cannot follow those that do."""
     network = copy.deepcopy(network).eval()
     for module in network.modules():
         if hasattr(module, "inplace"):
@@ -118,7 +118,7 @@ def compare(networks: Iterable[str] = NETWORKS, *, repeats: int = 5) -> str:
 
 def rows(name: str, network: nn.Module, x: Tensor, repeats: int) -> list[list[str]]:
     """The table's rows of one network and one picture ``x`` (1, C, H, W)."""
-    plain = _not_in_place(network)
+    plain = not_in_place(network)
 
     def guided() -> None:
         recording = record(network, x, layer_maps=False)

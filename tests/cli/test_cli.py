@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 from torch import nn
 
+import app
 from benchmarks import speed
 from trgbp_core import METHODS, Preprocess, own_model
 from trgbp_core.cli.main import main
@@ -107,12 +108,15 @@ def test_bench_without_the_benchmarks_is_a_sentence(monkeypatch: pytest.MonkeyPa
     assert "The benchmarks are not installed with the package" in capsys.readouterr().err
 
 
-def test_the_page_has_a_help_and_refuses_an_unknown_network() -> None:
-    help, wrong = (
-        subprocess.run([sys.executable, "app.py", *arguments], cwd=ROOT, capture_output=True, text=True, timeout=120)
-        for arguments in (["--help"], ["--model", "nope"])
-    )
-    assert help.returncode == 0
-    assert all(option in help.stdout for option in ("--host", "--port", "--share", "--model"))
-    assert wrong.returncode == 2
-    assert "no network 'nope'" in wrong.stderr
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [(["--help"], 0, ["--host", "--port", "--share", "--model"]), (["--model", "nope"], 2, ["no network 'nope'"])],
+)
+def test_the_page_has_a_help_and_refuses_an_unknown_network(
+    arguments: list[str], code: int, words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        app.launch(arguments)
+    assert ended.value.code == code
+    text = "".join(capsys.readouterr())
+    assert all(word in text for word in words)

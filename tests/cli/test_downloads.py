@@ -1,4 +1,4 @@
-"""Weights on the command line: fetched with their progress, stopped and gone on with, refused with a sentence, or given as a file."""
+"""Weights on the command line: downloaded with their progress, stopped and continued, refused with a sentence, or given as a file."""
 
 from __future__ import annotations
 
@@ -6,25 +6,28 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import save_file
 
+import app
 from trgbp_core import ModelError, load_model
 from trgbp_core.cli import models
+from trgbp_core.cli.main import main
 from trgbp_core.zoo.custom import first_choice, with_weights
 from trgbp_core.zoo.loading import ModelCache
 
+from ..support.documents import ROOT
 from ..support.hostile_machine import environment, make_weights
 from ..support.hostile_server import Server
 from ..support.zoo import embedded
 
-ROOT = Path(__file__).parents[2]
 LION = str(ROOT / "assets" / "examples" / "lion.jpg")
 NAME = "squeezenet1_1"
+Start = Callable[..., "subprocess.Popen[str]"]
 
 
 @pytest.fixture(scope="module")
@@ -42,22 +45,22 @@ def server(folder: Path) -> Iterator[Server]:
     server.stop()
 
 
-def command(*arguments: str, server: Server, folder: Path, home: Path) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "tests.support.hostile_machine", *arguments],
-        cwd=ROOT,
-        env={**os.environ, **environment(server.address, folder, home)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+@pytest.fixture
+def start(server: Server, folder: Path, tmp_path: Path) -> Start:
+    """Start a command that downloads from the server."""
+
+    def start(*arguments: str) -> subprocess.Popen[str]:
+        program = [sys.executable, "-m", "tests.support.hostile_machine", *arguments]
+        variables = {**os.environ, **environment(server.address, folder, tmp_path)}
+        return subprocess.Popen(program, cwd=ROOT, env=variables, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+    return start
 
 
-def test_fetch_tells_its_progress_and_where_the_file_lies_and_downloads_once(server: Server, folder: Path, tmp_path: Path) -> None:
+def test_fetch_prints_its_progress_and_the_path_of_the_file_and_downloads_once(server: Server, start: Start, tmp_path: Path) -> None:
     for times in (1, 2):
-        process = command("models", "--fetch", NAME, server=server, folder=folder, home=tmp_path)
+        process = start("models", "--fetch", NAME)
         out, err = process.communicate(timeout=120)
-        print(out, err)
         assert process.returncode == 0, err
         assert out.startswith(f"{NAME}: ready, ")
         path = Path(out.strip().partition(", ")[2])
@@ -67,61 +70,42 @@ def test_fetch_tells_its_progress_and_where_the_file_lies_and_downloads_once(ser
     assert len(server.requests) == 1
 
 
-def test_fetch_of_an_unknown_network_is_refused_before_anything_is_downloaded(server: Server, folder: Path, tmp_path: Path) -> None:
-    process = command("models", "--fetch", NAME, "vit_b_16", server=server, folder=folder, home=tmp_path)
-    assert process.wait(120) == 2
-    assert "vision transformer" in process.stderr.read()  # type: ignore[union-attr]
+def test_fetch_of_an_unknown_network_is_refused_before_anything_is_downloaded(server: Server, start: Start) -> None:
+    process = start("models", "--fetch", NAME, "vit_b_16")
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == 2
+    assert "vision transformer" in err
     assert not server.requests
 
 
-def test_a_stopped_download_leaves_no_half_file_and_the_next_command_goes_on_with_it(server: Server, folder: Path, tmp_path: Path) -> None:
+def test_a_stopped_download_leaves_no_half_file_and_the_next_command_continues_it(server: Server, start: Start, tmp_path: Path) -> None:
     server.script = ["slow"]
-    process = command("explain", LION, "--model", NAME, "--out", str(tmp_path), server=server, folder=folder, home=tmp_path)
-    line = process.stderr.readline()  # type: ignore[union-attr]
-    print(line)
-    assert line.startswith(f"{NAME}: 0.0 of 5.0 MB")
-    process.stderr.readline()  # type: ignore[union-attr] # a tenth has come
+    process = start("explain", LION, "--model", NAME, "--out", str(tmp_path))
+    assert process.stderr is not None
+    assert process.stderr.readline().startswith(f"{NAME}: 0.0 of 5.0 MB")
+    process.stderr.readline()  # a tenth has come
     process.send_signal(signal.SIGINT)
     assert process.wait(60) == 130
-    rest = process.stderr.read()  # type: ignore[union-attr]
+    rest = process.stderr.read()
     assert "trgbp_core: stopped" in rest
     assert "Traceback" not in rest
     cache = tmp_path / "hub" / "checkpoints"
     assert [file.suffix for file in cache.iterdir()] == [".part"]
     server.release.set()
-    process = command("models", "--fetch", NAME, server=server, folder=folder, home=tmp_path)
-    assert process.wait(120) == 0
+    assert start("models", "--fetch", NAME).wait(120) == 0
     assert (server.requests[-1] or "").startswith("bytes=")
     assert [file.suffix for file in cache.iterdir()] == [".pth"]
 
 
-@pytest.mark.parametrize(
-    ("script", "words"),
-    [
-        (["stall"] * 9, "the server has stalled"),
-        (["lie"], "wrong SHA-256"),
-        (None, "cannot be reached"),
-    ],
-)
-def test_a_failed_download_is_a_sentence_and_exit_code_2(
-    script: list[str] | None, words: str, server: Server, folder: Path, tmp_path: Path
-) -> None:
-    if script is None:
-        server.stop()
-    else:
-        server.script = list(script)
-    try:
-        process = command("explain", LION, "--model", NAME, server=server, folder=folder, home=tmp_path)
-        out, err = process.communicate(timeout=120)
-    finally:
-        if script is None:
-            server.start()
-    print(err)
+def test_a_failed_download_is_a_sentence_and_exit_code_2(server: Server, start: Start) -> None:
+    server.script = ["lie"]
+    process = start("explain", LION, "--model", NAME)
+    out, err = process.communicate(timeout=120)
     assert process.returncode == 2
     assert not out
     last = err.splitlines()[-1]
     assert last.startswith("trgbp_core: ")
-    assert words in last
+    assert "wrong SHA-256" in last
     assert "embedded network efficientnet_lite0" in last
     assert "Traceback" not in err
 
@@ -130,41 +114,34 @@ def test_a_failed_download_is_a_sentence_and_exit_code_2(
 
 
 @pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
-def test_explain_takes_the_weights_of_a_file_instead_of_the_published_ones(suffix: str, nothing_here: None, tmp_path: Path) -> None:
-    state, file = load_model(f"random:{NAME}").network.state_dict(), tmp_path / f"mine{suffix}"
+def test_explain_takes_the_weights_of_a_file_instead_of_the_published_ones(
+    suffix: str, nothing_here: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    zoo, file = load_model(f"random:{NAME}"), tmp_path / f"mine{suffix}"
+    state = zoo.network.state_dict()
     save_file(state, file) if suffix == ".safetensors" else torch.save(state, file)
-    arguments = ["explain", LION, "--model", NAME, "--weights", str(file), "--out", str(tmp_path / "out")]
-    done = subprocess.run([sys.executable, "-m", "trgbp_core", *arguments], cwd=ROOT, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, done.stderr
-    zoo = load_model(f"random:{NAME}")
+    assert main(["explain", LION, "--model", NAME, "--weights", str(file), "--out", str(tmp_path / "out")]) == 0
     with torch.no_grad():
         best = zoo.labels[int(zoo.network(zoo.preprocess(LION)).argmax())]
-    assert f"{best}   <- explained" in done.stdout
+    assert f"{best}   <- explained" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("program", [["-m", "trgbp_core", "explain", LION], ["app.py"]])
-def test_a_file_that_does_not_fit_is_refused_with_exit_code_2(program: list[str], tmp_path: Path) -> None:
+def test_a_file_that_does_not_fit_is_refused_with_exit_code_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     torch.save({"weight": torch.zeros(3)}, tmp_path / "other.pth")
-    arguments = [*program, "--model", NAME, "--weights", str(tmp_path / "other.pth")]
-    done = subprocess.run([sys.executable, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 2
-    assert "other.pth does not fit this network" in done.stderr
-    assert "Traceback" not in done.stderr
+    given = ["--model", NAME, "--weights", str(tmp_path / "other.pth")]
+    assert main(["explain", LION, *given]) == 2
+    with pytest.raises(SystemExit) as ended:
+        app.launch(given)
+    assert ended.value.code == 2
+    assert capsys.readouterr().err.count("other.pth does not fit this network") == 2
 
 
 def test_a_network_with_weights_of_a_file_takes_the_place_of_the_published_one(nothing_here: None, tmp_path: Path) -> None:
     torch.save(load_model(f"random:{NAME}").network.state_dict(), tmp_path / "mine.pth")
     cache = ModelCache(own=with_weights(NAME, tmp_path / "mine.pth"))
     (entry,) = [entry for entry in cache.entries if entry.name == NAME]
-    assert entry.title == "SqueezeNet 1.1, mine.pth"
-    assert entry.available
-    assert entry.accuracy is None
+    assert (entry.title, entry.available, entry.accuracy) == ("SqueezeNet 1.1, mine.pth", True, None)
     assert cache.get(NAME).entry is entry
-
-
-def test_noise_and_a_file_of_weights_exclude_each_other(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match=f"is called {NAME}"):
-        load_model(f"random:{NAME}", weights=tmp_path / "mine.pth")
 
 
 def test_the_page_may_begin_with_a_network_that_its_picker_does_not_hold() -> None:
@@ -176,9 +153,8 @@ def test_the_page_may_begin_with_a_network_that_its_picker_does_not_hold() -> No
         first_choice("mine", "file.pth", {"mine": embedded()})
     with pytest.raises(ModelError, match="no network 'nope'"):
         first_choice("nope", None, {})
-
-
-# -- the table -------------------------------------------------------------------------------------------------------------------------
+    with pytest.raises(ModelError, match=f"is called {NAME}"):
+        load_model(f"random:{NAME}", weights="mine.pth")
 
 
 def test_the_table_says_of_every_network_where_its_weights_are(nothing_here: None) -> None:

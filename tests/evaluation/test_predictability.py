@@ -15,17 +15,7 @@ from trgbp_core import METHODS
 from trgbp_core.cli.main import main
 from trgbp_core.data import datasets, examples
 from trgbp_core.evaluation import predictability_table as tables
-from trgbp_core.evaluation.predictability_table import (
-    HEAD,
-    RAW,
-    SIDE,
-    Boundary,
-    PictureSample,
-    agreement,
-    drawn_in_order,
-    line,
-    measure,
-)
+from trgbp_core.evaluation.predictability_table import RAW, SIDE, Boundary, PictureSample, agreement, line, measure
 from trgbp_core.metrics.localisation import ibd
 from trgbp_core.theory.coverage import coverage
 
@@ -82,7 +72,7 @@ def test_frames_of_a_finished_evaluation_are_judged_and_a_file_that_is_none_is_a
     covered = coverage(sample.zoo.network, (1, 3, sample.zoo.input_size, sample.zoo.input_size))
     cells = line(RAW, sample, covered, boundaries["saliency"]).split(" | ")
     assert cells[0] == "| R̃, before the class mean"
-    assert (len(cells), cells[5]) == (len(HEAD), "100 [100 to 100], 60 pictures")
+    assert (len(cells), cells[5]) == (len(tables.HEAD), "100 [100 to 100], 60 pictures")
     file.write_text("method\nx")
     with pytest.raises(ValueError, match=r"no results\.csv of `evaluate`"):
         tables.read_boundaries(file)
@@ -101,8 +91,8 @@ def test_the_boundary_alone_is_of_one_map_a_picture_and_method(sample: PictureSa
 
 
 def test_fewer_pictures_are_the_first_of_more() -> None:
-    assert drawn_in_order(50, 5, 3) == drawn_in_order(50, 20, 3)[:5]
-    assert sorted(drawn_in_order(9, 99, 0)) == list(range(9))
+    assert tables.drawn_in_order(50, 5, 3) == tables.drawn_in_order(50, 20, 3)[:5]
+    assert sorted(tables.drawn_in_order(9, 99, 0)) == list(range(9))
 
 
 def test_the_command_prints_a_line_a_method_and_says_what_does_not_apply(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
