@@ -39,11 +39,11 @@ def test_the_report_has_the_paper_s_tables_and_every_section(done: Done) -> None
     assert float(line.split("|")[5]) == pytest.approx(mean, abs=0.05)
     for name in ("perturbation.png", "perturbation.pdf", "sanity.png", "sanity.pdf"):
         assert (store.folder / name).stat().st_size > 10_000
-    told = json.loads((store.folder / "run.json").read_text())
-    assert told["counts"]["pictures"] == 14
-    assert told["settings"]["seed"] == 0
-    assert told["versions"]["torch"] == torch.__version__
-    assert all(f"{method}" in told["seconds per picture"] for method in METHODS_HERE)
+    written = json.loads((store.folder / "run.json").read_text())
+    assert written["counts"]["pictures"] == 14
+    assert written["settings"]["seed"] == 0
+    assert written["versions"]["torch"] == torch.__version__
+    assert all(f"{method}" in written["seconds per picture"] for method in METHODS_HERE)
     assert "report.md" in summary
 
 

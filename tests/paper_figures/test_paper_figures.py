@@ -63,7 +63,7 @@ def test_figure_7_runs_from_top_1_to_top_5_and_figure_3_shows_the_first_two() ->
         assert max(peaks) == 1
 
 
-def test_classes_can_be_asked_for_by_name_and_a_figure_of_one_class_refuses_two() -> None:
+def test_classes_can_be_chosen_by_name_and_a_figure_of_one_class_refuses_two() -> None:
     rows = two_classes(subject(classes=("grape", "apple", "fig")))
     assert [cell.title.split("\n")[0] for cell in rows[0][2:]] == ["(b) grape", "(c) apple", "(d) fig"]
     with pytest.raises(ValueError, match="explains one class; 2 were given"):
@@ -147,7 +147,7 @@ def test_vgg16_and_resnet50_have_the_papers_five_rows_of_layers() -> None:
         assert columns == ([1, 2, 3, 6, 9, 12, 14, 16] if name == "vgg16" else [1, 9, 28, 41, 53, 54])
 
 
-def test_single_layers_can_be_asked_for_instead_and_one_that_is_not_there_gets_a_sentence() -> None:
+def test_single_layers_can_be_chosen_instead_and_one_that_is_not_there_gets_a_sentence() -> None:
     e = TRGBP(subject().zoo.network).explain(subject().x)
     rows = cascade_of_layers(subject(layers=(3, 0)))
     assert ["body.3" in rows[1][0].words, "picture" in rows[2][0].words] == [e.layers[2].name == "body.3", True]
@@ -193,7 +193,7 @@ def read(name: str) -> Image.Image:
     return Image.open(EXAMPLES / f"{name}.jpg").convert("RGB").resize((64, 64))
 
 
-def test_a_folder_is_read_in_order_without_what_is_no_picture_and_an_empty_one_is_told(
+def test_a_folder_is_read_in_order_without_what_is_no_picture_and_an_empty_one_is_an_error(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for name in ("b.png", "a.jpg"):
@@ -217,7 +217,7 @@ def test_pictures_that_do_not_fit_on_one_sheet_go_on_on_the_next(tmp_path: Path)
     assert first.height > 3 * second.height
 
 
-def test_figure_3_comes_from_one_command_in_the_colours_that_were_asked_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_figure_3_comes_from_one_command_in_the_chosen_colours(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for colours in ("inferno", "jet"):
         assert main(["figure", "3", "--colours", colours, "--out", str(tmp_path / colours)]) == 0
         assert capsys.readouterr().out.split() == [str(tmp_path / colours / f"figure3.{kind}") for kind in ("png", "pdf")]
