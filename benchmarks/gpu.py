@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import copy
 import statistics
 import tempfile
 import time
@@ -24,14 +23,15 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from benchmarks.peers import not_in_place
 from benchmarks.speed import CLASSES, forward_pass
 from trgbp_core import TRGBP, load_model
 from trgbp_core.data.datasets import Dataset, Sample
 from trgbp_core.engine import devices
-from trgbp_core.evaluation.parallel import Team
+from trgbp_core.evaluation.formatting import markdown_row, markdown_table
 from trgbp_core.evaluation.run import run as evaluate
 from trgbp_core.evaluation.settings import Settings
-from trgbp_core.evaluation.store import Store
+from trgbp_core.evaluation.store import Store, Team
 from trgbp_core.zoo.loading import Zoo
 
 HELP = "explanations in batches, in forward passes; peak memory; pictures per second of `evaluate`"
@@ -97,10 +97,9 @@ def table(models: Sequence[str], batches: Sequence[int], device: torch.device, r
         f"captum's guided backprop, {CLASSES} classes of one picture",
         f"peak memory, batch {largest}",
     ]
-    yield f"| {' | '.join(columns)} |"
-    yield f"|---|{'---:|' * (len(columns) - 1)}"
+    yield markdown_table(columns)
     for name in models:
-        yield f"| {' | '.join([name.removeprefix('random:'), *cells(load_model(name, device=device), batches, device, repeats)])} |"
+        yield markdown_row([name.removeprefix("random:"), *cells(load_model(name, device=device), batches, device, repeats)])
 
 
 def hardware(device: torch.device) -> str:
@@ -162,11 +161,7 @@ def _captum(network: nn.Module, x: Tensor, device: torch.device, repeats: int) -
         from captum.attr import GuidedBackprop
     except ImportError:
         return "captum is not installed"
-    plain = copy.deepcopy(network)  # captum's hooks cannot bear rectifiers that work in place
-    for module in plain.modules():
-        if isinstance(module, (nn.ReLU, nn.ReLU6)):
-            module.inplace = False
-    batch, classes = x.expand(CLASSES, -1, -1, -1).clone(), list(range(CLASSES))
+    plain, batch, classes = not_in_place(network), x.expand(CLASSES, -1, -1, -1).clone(), list(range(CLASSES))
     with warnings.catch_warnings():  # it says at every call that it sets hooks
         warnings.simplefilter("ignore")
         return _ratio(lambda: GuidedBackprop(plain).attribute(batch, target=classes), lambda: forward_pass(network, x), device, repeats)

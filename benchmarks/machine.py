@@ -17,21 +17,7 @@ from torch.utils._pytree import tree_leaves
 
 from trgbp_core.engine import devices
 
-MOVES_NOTHING = (
-    "view",
-    "as_strided",
-    "expand",
-    "permute",
-    "transpose",
-    "slice",
-    "select",
-    "unsqueeze",
-    "squeeze",
-    "alias",
-    "detach",
-    "t",
-    "empty",
-)
+MOVES_NOTHING = "view as_strided expand permute transpose slice select unsqueeze squeeze alias detach t empty".split()
 
 
 class TrafficCounter(TorchDispatchMode):
@@ -52,10 +38,10 @@ class TrafficCounter(TorchDispatchMode):
         return result
 
 
-def bandwidth(repeats: int = 5, device: torch.device = devices.CPU) -> float:
+def bandwidth(device: torch.device = devices.CPU) -> float:
     """Bytes a second of a copy far larger than any cache, read and written."""
     source, target = torch.zeros(2, 1 << 26, device=device)
-    seconds = medians({"copy": lambda: target.copy_(source)}, repeats, device=device)["copy"]
+    seconds = medians({"copy": lambda: target.copy_(source)}, 5, device=device)["copy"]
     return 2 * source.numel() * source.element_size() / seconds
 
 
@@ -76,10 +62,10 @@ def medians(work: dict[str, Callable[[], Any]], repeats: int, *, warm_up: int = 
     return {name: statistics.median(values) for name, values in seconds.items()}
 
 
-def gemm_rate(repeats: int = 5, device: torch.device = devices.CPU) -> float:
+def gemm_rate(device: torch.device = devices.CPU) -> float:
     """Arithmetic rate of a 2048³ float32 matrix product, GFLOP/s."""
     a, b = (torch.randn(2048, 2048).to(device) for _ in range(2))
-    return 2 * 2048**3 / medians({"gemm": lambda: a @ b}, repeats, device=device)["gemm"] / 1e9
+    return 2 * 2048**3 / medians({"gemm": lambda: a @ b}, 5, device=device)["gemm"] / 1e9
 
 
 def traffic(run: Callable[[], Any]) -> int:
@@ -90,7 +76,7 @@ def traffic(run: Callable[[], Any]) -> int:
 
 
 def peak_memory(run: Callable[[], Any]) -> int | None:
-    """Bytes by which ``run`` raises this process's resident memory at its highest; None where the system does not tell (not Linux).
+    """Bytes by which ``run`` raises this process's resident memory at its highest; None where the system does not say (not Linux).
 
     Memory that was freed before is handed back to the system first, so that it cannot hide what ``run`` takes.
     """

@@ -19,8 +19,8 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from benchmarks.speed import CLASSES, NETWORKS, example, forward_pass
-from trgbp_core.engine.devices import threads_of
 from trgbp_core.engine.recording import record
+from trgbp_core.evaluation.formatting import markdown_table
 from trgbp_core.trgbp.explainer import TRGBP
 from trgbp_core.trgbp.targets import one_hot
 from trgbp_core.zoo import loading
@@ -31,8 +31,8 @@ from .machine import medians
 Work = Callable[[], Any]
 
 
-def _not_in_place(network: nn.Module) -> nn.Module:
-    """A copy whose rectifier modules do not write to their input: hooks of modules cannot follow those that do."""
+def not_in_place(network: nn.Module) -> nn.Module:
+    """A copy in evaluation mode whose rectifier modules do not write to their input: hooks of modules cannot follow those that do."""
     network = copy.deepcopy(network).eval()
     for module in network.modules():
         if hasattr(module, "inplace"):
@@ -104,25 +104,21 @@ GUIDED = {"captum": _captum, "zennit": _zennit}
 BIASES = {"": _bias_gradients, "pytorch_grad_cam": _grad_cam}
 
 
-def compare(networks: Iterable[str] = NETWORKS, *, repeats: int = 5, threads: int = 2) -> str:
+def compare(networks: Iterable[str] = NETWORKS, *, repeats: int = 5) -> str:
     """The table that ``python -m trgbp_core bench --compare`` prints: each peer's time over ours, above 1 where we lead."""
-    lines = [
-        f"{threads} threads, torch {torch.__version__}; medians of {repeats}, taking turns; {CLASSES} classes of one picture",
-        "",
-        "| network | work | by | ÷ forward | ÷ ours |",
-        "|---|---|---|---:|---:|",
-    ]
+    cells = []
     for name in networks:
         with on_terminal(name) as progress:
             zoo = loading.load_model(name, progress=progress)
-        with threads_of(threads):
-            lines += rows(name, zoo.network, example(zoo), repeats)
-    return "\n".join(lines)
+        cells += rows(name, zoo.network, example(zoo), repeats)
+    machine = f"{torch.get_num_threads()} threads, torch {torch.__version__}"
+    head = f"{machine}; medians of {repeats}, taking turns; {CLASSES} classes of one picture"
+    return f"{head}\n\n" + markdown_table(["network", "work", "by", "÷ forward", "÷ ours"], cells, "lllrr")
 
 
-def rows(name: str, network: nn.Module, x: Tensor, repeats: int) -> list[str]:
+def rows(name: str, network: nn.Module, x: Tensor, repeats: int) -> list[list[str]]:
     """The table's rows of one network and one picture ``x`` (1, C, H, W)."""
-    plain = _not_in_place(network)
+    plain = not_in_place(network)
 
     def guided() -> None:
         recording = record(network, x, layer_maps=False)
@@ -130,7 +126,7 @@ def rows(name: str, network: nn.Module, x: Tensor, repeats: int) -> list[str]:
 
     top = TRGBP(network).record(x).top5
     forward: dict[str, Work] = {"forward": lambda: forward_pass(network, x)}
-    lines = []
+    found = []
     for what, ours, peers in (
         ("guided gradients", guided, GUIDED),
         ("every layer's bias gradients", lambda: TRGBP(network).explain(x, top), BIASES),
@@ -140,12 +136,11 @@ def rows(name: str, network: nn.Module, x: Tensor, repeats: int) -> list[str]:
             if not package or importlib.util.find_spec(package) is not None:
                 work |= of(plain, x)
             else:
-                lines.append(f"| {name} | {what} | {package} | not installed | |")
+                found.append([name, what, package, "not installed", ""])
         with warnings.catch_warnings():  # captum says at every call that it sets hooks
             warnings.simplefilter("ignore")
             seconds = medians(work, repeats, warm_up=1)
         for by, taken in seconds.items():
             if by != "forward":
-                ratios = f"{taken / seconds['forward']:.2f} | {taken / seconds['TR-GBP Explorer']:.2f}"
-                lines.append(f"| {name} | {what} | {by} | {ratios} |")
-    return lines
+                found.append([name, what, by, f"{taken / seconds['forward']:.2f}", f"{taken / seconds['TR-GBP Explorer']:.2f}"])
+    return found

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.speed import CLASSES, forward_pass
-from trgbp_core.engine.devices import threads_of
+from trgbp_core.drawing.figures import save
+from trgbp_core.evaluation.formatting import NOTHING, markdown_table
 from trgbp_core.trgbp.explainer import TRGBP
 from trgbp_core.zoo import loading
 
@@ -115,15 +116,14 @@ def _batch(repeats: int, sizes: Sequence[int]) -> Series:
     return Series(f"pictures of a batch ({EMBEDDED})", "pictures", "1: pictures share nothing but the weights", tuple(points))
 
 
-def measure(*, repeats: int = 3, threads: int = 2, small: bool = False) -> tuple[Series, ...]:
-    """All four series. ``small`` keeps two or three cheap points of each, to try the command out."""
-    with threads_of(threads):
-        return (
-            _size(repeats, (128, 192, 256) if small else (128, 192, 256, 384, 512, 768, 1024)),
-            _classes(repeats, (1, 5, 10) if small else (1, 2, 5, 10, 20, 50)),
-            _depth(repeats, DEPTHS[:2] if small else DEPTHS),
-            _batch(repeats, (1, 2) if small else (1, 2, 4, 8, 16)),
-        )
+def measure(repeats: int) -> tuple[Series, ...]:
+    """All four series."""
+    return (
+        _size(repeats, (128, 192, 256, 384, 512, 768, 1024)),
+        _classes(repeats, (1, 2, 5, 10, 20, 50)),
+        _depth(repeats, DEPTHS),
+        _batch(repeats, (1, 2, 4, 8, 16)),
+    )
 
 
 def table(series: Iterable[Series]) -> str:
@@ -136,18 +136,19 @@ def table(series: Iterable[Series]) -> str:
         lines += [
             f"**{s.name}**: fitted against {s.unit}: {fitted}. Arithmetic predicts {s.predicted}.",
             "",
-            "| | time, ms | ÷ forward | memory, MB |",
-            "|---|---:|---:|---:|",
+            markdown_table(["", "time, ms", "÷ forward", "memory, MB"], [_cells(p) for p in s.points]),
+            "",
         ]
-        for p in s.points:
-            megabytes = "–" if p.memory is None else f"{p.memory / 1e6:.0f}"
-            lines.append(f"| {p.label} | {1e3 * p.seconds:.0f} | {p.seconds / p.forward:.2f} | {megabytes} |")
-        lines.append("")
     return "\n".join(lines)
 
 
-def plot(series: Sequence[Series], file: Path) -> None:
-    """Time and memory against amount, both logarithmic, with the line that grows with exponent 1 through the middle point."""
+def _cells(p: Point) -> list[str]:
+    memory = NOTHING if p.memory is None else f"{p.memory / 1e6:.0f}"
+    return [p.label, f"{1e3 * p.seconds:.0f}", f"{p.seconds / p.forward:.2f}", memory]
+
+
+def plot(series: Sequence[Series]) -> Any:
+    """Time and memory against amount (a matplotlib figure), both logarithmic, beside a line of exponent 1 through the middle point."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(3.2 * len(series), 5.6), layout="constrained")
@@ -165,13 +166,11 @@ def plot(series: Sequence[Series], file: Path) -> None:
             axis.set_xlabel(s.unit, fontsize=8)
         axes[0][column].set_title(s.name, fontsize=9)
     axes[0][0].legend(fontsize=8)
-    figure.savefig(file, dpi=150)
+    return figure
 
 
-def report(folder: Path, *, repeats: int = 3, threads: int = 2, small: bool = False) -> str:
+def report(folder: Path, *, repeats: int = 3) -> str:
     """Measure, write ``scale.png`` and ``scale.pdf`` to ``folder``, and return the table."""
-    series = measure(repeats=repeats, threads=threads, small=small)
-    folder.mkdir(parents=True, exist_ok=True)
-    for name in ("scale.png", "scale.pdf"):
-        plot(series, folder / name)
-    return f"{threads} threads, torch {torch.__version__}; medians of {repeats}\n\n{table(series)}\nPlot: {folder / 'scale.png'}"
+    series = measure(repeats)
+    file, _ = save(plot(series), folder, "scale")
+    return f"{torch.get_num_threads()} threads, torch {torch.__version__}; medians of {repeats}\n\n{table(series)}\nPlot: {file}"

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from trgbp_core.engine import devices
-from trgbp_core.engine.devices import threads_of
 from trgbp_core.engine.recording import record
+from trgbp_core.evaluation.formatting import markdown_table
 from trgbp_core.methods import METHODS, NotApplicable
 from trgbp_core.methods.gradients import input_gradient, prepared
 from trgbp_core.methods.paths import GUIDED_STEPS
@@ -74,48 +74,49 @@ def forward_pass(network: nn.Module, x: Tensor) -> None:
         network(x)
 
 
-def bench(networks: Iterable[str] = NETWORKS, *, repeats: int = 10, threads: int = 2, device: torch.device = devices.CPU) -> str:
+HEAD = (
+    "network",
+    "forward, ms",
+    "explain ÷ forward",
+    "guided alone ÷ forward",
+    "layer maps cost",
+    "a further class ÷ one backward",
+    "explain, GFLOP/s (floor: 1+5 forwards)",
+    "explain, GB/s (every operation reads and writes)",
+)
+
+
+def bench(networks: Iterable[str] = NETWORKS, *, repeats: int = 10, device: torch.device = devices.CPU) -> str:
     """The table that ``python -m trgbp_core bench`` prints."""
-    with threads_of(threads):
-        return _bench(networks, repeats, threads, device)
-
-
-def _bench(networks: Iterable[str], repeats: int, threads: int, device: torch.device) -> str:
-    rate, memory = gemm_rate(device=device), bandwidth(device=device)
-    lines = [
-        f"{platform.machine()}, {os.cpu_count()} cores, {threads} threads, {device}, torch {torch.__version__}; GEMM {rate:.0f} GFLOP/s; "
-        f"copying {memory / 1e9:.1f} GB/s; medians of {repeats}; {CLASSES} classes",
-        "",
-        "| network | forward, ms | explain ÷ forward | guided alone ÷ forward | layer maps cost | a further class ÷ one backward "
-        "| explain, GFLOP/s (floor: 1+5 forwards) "
-        "| explain, GB/s (every operation reads and writes) |",
-        "|---|---:|---:|---:|---:|---:|---:|---:|",
-    ]
+    rate, memory = gemm_rate(device), bandwidth(device)
+    machine = f"{platform.machine()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads, {device}, torch {torch.__version__}"
+    rates = f"GEMM {rate:.0f} GFLOP/s; copying {memory / 1e9:.1f} GB/s"
+    rows = []
     for name in networks:
         s = bench_network(name, repeats, device)
-        achieved = (1 + CLASSES) * s["flops"] / s["explain"] / 1e9
-        lines.append(
-            f"| {name} | {1e3 * s['forward']:.1f} | {s['explain'] / s['forward']:.2f} | {s['guided'] / s['forward']:.2f} "
-            f"| {s['explain'] / s['guided'] - 1:+.0%} | {s['further'] / s['backward']:.2f} "
-            f"| {achieved:.0f} ({achieved / rate:.0%} of GEMM) "
-            f"| {s['moved'] / s['explain'] / 1e9:.1f} ({s['moved'] / s['explain'] / memory:.0%} of copying) |"
+        achieved, moved = (1 + CLASSES) * s["flops"] / s["explain"] / 1e9, s["moved"] / s["explain"]
+        rows.append(
+            [
+                name,
+                f"{1e3 * s['forward']:.1f}",
+                f"{s['explain'] / s['forward']:.2f}",
+                f"{s['guided'] / s['forward']:.2f}",
+                f"{s['explain'] / s['guided'] - 1:+.0%}",
+                f"{s['further'] / s['backward']:.2f}",
+                f"{achieved:.0f} ({achieved / rate:.0%} of GEMM)",
+                f"{moved / 1e9:.1f} ({moved / memory:.0%} of copying)",
+            ]
         )
-    return "\n".join(lines)
+    return f"{machine}; {rates}; medians of {repeats}; {CLASSES} classes\n\n{markdown_table(HEAD, rows)}"
 
 
-def bench_methods(
-    name: str = "efficientnet_lite0", *, repeats: int = 3, threads: int = 2, device: torch.device = devices.CPU
-) -> Iterator[str]:
+def bench_methods(name: str = NETWORKS[-1], *, repeats: int = 3, device: torch.device = devices.CPU) -> Iterator[str]:
     """The table of ``bench --methods``, line by line: a method's time for one map, in forward passes of the same network and run."""
-    with threads_of(threads):
-        yield from _bench_methods(name, repeats, threads, device)
-
-
-def _bench_methods(name: str, repeats: int, threads: int, device: torch.device) -> Iterator[str]:
     with on_terminal(name) as progress:
         zoo = loading.load_model(name, device=device, progress=progress)
     x = example(zoo)
-    yield from (f"{name}, {threads} threads, {device}, medians of {repeats}", "", "| method | ÷ one forward pass |", "|---|---:|")
+    yield from (f"{name}, {torch.get_num_threads()} threads, {device}, medians of {repeats}", "")
+    yield markdown_table(["method", "÷ one forward pass"])
     for key, method in METHODS.items():
         try:
             s = medians(
@@ -132,7 +133,6 @@ def _bench_methods(name: str, repeats: int, threads: int, device: torch.device) 
 
 def guided_ig_overhead(zoo: loading.Zoo, x: Tensor, repeats: int) -> float:
     """The time of Guided IG over that of as many gradients, one after the other: what its path costs beside them."""
-
     network, _ = prepared(zoo.network, x, 0)
 
     def gradients() -> None:

@@ -59,7 +59,7 @@ def test_peers_do_the_same_work_as_ours() -> None:
     network = nn.Sequential(
         nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(inplace=True), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 6)
     )
-    by = [line.split("|")[3].strip() for line in peers.rows("small", network.eval(), torch.randn(1, 3, 16, 16), 1)]
+    by = [row[2] for row in peers.rows("small", network.eval(), torch.randn(1, 3, 16, 16), 1)]
     assert by.count("TR-GBP Explorer") == 2
     named = {
         "hooks and autograd, bias gradients",
@@ -82,7 +82,7 @@ def test_only_one_kind_of_bench_at_a_time(capsys: pytest.CaptureFixture[str]) ->
 def test_each_kind_of_bench_has_its_usual_number_of_rounds(
     asked: list[str], rounds: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(peers, "compare", lambda names, *, repeats, threads: f"{repeats} rounds")
-    monkeypatch.setattr(scale, "report", lambda folder, *, repeats, threads: f"{repeats} rounds")
+    monkeypatch.setattr(peers, "compare", lambda names, *, repeats: f"{repeats} rounds")
+    monkeypatch.setattr(scale, "report", lambda folder, *, repeats: f"{repeats} rounds")
     main(["bench", *asked])
     assert capsys.readouterr().out == f"{rounds} rounds\n"

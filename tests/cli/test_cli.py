@@ -1,4 +1,4 @@
-"""The command line, run as a person runs it."""
+"""The command line: what commands write and print, and how they refuse."""
 
 from __future__ import annotations
 
@@ -9,25 +9,23 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 from torch import nn
 
+import app
 from benchmarks import speed
 from trgbp_core import METHODS, Preprocess, own_model
+from trgbp_core.cli.main import main
 
+from ..support.documents import ROOT
 from ..support.nets import randomise
 
-ROOT = Path(__file__).parents[2]
 MOSAIC = str(ROOT / "assets" / "examples" / "cheetah_and_lion.jpg")
 
 
-def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-m", "trgbp_core", *arguments], cwd=ROOT, capture_output=True, text=True, timeout=300)
-
-
 def test_explain_writes_overlays_and_maps_and_prints_the_top_5(tmp_path: Path) -> None:
-    done = run("explain", MOSAIC, "--class", "cheetah", "--layer", "49", "--out", str(tmp_path))
+    arguments = ["explain", MOSAIC, "--class", "cheetah", "--layer", "49", "--out", str(tmp_path)]
+    done = subprocess.run([sys.executable, "-m", "trgbp_core", *arguments], cwd=ROOT, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
     assert "lion" in lines[0]
@@ -43,35 +41,50 @@ def test_explain_writes_overlays_and_maps_and_prints_the_top_5(tmp_path: Path) -
     ("arguments", "sentence"),
     [
         (["explain", "no_such.jpg"], "no such picture"),
-        (["explain", "README.md"], "not a picture"),
+        (["explain", str(ROOT / "README.md")], "not a picture"),
         (["explain", MOSAIC, "--class", "unicorn"], "No class is called"),
         (["explain", MOSAIC, "--layer", "99"], "no layer 99"),
         (["explain", MOSAIC, "--model", "vit_b_16"], "vit_b_16"),
+        (["explain", MOSAIC, "--threads", "0"], "--threads is at least 1, not 0"),
         (["compare", MOSAIC, "--methods", "magic"], "no method 'magic'"),
+        (["cascade", MOSAIC, "--beside", "no_such"], "There is no method 'no_such'"),
+        (["cascade", MOSAIC, "--beside", "saliency,cam"], "takes one method"),
         (["bench", "--repeats", "0"], "at least 1"),
+        (["figure", "6"], "There is no figure 6; there are 3, 4, 5, 7, 8, 9, 10"),
+        (["figure", "3", "--images", "no_such.jpg"], "no such picture"),
+        (["figure", "3", "--class", "unicorn"], "No class is called"),
+        (["figure", "3", "--model", "vit_b_16"], "vit_b_16"),
+        (["figure", "4", "--methods", "magic"], "no method 'magic'"),
+        (["figure", "9", "--layers", "99"], "no layer 99"),
+        (["figure", "5", "--seed", "-1"], "A seed is"),
+        (["figure", "7", "--opacity", "2"], "--opacity lies between 0 and 1"),
+        (["evaluate", "--images", ".", "--workers", "-1"], "--workers is at least 0, not -1"),
     ],
 )
-def test_an_error_is_one_line_on_stderr_and_exit_code_2(arguments: list[str], sentence: str, tmp_path: Path) -> None:
-    done = run(*arguments, *([] if arguments[0] == "bench" else ["--out", str(tmp_path)]))
-    assert done.returncode == 2
-    assert sentence in done.stderr
-    assert len(done.stderr.strip().splitlines()) == 1
-    assert "Traceback" not in done.stderr
+def test_an_error_is_one_line_on_stderr_and_exit_code_2(
+    arguments: list[str], sentence: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*arguments, "--out", str(tmp_path)]) == 2
+    out, err = capsys.readouterr()
+    assert not out
+    assert err.splitlines()[-1].startswith("trgbp_core: ")
+    assert sentence in err.splitlines()[-1]
+    assert arguments[0] == "figure" or err.count("\n") == 1, "a figure says first what it draws"
 
 
-def test_models_lists_the_networks_and_what_must_be_downloaded() -> None:
-    done = run("models")
-    assert done.returncode == 0
-    assert "| `efficientnet_lite0` |" in done.stdout
-    assert "embedded" in done.stdout
-    assert "download, 103 MB" in done.stdout or "on this machine" in done.stdout
+def test_methods_are_listed_with_commas_or_spaces_and_networks_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["compare", MOSAIC, "--methods", "saliency, grad_cam", "--out", str(tmp_path)]) == 0
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == ["Saliency", "Grad-CAM", "figure:"]
+    assert main(["models", "--fetch", "vit_b_16,nope"]) == main(["models", "--fetch", "nope", "vit_b_16"]) == 2
+    assert [name in line for name, line in zip(("vit_b_16", "nope"), capsys.readouterr().err.splitlines(), strict=True)] == [True, True]
 
 
-def test_bench_prints_ratios() -> None:
-    done = run("bench", "--models", "efficientnet_lite0", "--repeats", "1")
-    assert done.returncode == 0, done.stderr
-    assert "GEMM" in done.stdout
-    assert "| efficientnet_lite0 |" in done.stdout
+def test_models_lists_the_networks_and_what_must_be_downloaded(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["models"]) == 0
+    out = capsys.readouterr().out
+    assert "| `efficientnet_lite0` |" in out
+    assert "embedded" in out
+    assert "download, 103 MB" in out or "on this machine" in out
 
 
 def test_bench_of_methods_prints_forward_passes_and_what_the_path_of_guided_ig_costs(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -79,7 +92,7 @@ def test_bench_of_methods_prints_forward_passes_and_what_the_path_of_guided_ig_c
     zoo = own_model(randomise(nn.Sequential(*layers)).float(), [*"abcdef"], preprocess=Preprocess(size=32, resize=None))
     monkeypatch.setattr(speed.loading, "load_model", lambda *_, **__: zoo)
     monkeypatch.setattr(speed, "METHODS", {key: METHODS[key] for key in ("saliency", "guided_ig", "pattern_net")})
-    lines = list(speed.bench_methods("mine", repeats=1, threads=torch.get_num_threads()))
+    lines = list(speed.bench_methods("mine", repeats=1))
     found = dict(re.findall(r"^\| `(\w+)` \| ([\d.]+) \|$", "\n".join(lines), re.MULTILINE))
     assert set(found) == {"saliency", "guided_ig"}
     assert float(found["guided_ig"]) > 10 * float(found["saliency"]), "two hundred gradients against one"
@@ -87,17 +100,23 @@ def test_bench_of_methods_prints_forward_passes_and_what_the_path_of_guided_ig_c
     assert float(lines[-1].removeprefix("Guided IG ÷ its 200 gradients alone: ")) > 0
 
 
-def test_cascade_refuses_a_method_that_does_not_exist() -> None:
-    for beside, sentence in (("no_such", "There is no method 'no_such'"), ("saliency,cam", "takes one method")):
-        done = run("cascade", str(ROOT / "assets" / "examples" / "lion.jpg"), "--beside", beside)
-        assert (done.returncode, done.stdout) == (2, "")
-        assert sentence in done.stderr
+def test_bench_without_the_benchmarks_is_a_sentence(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in [name for name in sys.modules if name.partition(".")[0] == "benchmarks"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setattr(sys, "path", [path for path in sys.path if path and Path(path).resolve() != ROOT])
+    assert main(["bench"]) == 2
+    assert "The benchmarks are not installed with the package" in capsys.readouterr().err
 
 
-def test_the_page_has_a_help_and_refuses_an_unknown_network() -> None:
-    help = subprocess.run([sys.executable, "app.py", "--help"], cwd=ROOT, capture_output=True, text=True, timeout=120)
-    assert help.returncode == 0
-    assert all(option in help.stdout for option in ("--host", "--port", "--share", "--model"))
-    wrong = subprocess.run([sys.executable, "app.py", "--model", "nope"], cwd=ROOT, capture_output=True, text=True, timeout=120)
-    assert wrong.returncode == 2
-    assert "no network 'nope'" in wrong.stderr
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [(["--help"], 0, ["--host", "--port", "--share", "--model"]), (["--model", "nope"], 2, ["no network 'nope'"])],
+)
+def test_the_page_has_a_help_and_refuses_an_unknown_network(
+    arguments: list[str], code: int, words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        app.launch(arguments)
+    assert ended.value.code == code
+    text = "".join(capsys.readouterr())
+    assert all(word in text for word in words)

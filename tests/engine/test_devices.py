@@ -15,12 +15,12 @@ from trgbp_core import METHODS, TRGBP, Preprocess, cascade
 from trgbp_core.cli.predict import tables
 from trgbp_core.data import datasets
 from trgbp_core.engine import devices
-from trgbp_core.evaluation import calibration, predictability
-from trgbp_core.evaluation.asked import Asked, attribute
-from trgbp_core.evaluation.parallel import Team
-from trgbp_core.evaluation.run import RESULTS, SANITY, run, write_tables
+from trgbp_core.evaluation import calibration
+from trgbp_core.evaluation import predictability_table as predictability
+from trgbp_core.evaluation.predictability_table import PictureSample, attribute
+from trgbp_core.evaluation.run import RESULTS, SANITY, run, write_results
 from trgbp_core.evaluation.settings import Settings
-from trgbp_core.evaluation.store import Store
+from trgbp_core.evaluation.store import Store, Team
 from trgbp_core.explorer.explorer import Explorer
 from trgbp_core.methods.learn_patterns import fit_patterns
 from trgbp_core.methods.patterns import use_patterns
@@ -153,7 +153,7 @@ def test_a_whole_evaluation_on_a_card_writes_the_numbers_of_the_processor(tmp_pa
         store = Store(tmp_path / device.type)
         store.open(settings.fingerprint(dataset, device.type))
         zoo = small_zoo()
-        write_tables(store, run(dataset, zoo, settings, store, Team(device=device), shown=False), dataset)
+        write_results(store, run(dataset, zoo, settings, store, Team(device=device), shown=False), dataset)
         assert zoo.device.type == "cpu", "what is given stays where it is"
         return [rows(store.folder / name) for name in (RESULTS, SANITY)]
 
@@ -165,13 +165,13 @@ def test_a_whole_evaluation_on_a_card_writes_the_numbers_of_the_processor(tmp_pa
 def test_predictability_and_calibration_measure_on_a_card(tmp_path: Path) -> None:
     folder, annotations = csv_set(tmp_path, 6)
     dataset, zoo = datasets.load(folder, annotations, labels=LABELS), small_zoo()
-    line = predictability.line("tr_gbp", Asked(zoo, dataset, 3, 0), coverage(zoo.network, (1, 3, 32, 32)))
-    raw = predictability.measure(attribute("raw"), Asked(zoo, dataset, 2, 0))
+    line = predictability.line("tr_gbp", PictureSample(zoo, dataset, 3, 0), coverage(zoo.network, (1, 3, 32, 32)))
+    raw = predictability.measure(attribute("raw"), PictureSample(zoo, dataset, 2, 0))
     measured = calibration.measure(dataset, zoo)
     with card() as there:
         away = zoo.to(there)
-        assert predictability.line("tr_gbp", Asked(away, dataset, 3, 0), coverage(away.network, (1, 3, 32, 32))) == line
-        assert predictability.measure(attribute("raw"), Asked(away, dataset, 2, 0)).steady.tolist() == raw.steady.tolist()
+        assert predictability.line("tr_gbp", PictureSample(away, dataset, 3, 0), coverage(away.network, (1, 3, 32, 32))) == line
+        assert predictability.measure(attribute("raw"), PictureSample(away, dataset, 2, 0)).steady.tolist() == raw.steady.tolist()
         assert calibration.measure(dataset, away).ibd.tolist() == measured.ibd.tolist()
         assert calibration.tabulate(measured, away, "").weights == calibration.tabulate(measured, zoo, "").weights
 

@@ -14,9 +14,8 @@ from torch import Tensor, nn
 from trgbp_core import METHODS
 from trgbp_core.cli.main import main
 from trgbp_core.data import datasets, examples
-from trgbp_core.evaluation import frame_tables
-from trgbp_core.evaluation.asked import RAW, Asked, drawn_in_order
-from trgbp_core.evaluation.predictability import HEAD, SIDE, agreement, line, measure
+from trgbp_core.evaluation import predictability_table as tables
+from trgbp_core.evaluation.predictability_table import RAW, SIDE, Boundary, PictureSample, agreement, line, measure
 from trgbp_core.metrics.localisation import ibd
 from trgbp_core.theory.coverage import coverage
 
@@ -24,9 +23,9 @@ from ..support.small_sets import LABELS, csv_set, small_zoo
 
 
 @pytest.fixture(scope="module")
-def asked(tmp_path_factory: pytest.TempPathFactory) -> Asked:
+def sample(tmp_path_factory: pytest.TempPathFactory) -> PictureSample:
     images, annotations = csv_set(tmp_path_factory.mktemp("set"), 8)
-    return Asked(small_zoo(), datasets.load(images, annotations, labels=LABELS), 6, 0)
+    return PictureSample(small_zoo(), datasets.load(images, annotations, labels=LABELS), 6, 0)
 
 
 def blind(network: nn.Module, x: Tensor, k: int) -> Tensor:
@@ -39,14 +38,14 @@ def sees_the_class_only(network: nn.Module, x: Tensor, k: int) -> Tensor:
     return torch.rand(1, 1, *x.shape[2:], generator=generator)
 
 
-def test_a_method_blind_to_the_class_never_changes_and_one_that_sees_nothing_else_always_does(asked: Asked) -> None:
-    picture, chance = measure(blind, asked), measure(sees_the_class_only, asked)
+def test_a_method_blind_to_the_class_never_changes_and_one_that_sees_nothing_else_always_does(sample: PictureSample) -> None:
+    picture, chance = measure(blind, sample), measure(sees_the_class_only, sample)
     assert picture.change == pytest.approx(0, abs=1e-12)
     assert chance.change == pytest.approx(1, abs=0.15)  # 1,024 places: a standard error of 0.03
     assert picture.steady.mean() > 0.8  # plain noise on dark pictures, at five grey levels
     assert chance.steady == pytest.approx(1)
     assert picture.random.sum(1) == pytest.approx(1)
-    assert len(picture.wrong) == len(picture.ibd) == 6
+    assert len(picture.boundary.wrong) == len(picture.boundary.ibd) == 6
 
 
 def test_the_predicted_shape_is_recognised_whatever_its_strength_and_a_uniform_map_gains_nothing() -> None:
@@ -60,40 +59,40 @@ def test_the_predicted_shape_is_recognised_whatever_its_strength_and_a_uniform_m
     assert mixed(np.array([[2.0, 0.0], [0.0, 1.0]])).flatten().tolist() == pytest.approx([1, -1])
 
 
-def test_frames_of_a_finished_evaluation_are_judged_and_a_file_that_is_none_is_a_sentence(asked: Asked, tmp_path: Path) -> None:
+def test_frames_of_a_finished_evaluation_are_judged_and_a_file_that_is_none_is_a_sentence(sample: PictureSample, tmp_path: Path) -> None:
     file = tmp_path / "results.csv"
     with file.open("w", newline="") as stream:
         writer = csv.writer(stream)
         writer.writerow(["method", "class_index", "predicted", "ibd"])
         writer.writerows(["saliency", 1, 1 + (i % 3 == 0), (i % 3 == 0 and 0.4) or 0.1] for i in range(60))
         writer.writerow(["saliency", 1, 1, "nan"])
-    frames = frame_tables.read(file)
-    assert frame_tables.cells(*frames["saliency"], 0)[0] == "100 [100 to 100]"
-    assert frame_tables.cells(np.ones(30), np.zeros(30, bool), 0) == ["–", "–"]
-    foretold = coverage(asked.zoo.network, (1, 3, asked.zoo.input_size, asked.zoo.input_size))
-    cells = line(RAW, asked, foretold, frames["saliency"]).split(" | ")
+    boundaries = tables.read_boundaries(file)
+    assert tables.boundary_cells(boundaries["saliency"], 0)[0] == "100 [100 to 100]"
+    assert tables.boundary_cells(Boundary(np.ones(30), np.zeros(30, bool)), 0) == ["–", "–"]
+    covered = coverage(sample.zoo.network, (1, 3, sample.zoo.input_size, sample.zoo.input_size))
+    cells = line(RAW, sample, covered, boundaries["saliency"]).split(" | ")
     assert cells[0] == "| R̃, before the class mean"
-    assert (len(cells), cells[5]) == (len(HEAD), "100 [100 to 100], 60 pictures")
+    assert (len(cells), cells[5]) == (len(tables.HEAD), "100 [100 to 100], 60 pictures")
     file.write_text("method\nx")
     with pytest.raises(ValueError, match=r"no results\.csv of `evaluate`"):
-        frame_tables.read(file)
+        tables.read_boundaries(file)
 
 
-def test_the_boundary_alone_is_of_one_map_a_picture_and_method(asked: Asked) -> None:
-    found, refused = frame_tables.measure(["saliency", "pattern_net"], asked)
+def test_the_boundary_alone_is_of_one_map_a_picture_and_method(sample: PictureSample) -> None:
+    found, refused = tables.measure_boundaries(["saliency", "pattern_net"], sample)
     assert list(found) == ["saliency"]
-    values, wrong = found["saliency"]
-    x, k, _, first = next(asked.pictures())
-    assert values[0] == float(ibd(METHODS["saliency"].attribute(asked.zoo.network, x, k)))
+    values, wrong = found["saliency"].ibd, found["saliency"].wrong
+    x, k, _, first = next(sample.pictures())
+    assert values[0] == float(ibd(METHODS["saliency"].attribute(sample.zoo.network, x, k)))
     assert (len(values), len(wrong), wrong[0]) == (6, 6, first)
-    lines = frame_tables.lines(["saliency", "pattern_net"], found, refused, 0)
+    lines = list(tables.boundary_lines(["saliency", "pattern_net"], found, refused, 0))
     assert lines[0].startswith(f"| Saliency | 6 | {wrong.sum()} | ")
     assert lines[1].startswith("| PatternNet | – | PatternNet needs patterns")
 
 
 def test_fewer_pictures_are_the_first_of_more() -> None:
-    assert drawn_in_order(50, 5, 3) == drawn_in_order(50, 20, 3)[:5]
-    assert sorted(drawn_in_order(9, 99, 0)) == list(range(9))
+    assert tables.drawn_in_order(50, 5, 3) == tables.drawn_in_order(50, 20, 3)[:5]
+    assert sorted(tables.drawn_in_order(9, 99, 0)) == list(range(9))
 
 
 def test_the_command_prints_a_line_a_method_and_says_what_does_not_apply(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -108,14 +108,14 @@ def test_the_first_process_needs_no_folder_in_common_with_the_others(tmp_path: P
     script.write_text(
         "import sys\nfrom pathlib import Path\n"
         f"sys.path.insert(0, {str(ROOT)!r})\n"
-        "from trgbp_core.evaluation.parallel import team\nfrom trgbp_core.evaluation.store import Piece, Store\n"
+        "from trgbp_core.evaluation.store import Piece, Store, team\n"
         "with team() as here:\n"
         "    store = Store(Path(sys.argv[1]) / str(here.rank))\n"
         "    store.open({})\n"
         "    for index in here.mine(5):\n"
         "        store.save('phase', index, Piece(rows=[{'unit': index, 'by': here.rank}]))\n"
         "    here.collect(store, 'phase', 5)\n"
-        "    assert here.told('heard' if here.leads else None) == 'heard'\n"
+        "    assert here.broadcast('first' if here.leads else None) == 'first'\n"
     )
     done = run("-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", str(script), str(tmp_path))
     assert done.returncode == 0, done.stderr

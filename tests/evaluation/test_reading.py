@@ -10,16 +10,14 @@ import numpy as np
 import pytest
 import torch
 
-from trgbp_core.cli.main import main
 from trgbp_core.data import datasets
 from trgbp_core.data.datasets import Problem
 from trgbp_core.data.preprocessing import Preprocess
 from trgbp_core.evaluation import reading
-from trgbp_core.evaluation.parallel import Team
 from trgbp_core.evaluation.reading import Seen, ahead
-from trgbp_core.evaluation.run import MOSAICS, RESULTS, SANITY, SKIPPED, run, write_tables
+from trgbp_core.evaluation.run import MOSAICS, RESULTS, SANITY, SKIPPED, run, write_results
 from trgbp_core.evaluation.settings import Settings, chunks
-from trgbp_core.evaluation.store import Store
+from trgbp_core.evaluation.store import Store, Team
 
 from ..support.small_sets import LABELS, csv_set, small_zoo
 
@@ -38,7 +36,7 @@ def dataset(tmp_path: Path) -> datasets.Dataset:
 def results(folder: Path, dataset: datasets.Dataset, workers: int) -> dict[str, bytes]:
     store = Store(folder)
     store.open(SETTINGS.fingerprint(dataset))
-    write_tables(store, run(dataset, small_zoo(), SETTINGS, store, Team(), workers=workers, shown=False), dataset)
+    write_results(store, run(dataset, small_zoo(), SETTINGS, store, Team(), workers=workers, shown=False), dataset)
     return {name: (folder / name).read_bytes() for name in (RESULTS, MOSAICS, SANITY, SKIPPED)}
 
 
@@ -87,8 +85,3 @@ def test_a_process_that_is_killed_while_reading_gets_a_sentence(dataset: dataset
     monkeypatch.setattr(reading, "see", killed)
     with pytest.raises(OSError, match=r"has ended; too little memory\? Give fewer than --workers 1"):
         list(ahead([dataset.samples[:1]], Preprocess(), 1))
-
-
-def test_fewer_than_no_workers_get_a_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["evaluate", "--images", str(tmp_path), "--workers", "-1"]) == 2
-    assert capsys.readouterr().err == "trgbp_core: --workers is at least 0, not -1.\n"

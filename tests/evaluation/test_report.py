@@ -11,13 +11,11 @@ import torch
 
 from trgbp_core import METHODS
 from trgbp_core.data import datasets
-from trgbp_core.evaluation.parallel import Team
-from trgbp_core.evaluation.progress import Bar, duration
 from trgbp_core.evaluation.report import SECTIONS, write_report
 from trgbp_core.evaluation.results import read
 from trgbp_core.evaluation.settings import DEFAULT, Settings, chosen_methods
 from trgbp_core.evaluation.statistics import means
-from trgbp_core.evaluation.tables import compared
+from trgbp_core.evaluation.store import Team
 
 from ..support.small_runs import METHODS_HERE, SMALL, Done, finished_run, rows, work
 from ..support.small_sets import LABELS, csv_set
@@ -41,11 +39,11 @@ def test_the_report_has_the_paper_s_tables_and_every_section(done: Done) -> None
     assert float(line.split("|")[5]) == pytest.approx(mean, abs=0.05)
     for name in ("perturbation.png", "perturbation.pdf", "sanity.png", "sanity.pdf"):
         assert (store.folder / name).stat().st_size > 10_000
-    told = json.loads((store.folder / "run.json").read_text())
-    assert told["counts"]["pictures"] == 14
-    assert told["settings"]["seed"] == 0
-    assert told["versions"]["torch"] == torch.__version__
-    assert all(f"{method}" in told["seconds per picture"] for method in METHODS_HERE)
+    written = json.loads((store.folder / "run.json").read_text())
+    assert written["counts"]["pictures"] == 14
+    assert written["settings"]["seed"] == 0
+    assert written["versions"]["torch"] == torch.__version__
+    assert all(f"{method}" in written["seconds per picture"] for method in METHODS_HERE)
     assert "report.md" in summary
 
 
@@ -62,7 +60,7 @@ def test_a_table_of_all_eight_methods_has_the_paper_s_order_of_columns(done: Don
 def test_differences_are_paired(done: Done, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("trgbp_core.evaluation.statistics.FEWEST", 2)  # the data set of the tests is small
     r = read(*done, SMALL)
-    of = compared(r, means(r.table("ibd")), len(r.images))
+    of = r.resampled(means(r.numbers["ibd"]), len(r.images))
     itself = of.difference("tr_gbp", "tr_gbp")
     assert (itself.value, itself.low, itself.high) == (0, 0, 0)
     there, back = of.difference("tr_gbp", "saliency"), of.difference("saliency", "tr_gbp")
@@ -79,10 +77,3 @@ def test_a_method_that_does_not_apply_is_left_out_with_its_reason(tmp_path: Path
     report = (store.folder / "report.md").read_text()
     assert re.search(r"^- PatternNet does not apply: .*patterns", report, re.MULTILINE)
     assert "Not measured." in report
-
-
-def test_the_bar_shows_rate_and_time_left() -> None:
-    bar = Bar("Pictures", 100, 20, shown=False)
-    bar.advance(20)
-    assert bar.line(10.0) == "Pictures [█████████···············] 40/100 pictures, 0.50 s each, 30 s left"
-    assert [duration(s) for s in (3.2, 90, 3599, 7500)] == ["3 s", "2 min", "1 h 00 min", "2 h 05 min"]

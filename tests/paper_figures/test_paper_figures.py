@@ -12,19 +12,22 @@ import torch
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from PIL import Image
 
-from tests.support.nets import Residual, randomise
 from trgbp_core import METHODS, TRGBP, Preprocess, cascade, load_model, own_model
+from trgbp_core.cli.main import main
+from trgbp_core.drawing.figures import Cell, save, sheet
 from trgbp_core.drawing.render import overlay
 from trgbp_core.engine.geometry import upsample
 from trgbp_core.engine.layer_order import layer_groups
+from trgbp_core.evaluation.settings import DEFAULT
 from trgbp_core.paper_figures import FIGURES, Options, draw
-from trgbp_core.paper_figures.classes import top_five, two_classes
-from trgbp_core.paper_figures.grid import Cell, save, sheet
-from trgbp_core.paper_figures.methods import PAPER, compared
-from trgbp_core.paper_figures.sanity import blocks, cascade_of_layers, cascade_row, milestones, single_layers
+from trgbp_core.paper_figures.class_maps import top_five, two_classes
+from trgbp_core.paper_figures.method_comparison import compared
+from trgbp_core.paper_figures.randomisation import blocks, cascade_of_layers, cascade_row, milestones, single_layers
 from trgbp_core.paper_figures.subject import EXAMPLES, Subject, read_all
 
-ROOT = Path(__file__).parents[2]
+from ..support.documents import ROOT
+from ..support.nets import Residual, randomise
+
 LABELS = ["apple", "banana", "cherry", "date", "elder", "fig", "grape"]
 RED = (255, 0, 0)
 
@@ -34,6 +37,11 @@ def subject(**options: object) -> Subject:
     zoo = own_model(randomise(Residual()).float(), LABELS, preprocess=Preprocess(size=32, resize=None))
     noise = np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)
     return Subject.of(Image.fromarray(noise), zoo, Options(**options))  # type: ignore[arg-type]
+
+
+def shows(cell: Cell, one: Subject, map: torch.Tensor) -> bool:
+    """The map in colours, over the picture."""
+    return same(cell, overlay(one.picture, map, opacity=1))
 
 
 def same(cell: Cell, image: Image.Image) -> bool:
@@ -48,14 +56,14 @@ def test_figure_7_runs_from_top_1_to_top_5_and_figure_3_shows_the_first_two() ->
         for row, psi in zip(rows, ("paper", "conserving"), strict=True):
             assert len(row) == 2 + count
             for cell, k in zip(row[2:], e.top5, strict=False):
-                assert same(cell, overlay(one.picture, e.attribution(k, psi), opacity=1)), (psi, k)  # type: ignore[arg-type]
+                assert shows(cell, one, e.attribution(k, psi)), (psi, k)  # type: ignore[arg-type]
         letters = ["", "", "", "", ""] if count == 5 else ["(b) ", "(c) "]
         assert [cell.title.split("\n")[0] for cell in rows[0][2:]] == [a + LABELS[k] for a, k in zip(letters, e.top5, strict=False)]
         peaks = [float(cell.title.rpartition(" ")[2]) for cell in rows[1][2:]]
         assert max(peaks) == 1
 
 
-def test_classes_can_be_asked_for_by_name_and_a_figure_of_one_class_refuses_two() -> None:
+def test_classes_can_be_chosen_by_name_and_a_figure_of_one_class_refuses_two() -> None:
     rows = two_classes(subject(classes=("grape", "apple", "fig")))
     assert [cell.title.split("\n")[0] for cell in rows[0][2:]] == ["(b) grape", "(c) apple", "(d) fig"]
     with pytest.raises(ValueError, match="explains one class; 2 were given"):
@@ -70,22 +78,18 @@ def test_figure_4_shows_the_papers_methods_in_its_order_each_with_its_own_map() 
     titles = ["Saliency", "Guided backprop", "Guided IG", "FullGrad", "Grad-CAM", "CAMERAS", "TR-GBP", "TR-GBP, conserving ψ"]
     assert [cell.title for cell in row[2:]] == titles
     assert "date" in row[0].words
-    for cell, key in zip(row[2:], PAPER, strict=True):
-        map = METHODS[key].attribute(one.zoo.network, one.x, LABELS.index("date"))
-        assert same(cell, overlay(one.picture, map, opacity=1)), key
+    for cell, key in zip(row[2:], DEFAULT, strict=True):
+        assert shows(cell, one, METHODS[key].attribute(one.zoo.network, one.x, LABELS.index("date"))), key
+    (row,) = compared(subject(methods=("pattern_net", "saliency")))
+    assert row[2].image is None
+    assert row[2].words, "it does not apply, and says so in its place"
+    assert row[3].image is not None
 
 
 def test_a_figure_says_which_network_the_paper_drew_unless_it_is_the_same() -> None:
     for number, network in ((3, "ResNet-50"), (4, "VGG-16 and ResNet-50"), (7, "VGG-16"), (10, "ResNet-50")):
         assert FIGURES[number].beneath("EfficientNet-Lite0").endswith(f" The paper drew {network}."), number
         assert FIGURES[number].beneath(network) == FIGURES[number].note
-
-
-def test_a_method_that_does_not_apply_says_so_in_its_place() -> None:
-    (row,) = compared(subject(methods=("pattern_net", "saliency")))
-    assert row[2].image is None
-    assert row[2].words
-    assert row[3].image is not None
 
 
 def test_figure_5_begins_with_the_trained_network_and_ends_with_every_layer_random() -> None:
@@ -96,7 +100,7 @@ def test_figure_5_begins_with_the_trained_network_and_ends_with_every_layer_rand
     for at, network in ((2, one.zoo.network), (-1, last.network)):
         e = TRGBP(network).explain(one.x, [k])
         for row, map in zip(rows, (e.attribution(k), e.attribution(k, "conserving"), e.raw(k)), strict=True):
-            assert same(row[at], overlay(one.picture, map, opacity=1))
+            assert shows(row[at], one, map)
     assert [cell.title for cell in rows[0][1:4]] == ["(a) input", f"(b) raw\n{LABELS[k]}", "(c) 1 layer\nhead"]
     assert rows[0][-1].title.endswith("all layers\nstem.0")
 
@@ -125,7 +129,7 @@ def test_rows_of_figure_9_add_up_to_the_row_above_them(specific: bool) -> None:
     maps = [block.map(e, k, specific=specific) for block in blocks(e.layers)]
     whole = e.attribution(k) if specific else e.raw(k)
     for cell, map in zip([row[1] for row in cascade_of_layers(one)], [whole, *maps], strict=True):
-        assert same(cell, overlay(one.picture, map, opacity=1))
+        assert shows(cell, one, map)
     everywhere = [layer.index for layer in e.layers if layer.kind == "linear"]  # one value for the whole picture: it has no row
     maps += [e.layer_attribution(index, k) if specific else e.layer_raw(index, k) for index in everywhere]
     total = torch.stack([upsample(map, e.size) for map in maps]).sum(0)
@@ -143,7 +147,7 @@ def test_vgg16_and_resnet50_have_the_papers_five_rows_of_layers() -> None:
         assert columns == ([1, 2, 3, 6, 9, 12, 14, 16] if name == "vgg16" else [1, 9, 28, 41, 53, 54])
 
 
-def test_single_layers_can_be_asked_for_instead_and_one_that_is_not_there_gets_a_sentence() -> None:
+def test_single_layers_can_be_chosen_instead_and_one_that_is_not_there_gets_a_sentence() -> None:
     e = TRGBP(subject().zoo.network).explain(subject().x)
     rows = cascade_of_layers(subject(layers=(3, 0)))
     assert ["body.3" in rows[1][0].words, "picture" in rows[2][0].words] == [e.layers[2].name == "body.3", True]
@@ -189,7 +193,7 @@ def read(name: str) -> Image.Image:
     return Image.open(EXAMPLES / f"{name}.jpg").convert("RGB").resize((64, 64))
 
 
-def test_a_folder_is_read_in_order_without_what_is_no_picture_and_an_empty_one_is_told(
+def test_a_folder_is_read_in_order_without_what_is_no_picture_and_an_empty_one_is_an_error(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for name in ("b.png", "a.jpg"):
@@ -213,38 +217,13 @@ def test_pictures_that_do_not_fit_on_one_sheet_go_on_on_the_next(tmp_path: Path)
     assert first.height > 3 * second.height
 
 
-def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-m", "trgbp_core", "figure", *arguments], cwd=ROOT, capture_output=True, text=True, timeout=300)
-
-
-def test_figure_3_comes_from_one_command_in_the_colours_that_were_asked_for(tmp_path: Path) -> None:
+def test_figure_3_comes_from_one_command_in_the_chosen_colours(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for colours in ("inferno", "jet"):
-        done = run("3", "--colours", colours, "--out", str(tmp_path / colours))
-        assert done.returncode == 0, done.stderr
-        assert done.stdout.split() == [str(tmp_path / colours / f"figure3.{kind}") for kind in ("png", "pdf")]
+        assert main(["figure", "3", "--colours", colours, "--out", str(tmp_path / colours)]) == 0
+        assert capsys.readouterr().out.split() == [str(tmp_path / colours / f"figure3.{kind}") for kind in ("png", "pdf")]
     inferno, jet = (Image.open(tmp_path / colours / "figure3.png").convert("RGB") for colours in ("inferno", "jet"))
     assert inferno.size == jet.size
     assert inferno.tobytes() != jet.tobytes()
-
-
-@pytest.mark.parametrize(
-    ("arguments", "sentence"),
-    [
-        (["6"], "There is no figure 6; there are 3, 4, 5, 7, 8, 9, 10"),
-        (["3", "--images", "no_such.jpg"], "no such picture"),
-        (["3", "--class", "unicorn"], "No class is called"),
-        (["3", "--model", "vit_b_16"], "vit_b_16"),
-        (["4", "--methods", "magic"], "no method 'magic'"),
-        (["9", "--layers", "99"], "no layer 99"),
-        (["5", "--seed", "-1"], "A seed is"),
-        (["7", "--opacity", "2"], "--opacity lies between 0 and 1"),
-    ],
-)
-def test_an_error_is_one_line_on_stderr_and_exit_code_2(arguments: list[str], sentence: str, tmp_path: Path) -> None:
-    done = run(*arguments, "--out", str(tmp_path))
-    assert done.returncode == 2, done.stderr
-    assert sentence in done.stderr.strip().splitlines()[-1]
-    assert "Traceback" not in done.stderr
 
 
 def test_drawing_leaves_matplotlibs_global_state_alone() -> None:
@@ -252,7 +231,7 @@ def test_drawing_leaves_matplotlibs_global_state_alone() -> None:
 import sys, matplotlib
 known = [name for name in matplotlib.rcParams if name != "backend"]  # asking for that one imports pyplot
 before = [matplotlib.rcParams[name] for name in known]
-from tests.test_paper_figures import Cell, read, sheet
+from tests.paper_figures.test_paper_figures import Cell, read, sheet
 sheet("a", "b", [[[Cell(read("lion"))]]])
 assert [matplotlib.rcParams[name] for name in known] == before
 assert "matplotlib.pyplot" not in sys.modules

@@ -7,10 +7,9 @@ from pathlib import Path
 
 from trgbp_core.data import datasets
 from trgbp_core.data.datasets import Dataset
-from trgbp_core.evaluation.parallel import Team
-from trgbp_core.evaluation.run import Finished, run, write_tables
+from trgbp_core.evaluation.run import Finished, run, write_results
 from trgbp_core.evaluation.settings import Settings
-from trgbp_core.evaluation.store import Store
+from trgbp_core.evaluation.store import Store, Team
 from trgbp_core.zoo.loading import Zoo
 
 from .small_sets import LABELS, csv_set, small_zoo
@@ -25,7 +24,7 @@ def work(folder: Path, dataset: Dataset, settings: Settings = SMALL, zoo: Zoo | 
     store = Store(folder)
     store.open(settings.fingerprint(dataset))
     finished = run(dataset, zoo, settings, store, Team(), shown=False)
-    write_tables(store, finished, dataset)
+    write_results(store, finished, dataset)
     return store, finished, zoo
 
 

@@ -1,26 +1,40 @@
-"""The command ``models``: the table of networks, and a machine made ready to work offline."""
+"""The command ``models``: the table of networks, and weights downloaded for working offline."""
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Sequence
 
+from ..evaluation.formatting import NOTHING, markdown_table
 from ..zoo import catalogue
 from ..zoo.catalogue import Entry
 from ..zoo.download_progress import on_terminal
 from ..zoo.loading import available_models, fetch
+from . import options as shared
 
-HEAD = ("| name | network | input | parameters | top-1 | weights | licence |", "|---|---|---:|---:|---:|---|---|")
+HEAD = ("name", "network", "input", "parameters", "top-1", "weights", "licence")
+
+
+def options(command: argparse.ArgumentParser) -> None:
+    shared.models(command, "--fetch", help="download the weights of these now, for working offline later")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    if arguments.fetch:
+        fetch_all(arguments.fetch)
+    else:
+        print(table())
 
 
 def table() -> str:
     """Every network of the zoo as a line of a Markdown table; the column ``weights`` is about this machine."""
-    return "\n".join([*HEAD, *map(_line, available_models())])
+    return markdown_table(HEAD, [_cells(entry) for entry in available_models()], "llrrrll")
 
 
-def _line(e: Entry) -> str:
+def _cells(e: Entry) -> list[str]:
     where = "embedded" if e.embedded else "on this machine" if e.available else f"download, {e.download_size / 1e6:.0f} MB"
-    accuracy = "–" if e.accuracy is None else f"{e.accuracy:.1f} %"
-    return f"| `{e.name}` | {e.title} | {e.input_size}×{e.input_size} | {e.parameters / 1e6:.1f} M | {accuracy} | {where} | {e.licence} |"
+    accuracy = NOTHING if e.accuracy is None else f"{e.accuracy:.1f} %"
+    return [f"`{e.name}`", e.title, f"{e.input_size}×{e.input_size}", f"{e.parameters / 1e6:.1f} M", accuracy, where, e.licence]
 
 
 def fetch_all(names: Sequence[str]) -> None:

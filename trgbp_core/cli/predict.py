@@ -1,46 +1,55 @@
-"""The command ``predict``: what theory foretells of randomised weights, what a number of draws then show, and how well the two agree."""
+"""The command ``predict``: what theory predicts of randomised weights, what a number of draws then show, and how well the two agree."""
 
 from __future__ import annotations
 
 import argparse
 import math
-from typing import Any
+from collections.abc import Callable
 
-HELP = "what theory foretells of noise and of randomised weights, and what draws then show, layer by layer and in all"
+from torch import Tensor, nn
 
+from ..data import images
+from ..data.labels import find_class
+from ..engine import devices
+from ..engine.recording import record
+from ..evaluation.formatting import markdown_row, markdown_table
+from ..theory.coverage import coverage
+from ..theory.randomised_weights import draw, verdict
+from .inputs import network
+from .options import MODEL, draws, models, threads, wanted_class
 
-HEAD = (
-    "| network | layers | noise, by moments | noise, by √(p/N) | median cosine | expected by theory | uniform map | cosine of the sum "
-    "| uniform map |\n|---|---:|---:|---:|---:|---:|---:|---:|---:|"
+COLUMNS = (
+    "network",
+    "layers",
+    "noise, by moments",
+    "noise, by √(p/N)",
+    "median cosine",
+    "expected by theory",
+    "uniform map",
+    "cosine of the sum",
+    "uniform map",
 )
+HEAD = markdown_table(COLUMNS)
+LAYER_COLUMNS = ("layer", "rectified", "ε predicted", "noise's share, measured", "√(p/N)", "cosine", "expected", "uniform")
 
 
 def options(command: argparse.ArgumentParser) -> None:
-    """Add the options of ``predict``."""
-    add = command.add_argument
-    add("picture", metavar="PICTURE")
-    add("--models", nargs="+", default=["efficientnet_lite0"], metavar="MODEL", help="networks (random:NAME needs no weights)")
-    add("--class", dest="wanted", default=None, metavar="K|NAME", help="the class to explain (default: the best)")
-    add("--seeds", type=int, default=5, help="draws for the fully randomised network (default 5)")
-    add("--layers", action="store_true", help="a table of every layer as well")
+    command.add_argument("picture", metavar="PICTURE")
+    models(command, "--models", default=[MODEL], help="networks (random:NAME needs no weights)")
+    wanted_class(command)
+    draws(command)
+    command.add_argument("--layers", action="store_true", help="a table of every layer as well")
+    threads(command)
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Print the tables; every network is drawn ``--seeds`` times."""
-    from ..data import images
-    from ..data.labels import find_class
-    from ..engine import devices
-    from ..engine.recording import record
-    from ..zoo.download_progress import on_terminal
-    from ..zoo.loading import load_model
-
     if arguments.seeds < 2:
         raise ValueError("--seeds is at least 2: one draw has no spread.")
     device = devices.prepare(arguments.device)
     picture, summaries, details = images.read(arguments.picture), [], []
     for name in arguments.models:
-        with on_terminal(name) as progress:
-            zoo = load_model(name, device=device, progress=progress)
+        zoo = network(name, device)
         x = zoo.preprocess(picture)
         k = int(record(zoo.network, x).logits.argmax()) if arguments.wanted is None else find_class(arguments.wanted, zoo.labels)
         summary, layers = tables(zoo.network, x, k, zoo.name, seeds=arguments.seeds)
@@ -50,16 +59,13 @@ def run(arguments: argparse.Namespace) -> None:
     print("\n\n".join(["\n".join([HEAD, *summaries]), *details]))
 
 
-def tables(network: Any, x: Any, k: int, name: str, *, seeds: int) -> tuple[str, str]:
+def tables(network: nn.Module, x: Tensor, k: int, name: str, *, seeds: int) -> tuple[str, str]:
     """One network's line under :data:`HEAD`, and the table of its layers."""
-    from ..theory.coverage import coverage
-    from ..theory.randomised_weights import draw, verdict
-
     predicted = coverage(network, x.shape)
-    *_, draws = draw(network, x, k, seeds=seeds)
-    found = verdict(predicted, draws)
+    *_, drawn = draw(network, x, k, seeds=seeds)
+    found = verdict(predicted, drawn)
 
-    def three(value: Any) -> str:
+    def three(value: Callable[[bool | None], float]) -> str:
         return f"{_number(value(None))} ({_number(value(True))} / {_number(value(False))})"
 
     cells = [
@@ -73,14 +79,11 @@ def tables(network: Any, x: Any, k: int, name: str, *, seeds: int) -> tuple[str,
         f"{found.total:.4f}",
         f"{found.total_uniform:.4f}",
     ]
-    lines = [
-        "| layer | rectified | ε predicted | noise's share, measured | √(p/N) | cosine | expected | uniform |",
-        "|---|---|" + "---:|" * 6,
-    ]
+    rows = []
     for layer in found.layers:
         numbers = (layer.predicted, layer.noise, layer.rule, layer.cosine, layer.expected, layer.uniform)
-        lines.append(f"| {layer.name} | {'yes' if layer.rectified else 'no'} | {' | '.join(map(_number, numbers))} |")
-    return f"| {' | '.join(cells)} |", "\n".join(lines)
+        rows.append([layer.name, "yes" if layer.rectified else "no", *map(_number, numbers)])
+    return markdown_row(cells), markdown_table(LAYER_COLUMNS, rows, "ll" + "r" * 6)
 
 
 def _number(value: float) -> str:

@@ -1,20 +1,28 @@
-"""Figures for paper and screen (matplotlib, without its global state)."""
+"""Figures for paper and screen: panels in rows and columns, all of one size, with words beside and above them (matplotlib)."""
 
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+import textwrap
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
+from torch import Tensor
 
 from ..methods import METHODS
-from .render import DIVERGING, PERCENTILE, lookup, read_tile
+from .render import COLOUR_MAPS, DIVERGING, PERCENTILE, heat, lookup, read_tile
 
-POSITIVE = "inferno"
+PANEL, WORDS = 1.5, 1.0
+"""Inches: a panel's side, and the width of a column that holds words alone."""
+GAP, BLOCK_GAP, MARGIN = 0.06, 0.2, 0.1
+"""Inches: between two panels, between two blocks of rows, around all."""
+LINE, TITLE, HEAD, SCALES = 0.145, 0.3, 0.56, 0.6  # inches: a line of text, the heading, the same with a note, the bars of colours
+NARROWEST = 6.3  # inches, of a figure with bars of colours
+CHARACTERS, WORDS_CHARACTERS = 23, 16  # that fit into a panel's width, into a column of words
 COLUMNS = range(5, 8)
 """How many panels stand in a row of a large figure."""
 
@@ -23,16 +31,146 @@ SCALE = f"in every panel 1 is its own {PERCENTILE} % quantile"
 
 @dataclass(frozen=True)
 class Cell:
-    """One map of a figure: (h, w) between 0 and 1, or between −1 and 1 where it is ``signed``; ``below`` is a second, smaller line."""
+    """One place of a figure.
 
-    title: str
-    map: np.ndarray
-    signed: bool = False
-    below: str = ""
+    Attributes:
+        image: what is seen there, a square; nothing leaves the place to the words.
+        title: above it. note: a second line, small and grey, between the two. words: in the place of an image, or across the foot of one.
+        signed: whether the image's colours have two signs, if the figure is to explain them.
+    """
+
+    image: Image.Image | None = None
+    title: str = ""
+    words: str = ""
+    note: str = ""
+    signed: bool | None = None
+
+
+Rows = Sequence[Sequence[Cell]]
+
+
+@dataclass(frozen=True)
+class _Placed:
+    """A row with the height of its titles, and how far below the sheet's upper edge its panels begin, in inches."""
+
+    cells: Sequence[Cell]
+    titles: tuple[str, ...]
+    top: float
+
+
+def sheet(heading: str, note: str, blocks: Sequence[Rows], footer: str = "") -> Any:
+    """A matplotlib figure of all rows of all blocks, independent of matplotlib's global state.
+
+    Args:
+        heading: in bold above all. note: the line beneath it. blocks: rows that belong together. A row of titles that would repeat the
+            one above it is left out. footer: beneath the bars of colours that cells ask for.
+    """
+    from matplotlib.figure import Figure
+
+    rows = [row for block in blocks for row in block]
+    signs = sorted({cell.signed for row in rows for cell in row if cell.signed is not None})
+    lefts, widths = _columns(rows)
+    width = max(lefts[-1] + widths[-1] + MARGIN, NARROWEST if signs else 0)
+    placed, footer = list(_place(blocks, HEAD if note else TITLE)), _wrapped(footer, 15 * width)
+    beneath = SCALES + LINE * (1 + footer.count("\n")) if signs else 0
+    height = placed[-1].top + PANEL + MARGIN + beneath
+    figure = Figure(figsize=(width, height))
+    figure.text(MARGIN / width, 1 - MARGIN / height, heading, va="top", fontsize=10, fontweight="bold")
+    beneath_heading = _wrapped(note, 13 * (width - 2 * MARGIN))
+    figure.text(MARGIN / width, 1 - (MARGIN + 0.2) / height, beneath_heading, va="top", fontsize=8, color="0.3", linespacing=1.2)
+    for row in placed:
+        for cell, title, left, wide in zip(row.cells, row.titles, lefts, widths, strict=False):
+            axis = figure.add_axes((left / width, 1 - (row.top + PANEL) / height, wide / width, PANEL / height))
+            _draw(axis, cell, title, wide, lifted=LINE * any(cell.note for cell in row.cells))
+    _scales(figure, signs, beneath)
+    if signs:
+        figure.text(MARGIN / width, MARGIN / height, footer, va="bottom", fontsize=7, color="0.25", linespacing=1.2)
+    return figure
+
+
+def _columns(rows: Rows) -> tuple[list[float], list[float]]:
+    """Left edge and width of every column, inches."""
+    count = max(len(row) for row in rows)
+    widths = [PANEL if any(len(row) > i and row[i].image is not None for row in rows) else WORDS for i in range(count)]
+    lefts = [MARGIN + sum(widths[:i]) + i * GAP for i in range(count)]
+    return lefts, widths
+
+
+def _place(blocks: Sequence[Rows], head: float) -> Iterator[_Placed]:
+    top = MARGIN + head - BLOCK_GAP
+    above: tuple[str, ...] = ()
+    for rows in blocks:
+        top += BLOCK_GAP - GAP
+        for row in rows:
+            titles = tuple(_lines(cell.title, CHARACTERS, 4) for cell in row)
+            top += GAP + LINE * any(cell.note for cell in row)
+            if any(titles) and titles != above:
+                above = titles
+                top += LINE * max(1 + title.count("\n") for title in titles)
+            else:
+                titles = ("",) * len(row)
+            yield _Placed(row, titles, top)
+            top += PANEL
+
+
+def _draw(axis: Any, cell: Cell, title: str, wide: float, lifted: float) -> None:
+    axis.set_axis_off()
+    axis.set(xlim=(0, wide), ylim=(0, PANEL))
+    axis.text(wide / 2, PANEL + 0.03, cell.note, ha="center", va="bottom", fontsize=6.5, color="0.35")
+    axis.text(wide / 2, PANEL + 0.03 + lifted, title, ha="center", va="bottom", fontsize=8, linespacing=1.1)
+    if cell.image is not None:
+        axis.imshow(cell.image, extent=(0, PANEL, 0, PANEL), interpolation="antialiased")
+        band = {"boxstyle": "square,pad=0.3", "facecolor": "black", "edgecolor": "none", "alpha": 0.7}
+        if cell.words:
+            words = _lines(cell.words, 28, 4)
+            axis.text(PANEL / 2, 0.07, words, ha="center", va="bottom", fontsize=6.5, color="white", bbox=band)
+    elif cell.words:
+        words = _lines(cell.words, CHARACTERS if wide == PANEL else WORDS_CHARACTERS, 9)
+        axis.text(wide - GAP, PANEL / 2, words, ha="right", va="center", fontsize=8, linespacing=1.3)
+
+
+def _scales(figure: Any, signs: Sequence[bool], beneath: float) -> None:
+    """A bar of colours for each kind of map that is shown."""
+    width, height = figure.get_size_inches()
+    for i, signed in enumerate(signs):
+        axis = figure.add_axes(((0.3 + 3.0 * i) / width, (beneath - 0.25) / height, 2.4 / width, 0.12 / height))
+        colours = lookup(DIVERGING if signed else COLOUR_MAPS[0])[None]
+        axis.imshow(colours, aspect="auto", extent=(-1 if signed else 0, 1, 0, 1))
+        axis.set_yticks([])
+        axis.set_xticks([-1, 0, 1] if signed else [0, 1], ["−1 against", "0", "for 1"] if signed else ["0", "1"], fontsize=7)
+        axis.set_title("both signs" if signed else "the positive part", fontsize=7, pad=2)
+
+
+def _wrapped(text: str, characters: float) -> str:
+    return "\n".join(textwrap.fill(line, round(characters)) for line in text.split("\n"))
+
+
+def _lines(text: str, width: int, most: int) -> str:
+    """``text`` broken where it would be wider than so many characters, in at most so many lines; long names break behind a dot."""
+    lines: list[str] = []
+    for line in text.split("\n"):
+        breakable = line.replace(".", ". ") if len(line) > width and " " not in line else line
+        parts = textwrap.wrap(breakable, width, break_long_words=False) or [""]
+        lines += parts if breakable is line else [part.replace(". ", ".") for part in parts]
+    return "\n".join(lines if len(lines) <= most else [*lines[: most - 1], "…"])
+
+
+def map_cell(title: str, map: Tensor | np.ndarray, size: tuple[int, int], *, signed: bool = False, note: str = "") -> Cell:
+    """A map (h, w) in colours, as a panel of ``size`` pixels whose colours the figure explains."""
+    return Cell(heat(map, size, signed=signed), title, note=note, signed=signed)
+
+
+def grid(picture: Image.Image, cells: Sequence[Cell], title: str, note: str = "") -> Any:
+    """A matplotlib figure: the picture and every map, and the scale of their colours below."""
+    panels = [Cell(picture, "the picture"), *cells]
+    count = len(panels)
+    columns = count if count < COLUMNS[0] else min(reversed(COLUMNS), key=lambda n: -(-count // n) * n - count)
+    rows = [panels[start : start + columns] for start in range(0, count, columns)]
+    return sheet(title, "", [rows], f"{SCALE}\n{note}" if note else SCALE)
 
 
 def comparison(picture: Image.Image, panels: Sequence[dict[str, Any]], title: str, kind: str) -> bytes:
-    """The file that ``compare`` writes and the tab Compare gives out: every method's map beside the picture, in the order of METHODS.
+    """The file that ``compare`` writes and the tab Compare offers: every method's map beside the picture, in the order of METHODS.
 
     Args:
         panels: of :meth:`explorer.Explorer.compare`, in any order; those that do not apply are named below the figure.
@@ -40,14 +178,13 @@ def comparison(picture: Image.Image, panels: Sequence[dict[str, Any]], title: st
     """
     order = list(METHODS)
     panels = sorted(panels, key=lambda panel: order.index(panel["key"]))
-    cells = [_cell(panel) for panel in panels if panel.get("src")]
+    cells = []
+    for panel in (panel for panel in panels if panel.get("src")):
+        note = f"{panel['citation'].partition(';')[0]}; {seconds(panel['seconds'])}"
+        map = read_tile(panel["src"], signed=panel["signed"])
+        cells.append(map_cell(panel["title"], map, picture.size, signed=panel["signed"], note=note))
     left_out = ", ".join(panel["title"] for panel in panels if not panel.get("src"))
     return written(grid(picture, cells, title, f"does not apply here: {left_out}" if left_out else ""), kind, title)
-
-
-def _cell(panel: dict[str, Any]) -> Cell:
-    below = f"{panel['citation'].partition(';')[0]}; {seconds(panel['seconds'])}"
-    return Cell(panel["title"], read_tile(panel["src"], signed=panel["signed"]), panel["signed"], below)
 
 
 def save_comparison(picture: Image.Image, panels: Sequence[dict[str, Any]], folder: Path, title: str) -> list[Path]:
@@ -59,60 +196,22 @@ def save_comparison(picture: Image.Image, panels: Sequence[dict[str, Any]], fold
     return files
 
 
-def written(figure: Any, kind: str, title: str) -> bytes:
-    """A matplotlib figure as a file: ``png``, ``pdf`` or ``svg``."""
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format=kind, dpi=160, metadata={"Title": title})
-    return buffer.getvalue()
-
-
 def seconds(value: float) -> str:
     """A method's time as a person reads it."""
     return f"{value:.2f} s" if value < 10 else f"{value:.0f} s"
 
 
-def grid(picture: Image.Image, cells: Sequence[Cell], title: str, note: str = "") -> Any:
-    """A matplotlib figure: the picture and every map, all of one size, and the scale of their colours below."""
-    from matplotlib.figure import Figure
-    from matplotlib.layout_engine import ConstrainedLayoutEngine
-
-    count = len(cells) + 1
-    columns = count if count < COLUMNS[0] else min(reversed(COLUMNS), key=lambda n: -(-count // n) * n - count)
-    rows = -(-count // columns)
-    two_lines = any(cell.below for cell in cells)
-    width, height = 2.1 * max(columns, 3), (2.5 if two_lines else 2.35) * rows + 1.1
-    figure = Figure(figsize=(width, height), layout=ConstrainedLayoutEngine(w_pad=0.03, h_pad=0.06))
-    figure.suptitle(title, fontsize=13)
-    parts: Any = figure.subfigures(2, 1, height_ratios=(height - 1.0, 0.6))
-    shown, scale = parts
-    axes = np.atleast_1d(shown.subplots(rows, columns)).ravel()
-    for axis in axes:
-        axis.set_axis_off()
-    axes[0].imshow(picture)
-    axes[0].set_title("the picture\n" if two_lines else "the picture", fontsize=9)
-    for axis, cell in zip(axes[1:], cells, strict=False):
-        low = -1 if cell.signed else 0
-        axis.imshow(cell.map, cmap=_colours(cell.signed), vmin=low, vmax=1, extent=(0, 1, 0, 1), interpolation="bilinear")
-        axis.set_title(cell.title + ("\n" if two_lines else ""), fontsize=9)
-        below = axis.text(0.5, 1.015, cell.below, transform=axis.transAxes, ha="center", va="bottom", fontsize=6.5, color="0.35")
-        below.set_in_layout(False)
-    _scales(scale, sorted({cell.signed for cell in cells}), width, note)
-    return figure
+def written(figure: Any, kind: str, title: str) -> bytes:
+    """A matplotlib figure as a file: ``png``, ``pdf`` or ``svg``."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format=kind, dpi=200, metadata={"Title": title})
+    return buffer.getvalue()
 
 
-def _colours(signed: bool) -> Any:
-    from matplotlib.colors import ListedColormap
-
-    return ListedColormap(lookup(DIVERGING if signed else POSITIVE) / 255)
-
-
-def _scales(figure: Any, kinds: Sequence[bool], width: float, note: str) -> None:
-    """A bar of colours for each kind of map that is shown, and what they mean."""
-    for i, signed in enumerate(kinds):
-        axis = figure.add_axes(((0.5 + 3.4 * i) / width, 0.55, 2.4 / width, 0.2))
-        axis.imshow(np.linspace(0, 1, 256)[None], cmap=_colours(signed), aspect="auto", extent=(-1 if signed else 0, 1, 0, 1))
-        axis.set_yticks([])
-        axis.set_xticks([-1, 0, 1] if signed else [0, 1], ["−1 against", "0", "for 1"] if signed else ["0", "1"], fontsize=7)
-        axis.set_title("both signs" if signed else "the positive part", fontsize=7, pad=2)
-    said = f"{SCALE}\n{note}" if note else SCALE
-    figure.text((0.3 + 3.4 * len(kinds)) / width, 0.62, said, fontsize=7, va="center", color="0.25")
+def save(figure: Any, folder: Path, name: str, *, dpi: int = 150) -> list[Path]:
+    """``name.png`` and ``name.pdf`` in ``folder``, which is made if it is not there."""
+    folder.mkdir(parents=True, exist_ok=True)
+    files = [folder / f"{name}.png", folder / f"{name}.pdf"]
+    for file in files:
+        figure.savefig(file, dpi=dpi)
+    return files

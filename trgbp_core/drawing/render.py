@@ -18,7 +18,7 @@ DIVERGING = "diverging"
 """For maps of both signs: blue speaks against the class, black is nothing, red speaks for it, each as bright as it is strong."""
 
 _ENDS = ((0.62, 0.80, 1.0), (0.10, 0.45, 0.95), (0.0, 0.0, 0.0), (0.90, 0.20, 0.08), (1.0, 0.78, 0.60))
-"""RGB at −1, −½, 0, ½ and 1: like inferno, dark where there is nothing, and told apart by eyes without red or green cones."""
+"""RGB at −1, −½, 0, ½ and 1: like inferno, dark where there is nothing, and distinct to eyes without red or green cones."""
 
 EXACT_SIDE = 64
 """Maps of at most this many pixels a side are sent to the page as they are."""

@@ -5,16 +5,19 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 
 from ..data import images
 from ..data.datasets import Problem, Sample
 from ..data.imagenet import Box
 from ..data.preprocessing import Preprocess
+from .store import Piece
 
 AHEAD = 2
 """Units that each process has ready or under way."""
@@ -52,26 +55,19 @@ def see(sample: Sample, preprocess: Preprocess) -> Seen | Problem:
     return Seen(sample, preprocess(picture).numpy(), box)
 
 
+def without_problems(unit: Sequence[Seen | Problem], piece: Piece) -> list[Seen]:
+    """The pictures of a unit that could be read; ``piece`` gets the others."""
+    piece.problems += [one for one in unit if isinstance(one, Problem)]
+    return [one for one in unit if isinstance(one, Seen)]
+
+
 def _other_shape(annotated: tuple[int, int] | None, size: tuple[int, int]) -> bool:
     """The box was drawn on a picture of another shape (turned round by its EXIF data, for instance): it lies elsewhere in this one."""
     return annotated is not None and abs(annotated[0] * size[1] / (annotated[1] * size[0]) - 1) > 0.02
 
 
-class _Units(Dataset[list[Seen | Problem]]):
-    """Lists of pictures."""
-
-    def __init__(self, units: Sequence[Sequence[Sample]], preprocess: Preprocess) -> None:
-        self.units, self.preprocess = units, preprocess
-
-    def __len__(self) -> int:
-        return len(self.units)
-
-    def __getitem__(self, index: int) -> list[Seen | Problem]:
-        return [see(sample, self.preprocess) for sample in self.units[index]]
-
-
-def _as_it_is(unit: list[Seen | Problem]) -> list[Seen | Problem]:
-    return unit
+def _see_all(unit: Sequence[Sample], preprocess: Preprocess) -> list[Seen | Problem]:
+    return [see(sample, preprocess) for sample in unit]
 
 
 def ahead(units: Sequence[Sequence[Sample]], preprocess: Preprocess, workers: int = 0) -> Iterator[list[Seen | Problem]]:
@@ -88,12 +84,12 @@ def ahead(units: Sequence[Sequence[Sample]], preprocess: Preprocess, workers: in
         return
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*worker processes in total")  # more than cores: the caller has asked for them
-        loader = DataLoader(
-            _Units(units, preprocess.on(None)),
+        loader: DataLoader[Any] = DataLoader(
+            units,  # type: ignore[arg-type]  # a sequence is all that it needs
             batch_size=None,
             num_workers=workers,
             prefetch_factor=AHEAD if workers else None,
-            collate_fn=_as_it_is,
+            collate_fn=partial(_see_all, preprocess=preprocess.on(None)),
             generator=torch.Generator(),  # the caller's random numbers stay as they are
         )
         units_read = iter(loader)

@@ -1,38 +1,44 @@
-"""``report.md``, ``run.json``, and the summary on the screen."""
+"""``report.md`` with its curves, ``run.json``, and the summary on the screen. The tables are in :mod:`.tables`."""
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import sys
 from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
+from typing import Any
 
+import numpy as np
 import torch
+from matplotlib.figure import Figure
 
 from ..data.datasets import KINDS, Dataset
+from ..drawing.figures import save
+from ..metrics.perturbation import FRACTIONS
 from ..zoo.loading import Zoo
-from . import sections
+from . import tables
 from .attributions import RECORDING, SHARED
-from .parallel import Team
-from .results import Results, read, seconds_per_map, title, to_json
+from .formatting import title
+from .results import Results, read
 from .run import Finished
+from .sanity_measures import SIGNS, SIMILARITIES
 from .settings import Settings
-from .store import Store, write
+from .statistics import Array, means, resampled
+from .store import Store, Team, write
 
-Section = Callable[[Results], str]
-
-SECTIONS: tuple[tuple[str, Section], ...] = (
-    ("Data", sections.data),
-    ("Table 1: localisation", sections.localisation),
-    ("Figure 6: pixel perturbation", sections.perturbation),
-    ("Table 2: boundary dependency and wrong predictions", sections.boundary),
-    ("What boundary dependency adds to confidence", sections.confidence),
-    ("Paired differences", sections.differences),
-    ("TR-GBP and the others, here and in the paper", sections.against_the_paper),
-    ("Sanity checks", sections.sanity_checks),
+SECTIONS: tuple[tuple[str, Callable[[Results], str]], ...] = (
+    ("Data", tables.data),
+    ("Table 1: localisation", tables.localisation),
+    ("Figure 6: pixel perturbation", tables.perturbation),
+    ("Table 2: boundary dependency and wrong predictions", tables.boundary),
+    ("What boundary dependency adds to confidence", tables.confidence),
+    ("Paired differences", tables.differences),
+    ("TR-GBP and the others, here and in the paper", tables.against_the_paper),
+    ("Sanity checks", tables.sanity_checks),
 )
-"""The report from top to bottom: a heading, and what turns the results into markdown. A further section is one more line."""
+"""The report from top to bottom: a heading, and what turns the results into Markdown. A further section is one more line."""
 
 PACKAGES = ("torchvision", "numpy", "pillow", "matplotlib")
 
@@ -40,15 +46,18 @@ PACKAGES = ("torchvision", "numpy", "pillow", "matplotlib")
 def write_report(store: Store, finished: Finished, dataset: Dataset, zoo: Zoo, settings: Settings, team: Team) -> str:
     """Write the report and ``run.json`` into the run's folder; returns the summary to print."""
     results = read(store, finished, dataset, zoo, settings)
+    draw_perturbation(results)
+    if results.stages:
+        draw_sanity(results)
     parts = [f"# {results.network}: {len(results.images)} pictures, {len(results.methods)} methods"]
     parts += [f"## {heading}\n\n{section(results)}" for heading, section in SECTIONS]
     write(store.folder / "report.md", "\n\n".join(parts) + "\n")
-    write(store.folder / "run.json", to_json(_run(results, settings, team)))
+    write(store.folder / "run.json", json.dumps(_run(results, settings, team), indent=1, ensure_ascii=False) + "\n")
     return summary(results)
 
 
 def _run(results: Results, settings: Settings, team: Team) -> dict[str, object]:
-    """All that a stranger needs to run it again."""
+    """All that is needed to run it again."""
     return {
         "command": [os.path.basename(sys.executable), "-m", "trgbp_core", *sys.argv[1:]],
         "settings": {name: getattr(settings, name) for name in settings.__dataclass_fields__},
@@ -65,11 +74,11 @@ def _run(results: Results, settings: Settings, team: Team) -> dict[str, object]:
             "pictures": len(results.images),
             "wrong predictions": int(results.wrong.sum()),
             "EBPG protocol": int(results.boxed.sum()),
-            "mosaics": min((len(shares) for shares in results.grid.values()), default=0),
+            "mosaics": len(results.grid),
             **{kind: sum(p.kind == kind for p in results.problems) for kind in KINDS},
         },
         "seconds": results.seconds,
-        "seconds per picture": seconds_per_map(results),
+        "seconds per picture": results.seconds_per_picture,
     }
 
 
@@ -82,7 +91,7 @@ def _version(package: str) -> str:
 
 def summary(results: Results) -> str:
     """What the command prints in the end: where the report is, and what each method cost."""
-    each = seconds_per_map(results)
+    each = results.seconds_per_picture
     shared = [m for m in results.methods if m in SHARED]
     lines = [
         f"{len(results.images)} pictures, {int(results.wrong.sum())} predictions wrong, {len(results.problems)} entries in skipped.csv.",
@@ -92,6 +101,69 @@ def summary(results: Results) -> str:
     for method in results.methods:
         lines.append(f"{title(method):36s} {each.get(method, 0):8.3f} {each.get(f'perturbation of {method}', 0):13.3f}")
     if shared:
-        lines.append(f"{'one recording for ' + ' + '.join(shared):s}: {each.get(RECORDING, 0):.3f}")
+        lines.append(f"one recording for {' + '.join(shared)}: {each.get(RECORDING, 0):.3f}")
     lines += [f"{phase}: {sum(parts.values()):.0f} s in all" for phase, parts in results.seconds.items()]
     return "\n".join([*lines, "", f"{results.folder / 'report.md'}"])
+
+
+SHARES = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 90)
+STYLES: dict[str, dict[str, Any]] = {
+    "tr_gbp": {"lw": 2.4, "color": "black", "zorder": 3},
+    "tr_gbp_conserving": {"lw": 2.4, "ls": "--", "color": "black", "zorder": 3},
+}
+NAMES = {"spearman": "Spearman", "ssim": "SSIM", "hog": "HOG", "abs": "|R|", "relu": "relu(R)"}
+
+
+def draw_perturbation(r: Results) -> None:
+    """Figure 6: the mean change of the class score over the share of pixels taken away, MoRF and LeRF, with 95 % bands."""
+    figure = Figure(figsize=(10, 5), layout="constrained")
+    axes = figure.subplots(1, 2)
+    for axis, order, name in zip(axes, ("morf", "lerf"), ("most relevant first (MoRF)", "least relevant first (LeRF)"), strict=True):
+        for method in r.methods:
+            _band(axis, 100 * np.array(FRACTIONS), r.curves(method, order), method, r.settings.seed)
+        axis.set_xscale("log")
+        axis.set_xticks(SHARES, [f"{share:g}" for share in SHARES])
+        axis.minorticks_off()
+        axis.grid(alpha=0.3)
+        axis.set_xlabel("pixels taken away, %")
+        axis.set_ylabel("relative change of the class score")
+        axis.set_title(name)
+        axis.set_ylim(bottom=0)
+    _legend(figure, axes[0])
+    save(figure, r.folder, "perturbation")
+
+
+def draw_sanity(r: Results) -> None:
+    """The similarity curves of the sanity checks: Spearman, SSIM and HOG of |R| and of relu(R), with 95 % bands."""
+    figure = Figure(figsize=(12, 7.2), layout="constrained")
+    grid = figure.subplots(len(SIGNS), len(SIMILARITIES), sharex=True)
+    for row, sign in zip(grid, SIGNS, strict=True):
+        for axis, name in zip(row, SIMILARITIES, strict=True):
+            for method in r.methods:
+                values = r.similarities[method, f"{name}_{sign}"]
+                start = np.ones((len(values), 1))
+                _band(axis, np.r_[0, r.stages], np.hstack([start, values]), method, r.settings.seed)
+            axis.set_title(f"{NAMES[name]} of {NAMES[sign]}")
+            axis.set_xscale("symlog", linthresh=5)
+            axis.set_xticks([0, *r.stages[:: max(1, len(r.stages) // 5)], r.stages[-1]])
+            axis.get_xaxis().set_major_formatter("{x:.0f}")
+            axis.minorticks_off()
+            axis.grid(alpha=0.3)
+    for axis in grid[-1]:
+        axis.set_xlabel("layers randomised")
+    _legend(figure, grid[0][0])
+    save(figure, r.folder, "sanity")
+
+
+def _legend(figure: Any, axis: Any) -> None:
+    figure.legend(*axis.get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize=9)
+
+
+def _band(axis: Any, x: Array, values: Array, method: str, seed: int) -> None:
+    """The mean of each column of ``values`` (pictures, points) with its bootstrap interval."""
+    of = resampled(means(values), len(values), seed)
+    if not np.isfinite(of.values).any():
+        return
+    low, high = np.array([(e.low, e.high) for e in of.estimates()]).T
+    (line,) = axis.plot(x, of.values, label=title(method), **STYLES.get(method, {"lw": 1.2}))
+    axis.fill_between(x, low, high, color=line.get_color(), alpha=0.15, lw=0)

@@ -2,32 +2,36 @@
 
 from __future__ import annotations
 
-import csv
-import json
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from ..data.datasets import Dataset, Problem
-from ..methods import METHODS
 from ..metrics.perturbation import FRACTIONS
 from ..zoo.loading import Zoo
-from . import paper, pictures, sanity
-from .run import MOSAICS, RESULTS, SANITY, Finished
+from .mosaic_measures import CELLS
+from .picture_measures import HALF, NUMBERS
+from .run import MOSAICS, RESULTS, SANITY, SKIPPED, Finished
+from .sanity_measures import SIMILARITY_COLUMNS
 from .settings import Settings
-from .statistics import Array
+from .statistics import Array, Resampled, Statistic, auc, joined, means, resampled
 from .store import Store
 
-FEW = tuple(name for name in pictures.NUMBERS if not name.startswith(("morf_0", "lerf_0")))
-"""All numbers of a row but the curves."""
+AREAS = tuple(name for name in NUMBERS if "_area_" in name)
+FEW = ("ebpg", "pointing_game", "ibd", *AREAS)
+"""All numbers of a row except the curves."""
 
+EXACT: dict[str, Any] = {} if tuple(map(int, pd.__version__.split(".")[:2])) >= (3, 1) else {"float_precision": "round_trip"}
+"""Since 3.1 pandas always reads floats to the last bit, and warns where that is asked for."""
 
-TITLES = {"tr_gbp": "TR-GBP (ours)", "tr_gbp_conserving": "TR-GBP, conserving ψ"}
+TEXTS = ("image", "method", "kind", "reason")
 
 
 @dataclass(frozen=True)
@@ -37,10 +41,10 @@ class Results:
     Attributes:
         folder: of the run. network: its title. methods: that apply, in the order of the tables' columns. refused: method → reason.
         images: the pictures' names. wrong: the prediction is not the label. confidence: the prediction's probability.
-        boxed: the EBPG protocol takes the picture. numbers: (method, column of :data:`FEW`) → values.
-        grid: method → the share in its own cell, (mosaics, cells).
+        boxed: the EBPG protocol takes the picture. numbers: column of :data:`FEW` → values, (N, methods).
+        grid: the share in its own cell, (mosaics, methods): mean of four cells, which depend on each other.
         similarities: (method, column) → (pictures, stages) of the sanity checks. stages: their indices, of ``layers`` in all.
-        problems: what was left out. seconds: part of the work → seconds. units: phase → pictures, mosaics or pictures.
+        problems: what was left out. seconds: phase → part of the work → seconds.
     """
 
     folder: Path
@@ -53,38 +57,60 @@ class Results:
     wrong: npt.NDArray[np.bool_]
     confidence: Array
     boxed: npt.NDArray[np.bool_]
-    numbers: dict[tuple[str, str], Array]
-    grid: dict[str, Array]
+    numbers: dict[str, Array]
+    grid: Array
     similarities: dict[tuple[str, str], Array]
     stages: tuple[int, ...]
     layers: int
     problems: tuple[Problem, ...]
     seconds: dict[str, dict[str, float]]
 
-    def table(self, column: str) -> Array:
-        """One column of every method, (N, methods)."""
-        return np.column_stack([self.numbers[method, column] for method in self.methods])
-
     def curves(self, method: str, order: str) -> Array:
         """The perturbation curves of one method, (N, fractions): read when they are asked for, one method's in memory at a time."""
         columns = [f"{order}_{fraction:g}" for fraction in FRACTIONS]
-        return np.array([_floats(row, columns) for row in _rows(self.folder / RESULTS) if row["method"] == method])
+        rows = read_csv(self.folder / RESULTS, ("method", *columns))
+        return rows.loc[rows["method"] == method, columns].to_numpy(float)
 
+    @cached_property
+    def figures(self) -> dict[str, Resampled]:
+        """The figures of the tables, of every method, with their resamples."""
+        boxed = self.boxed
+        return {
+            **{name: self.resampled(means(self.numbers[name][boxed]), int(boxed.sum())) for name in ("ebpg", "pointing_game")},
+            "grid_pointing_game": self.resampled(means(self.grid), len(self.grid)),
+            "ibd_auc_upper_half": self._boundary_auc(0.5),
+            "ibd_auc": self._boundary_auc(0.0),
+            **{name: self.resampled(means(self.numbers[name]), len(self.images)) for name in AREAS},
+        }
 
-def title(method: str) -> str:
-    """A method's name at the head of a column: the paper's, where it has one."""
-    return {"tr_gbp": "TR-GBP (ours)", "tr_gbp_conserving": "TR-GBP, conserving ψ"}.get(
-        method, paper.COLUMNS.get(method, METHODS[method].title)
-    )
+    def resampled(self, statistic: Statistic, count: int) -> Resampled:
+        """A statistic (B, N) → (B, methods) of ``count`` pictures."""
+        return resampled(statistic, count, self.settings.seed, self.methods)
+
+    def _boundary_auc(self, drop: float) -> Resampled:
+        values = self.numbers["ibd"]
+        known = np.isfinite(values).all(1)
+        statistic = joined(*(auc(values[known, i], self.wrong[known], drop=drop) for i in range(len(self.methods))))
+        return self.resampled(statistic, int(known.sum()))
+
+    @property
+    def seconds_per_picture(self) -> dict[str, float]:
+        """Part of the work → seconds a picture, over the main phase."""
+        return {part: value / max(1, len(self.images)) for part, value in self.seconds["pictures"].items()}
 
 
 def read(store: Store, finished: Finished, dataset: Dataset, zoo: Zoo, settings: Settings) -> Results:
-    """Read a run's files, of which none is held in memory whole."""
-    refused, seconds, problems = _told(store, finished)
+    """Read a run's files, without the curves."""
+    refused, seconds = _totals(store, finished)
     methods = tuple(method for method in settings.methods if method not in refused)
-    facts, numbers = _pictures(store.folder / RESULTS, methods)
-    similarities, stages, layers = _sanity(store.folder / SANITY, methods)
-    left_out = [p for p in dataset.problems if p.kind != "no box" or settings.limit is None]
+    facts = ("image", "class_index", "predicted", "confidence", "box_share")
+    rows = read_csv(store.folder / RESULTS, (*facts, "method", *FEW))
+    images = rows.drop_duplicates("image")
+    by_method = [rows[rows["method"] == method] for method in methods]
+    mosaics = read_csv(store.folder / MOSAICS, ("method", "grid_pointing_game"))
+    shares = [mosaics.loc[mosaics["method"] == method, "grid_pointing_game"] for method in methods]
+    sanity = read_csv(store.folder / SANITY, ("image", "stage", "of", "method", *SIMILARITY_COLUMNS))
+    problems = read_csv(store.folder / SKIPPED, ("image", "kind", "reason"))
     return Results(
         folder=store.folder,
         settings=settings,
@@ -92,96 +118,51 @@ def read(store: Store, finished: Finished, dataset: Dataset, zoo: Zoo, settings:
         layout=dataset.layout,
         methods=methods,
         refused=refused,
-        images=tuple(facts["image"]),
-        wrong=np.array(facts["wrong"], bool),
-        confidence=np.array(facts["confidence"]),
-        boxed=np.array(facts["boxed"], bool),
-        numbers=numbers,
-        grid=_grid(store.folder / MOSAICS, methods),
-        similarities=similarities,
-        stages=stages,
-        layers=layers,
-        problems=(*left_out, *problems),
+        images=tuple(images["image"]),
+        wrong=(images["predicted"] != images["class_index"]).to_numpy(bool),
+        confidence=images["confidence"].to_numpy(float),
+        boxed=(images["box_share"] < HALF).to_numpy(bool),
+        numbers={name: _columns([of[name] for of in by_method]) for name in FEW},
+        grid=_columns([of.to_numpy(float).reshape(-1, CELLS).mean(1) for of in shares]),
+        similarities={(method, name): _stages(sanity, method, name) for method in methods for name in SIMILARITY_COLUMNS},
+        stages=tuple(sanity["stage"].unique().tolist()),
+        layers=int(sanity["of"].max()) if len(sanity) else 0,
+        problems=tuple(Problem(*row) for row in problems.itertuples(index=False)),
         seconds=seconds,
     )
 
 
-def _told(store: Store, finished: Finished) -> tuple[dict[str, str], dict[str, dict[str, float]], list[Problem]]:
-    """Refused methods, seconds (phase → part of the work → seconds), pictures that could not be read."""
+def read_csv(path: Path, columns: Sequence[str]) -> pd.DataFrame:
+    """These columns of a results file; floats are read to the last bit, and an empty cell is NaN unless the column holds text.
+
+    Raises:
+        ValueError: a column is missing, or the file is no such table.
+    """
+    numbers = {name: ["", "nan"] for name in columns if name not in TEXTS}
+    texts = {name: str for name in columns if name in TEXTS}
+    frame = pd.read_csv(path, usecols=list(columns), dtype=texts, na_values=numbers, keep_default_na=False, **EXACT)
+    return frame[list(columns)]
+
+
+def _totals(store: Store, finished: Finished) -> tuple[dict[str, str], dict[str, dict[str, float]]]:
+    """Refused methods, and seconds: phase → part of the work → seconds."""
     refused: dict[str, str] = {}
     seconds: dict[str, dict[str, float]] = {}
-    problems: list[Problem] = []
     for phase, count in finished.counts.items():
-        spent: dict[str, float] = defaultdict(float)
+        spent: Counter[str] = Counter()
         for piece in store.pieces(phase, count):
-            for part, value in piece.seconds.items():
-                spent[part] += value
+            spent.update(piece.seconds)  # type: ignore[arg-type]  # a Counter adds up floats too
             if phase == "pictures":
                 refused.update(piece.refused)
-                problems += piece.problems
         seconds[phase] = dict(spent)
-    return refused, seconds, problems
+    return refused, seconds
 
 
-def _rows(path: Path) -> Iterator[dict[str, str]]:
-    with path.open(encoding="utf-8", newline="") as stream:
-        yield from csv.DictReader(stream)
+def _columns(values: Sequence[npt.ArrayLike]) -> Array:
+    return np.column_stack([np.asarray(of, np.float64) for of in values]) if values else np.zeros((0, 0))
 
 
-def _floats(row: dict[str, str], columns: Sequence[str]) -> list[float]:
-    return [float(row[column] or "nan") for column in columns]
-
-
-def _pictures(path: Path, methods: tuple[str, ...]) -> tuple[dict[str, list[Any]], dict[tuple[str, str], Array]]:
-    facts: dict[str, list[Any]] = {name: [] for name in ("image", "wrong", "confidence", "boxed")}
-    values: dict[str, list[list[float]]] = {method: [] for method in methods}
-    for row in _rows(path):
-        if not facts["image"] or facts["image"][-1] != row["image"]:
-            facts["image"].append(row["image"])
-            facts["wrong"].append(row["predicted"] != row["class_index"])
-            facts["confidence"].append(float(row["confidence"]))
-            facts["boxed"].append(pictures.protocol_takes(row["box_share"]))
-        if row["method"] in values:
-            values[row["method"]].append(_floats(row, FEW))
-    numbers = {}
-    for method, found in values.items():
-        columns = np.array(found, np.float64).reshape(-1, len(FEW))
-        numbers.update({(method, name): columns[:, i].copy() for i, name in enumerate(FEW)})
-    return facts, numbers
-
-
-def _grid(path: Path, methods: tuple[str, ...]) -> dict[str, Array]:
-    shares: dict[str, list[float]] = {method: [] for method in methods}
-    for row in _rows(path):
-        if row["method"] in shares:
-            shares[row["method"]].append(float(row["grid_pointing_game"]))
-    return {method: np.array(found).reshape(-1, 4) for method, found in shares.items()}
-
-
-def _sanity(path: Path, methods: tuple[str, ...]) -> tuple[dict[tuple[str, str], Array], tuple[int, ...], int]:
-    columns = [f"{name}_{sign}" for sign in sanity.SIGNS for name in sanity.SIMILARITIES]
-    stages, layers = dict[int, None](), 0
-    found: dict[str, dict[str, dict[int, list[float]]]] = {method: defaultdict(dict) for method in methods}
-    for row in _rows(path):
-        stage, layers = int(row["stage"]), int(row["of"])
-        stages[stage] = None
-        if row["method"] in found:
-            found[row["method"]][row["image"]][stage] = _floats(row, columns)
-    nothing = [float("nan")] * len(columns)
-    result = {}
-    for method, images in found.items():
-        block = np.array([[by_stage.get(stage, nothing) for stage in stages] for by_stage in images.values()])
-        block = block.reshape(len(images), len(stages), len(columns))
-        result.update({(method, name): block[:, :, i].copy() for i, name in enumerate(columns)})
-    return result, tuple(stages), layers
-
-
-def seconds_per_map(results: Results) -> dict[str, float]:
-    """Part of the work → seconds a picture, over the main phase."""
-    count = max(1, len(results.images))
-    return {part: value / count for part, value in results.seconds["pictures"].items()}
-
-
-def to_json(value: Any) -> str:
-    """For files that people read."""
-    return json.dumps(value, indent=1, ensure_ascii=False) + "\n"
+def _stages(sanity: pd.DataFrame, method: str, name: str) -> Array:
+    """One similarity of one method, (pictures, stages)."""
+    rows = sanity[sanity["method"] == method].pivot(index="image", columns="stage", values=name)
+    return rows.reindex(index=sanity["image"].unique(), columns=sanity["stage"].unique()).to_numpy(float)

@@ -1,26 +1,29 @@
-"""All phases of a run: pictures, mosaics, sanity checks, and then the report."""
+"""All phases of a run: pictures, mosaics, sanity checks; and their results files."""
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Iterator, Sequence
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
-from torch import nn
+from tqdm import tqdm
 
 from ..data.datasets import Dataset, DatasetError, Problem, Sample, tally
 from ..engine.plain_passes import folded
 from ..zoo.loading import Zoo
-from . import mosaics, pictures, sanity
-from .parallel import Team
-from .progress import Bar
+from . import mosaic_measures, picture_measures, sanity_measures
+from .mosaic_measures import Measured
 from .reading import Seen, ahead
 from .settings import Settings, chunks, drawn
-from .store import Piece, Row, Store
+from .store import Piece, Row, Store, Team
 
 RESULTS, MOSAICS, SANITY, SKIPPED = "results.csv", "mosaics.csv", "sanity.csv", "skipped.csv"
+SECONDS_BETWEEN_LINES = 30.0
+"""Of the progress bar, where the output is a file, which keeps every line."""
 
 
 @dataclass(frozen=True)
@@ -28,16 +31,19 @@ class Phase:
     """One kind of work, in units that do not depend on each other.
 
     Attributes:
-        samples: the pictures of each unit. sizes: how many of ``unit`` that is, for the progress bar.
+        counted: what the progress bar counts: pictures, or whole mosaics. samples: the pictures of each unit.
         work: a unit's number and its pictures → what it found.
     """
 
     name: str
     title: str
-    unit: str
+    counted: str
     samples: list[list[Sample]]
-    sizes: list[int]
     work: Callable[[int, list[Seen | Problem]], Piece]
+
+    def size(self, indices: Iterable[int]) -> int:
+        """How many of what is counted some units are."""
+        return sum(1 if self.counted == "mosaics" else len(self.samples[index]) for index in indices)
 
 
 @dataclass(frozen=True)
@@ -46,6 +52,12 @@ class Finished:
 
     counts: dict[str, int]
     samples: tuple[Sample, ...]
+
+
+class Bar(tqdm):  # type: ignore[type-arg]
+    """Progress on stderr, without a thread of its own: the processes that read pictures are forked from this one."""
+
+    monitor_interval = 0
 
 
 def run(dataset: Dataset, zoo: Zoo, settings: Settings, store: Store, team: Team, *, workers: int = 0, shown: bool = True) -> Finished:
@@ -61,96 +73,79 @@ def run(dataset: Dataset, zoo: Zoo, settings: Settings, store: Store, team: Team
     if settings.limit is not None:
         samples = tuple(samples[i] for i in drawn(len(samples), settings.limit, settings.seed))
     zoo = zoo.to(team.device)
-    batches = chunks(samples, settings.batch)
-    work = [_pictures(batches, zoo, settings)]
-    _do(work[0], zoo, store, team, workers, shown)
-    right, measured = team.told(_outcome(store, len(batches), settings) if team.leads else None)
+    phases = [_pictures(samples, zoo, settings)]
+    _complete(phases[0], zoo, store, team, workers, shown)
+    count = len(phases[0].samples)
+    right, measured = team.broadcast(_outcome(store, count, settings) if team.leads else None)
     if not measured:
-        problems = [p for piece in store.pieces("pictures", len(batches)) for p in piece.problems] if team.leads else []
+        problems = [p for piece in store.pieces("pictures", count) for p in piece.problems] if team.leads else []
         raise DatasetError(f"None of the {len(samples)} pictures could be measured. {tally([*dataset.problems, *problems])}")
-    named = {sample.name: sample for sample in samples}
-    for phase in (_mosaics(right, named, zoo, settings), _sanity(measured, named, zoo, settings)):
-        work.append(phase)
-        _do(phase, zoo, store, team, workers, shown)
-    return Finished({phase.name: len(phase.sizes) for phase in work}, samples)
+    by_name = {sample.name: sample for sample in samples}
+    phases += [_mosaics(right, by_name, zoo, settings), _sanity(measured, by_name, zoo, settings)]
+    for phase in phases[1:]:
+        _complete(phase, zoo, store, team, workers, shown)
+    return Finished({phase.name: len(phase.samples) for phase in phases}, samples)
 
 
-def _watched(zoo: Zoo) -> nn.Module:
+def _pictures(samples: Sequence[Sample], zoo: Zoo, settings: Settings) -> Phase:
     noise = torch.randn(2, 3, zoo.input_size, zoo.input_size, generator=torch.Generator().manual_seed(0))
-    return folded(zoo.network, noise[:, : len(zoo.mean)].to(zoo.device))
+    watched = folded(zoo.network, noise[:, : len(zoo.mean)].to(zoo.device))
+    work = partial(picture_measures.measure, zoo=zoo, watched=watched, settings=settings)
+    return Phase("pictures", "Pictures", "pictures", chunks(samples, settings.batch), work)
 
 
-def _pictures(batches: list[list[Sample]], zoo: Zoo, settings: Settings) -> Phase:
-    watched = _watched(zoo)
-
-    def work(index: int, read: list[Seen | Problem]) -> Piece:
-        return pictures.measure(read, zoo, watched, settings)
-
-    return Phase("pictures", "Pictures", "pictures", batches, [len(batch) for batch in batches], work)
+def _mosaics(right: list[Measured], by_name: dict[str, Sample], zoo: Zoo, settings: Settings) -> Phase:
+    chosen = mosaic_measures.choose(right, settings.mosaics, settings.seed)
+    work = partial(mosaic_measures.measure, zoo=zoo, methods=settings.methods)
+    return Phase("mosaics", "Grid pointing game", "mosaics", [[by_name[name] for name in names] for names in chosen], work)
 
 
-def _mosaics(right: list[mosaics.Candidate], named: dict[str, Sample], zoo: Zoo, settings: Settings) -> Phase:
-    chosen = mosaics.choose(right, settings.mosaics, settings.seed)
-
-    def work(index: int, read: list[Seen | Problem]) -> Piece:
-        return mosaics.measure(index, read, zoo, settings.methods)
-
-    samples = [[named[name] for name in names] for names in chosen]
-    return Phase("mosaics", "Grid pointing game", "mosaics", samples, [1] * len(chosen), work)
+def _sanity(measured: list[Measured], by_name: dict[str, Sample], zoo: Zoo, settings: Settings) -> Phase:
+    chosen = [measured[i] for i in drawn(len(measured), settings.sanity, settings.seed)]
+    work = partial(sanity_measures.measure, labels={one.name: one.label for one in chosen}, zoo=zoo, settings=settings)
+    return Phase("sanity", "Sanity checks", "pictures", chunks([by_name[one.name] for one in chosen], settings.batch), work)
 
 
-def _sanity(measured: list[mosaics.Candidate], named: dict[str, Sample], zoo: Zoo, settings: Settings) -> Phase:
-    chosen = chunks([measured[i] for i in drawn(len(measured), settings.sanity, settings.seed)], settings.batch)
-
-    def work(index: int, read: list[Seen | Problem]) -> Piece:
-        return sanity.measure(read, [candidate.label for candidate in chosen[index]], zoo, settings)
-
-    samples = [[named[candidate.name] for candidate in batch] for batch in chosen]
-    return Phase("sanity", "Sanity checks", "pictures", samples, [len(batch) for batch in chosen], work)
-
-
-def _outcome(store: Store, count: int, settings: Settings) -> tuple[list[mosaics.Candidate], list[mosaics.Candidate]]:
-    """The pictures that the network gets right, and all that were measured, with the class to explain."""
+def _outcome(store: Store, count: int, settings: Settings) -> tuple[list[Measured], list[Measured]]:
+    """The pictures that the network gets right, and all that were measured."""
     explained = "class_index" if settings.target == "label" else "predicted"
     right, measured = [], []
     for piece in store.pieces("pictures", count):
         for row in {row["image"]: row for row in piece.rows}.values():
-            measured.append(mosaics.Candidate(row["image"], row[explained]))
+            measured.append(Measured(row["image"], row[explained]))
             right += measured[-1:] if row["predicted"] == row["class_index"] else []
     return right, measured
 
 
-def _do(phase: Phase, zoo: Zoo, store: Store, team: Team, workers: int, shown: bool) -> None:
-    mine = team.mine(len(phase.sizes))
-    done = {index for index in mine if store.finished(phase.name, index)}
+def _complete(phase: Phase, zoo: Zoo, store: Store, team: Team, workers: int, shown: bool) -> None:
+    """Do what is not done yet of a phase, and bring it together."""
+    mine = team.mine(len(phase.samples))
+    left = [index for index in mine if not store.finished(phase.name, index)]
     bar = Bar(
-        phase.title,
-        sum(phase.sizes[index] for index in mine),
-        sum(phase.sizes[index] for index in done),
-        unit=phase.unit if team.size == 1 else f"{phase.unit} of process 1 of {team.size}",
-        shown=shown and team.leads,
+        desc=phase.title,
+        total=phase.size(mine),
+        initial=phase.size(mine) - phase.size(left),
+        unit=f" {phase.counted}" if team.size == 1 else f" {phase.counted} of process 1 of {team.size}",
+        disable=not (shown and team.leads),
+        mininterval=0.1 if sys.stderr.isatty() else SECONDS_BETWEEN_LINES,
     )
-    bar.advance(0)
-    left = [index for index in mine if index not in done]
     reading = ahead([phase.samples[index] for index in left], zoo.preprocess, workers)
-    for index in left:
-        # Nothing else holds what was read: while the next unit is read this one's memory is free.
-        store.save(phase.name, index, phase.work(index, next(reading)))
-        bar.advance(phase.sizes[index])
-    team.collect(store, phase.name, len(phase.sizes))
+    with bar:
+        for index in left:
+            # Nothing else holds what was read: while the next unit is read this one's memory is free.
+            store.save(phase.name, index, phase.work(index, next(reading)))
+            bar.update(phase.size([index]))
+    team.collect(store, phase.name, len(phase.samples))
 
 
-def write_tables(store: Store, finished: Finished, dataset: Dataset) -> None:
+def write_results(store: Store, finished: Finished, dataset: Dataset) -> None:
     """The results files, a piece at a time; every float reads back as the same bits."""
-    for phase, name, columns in (
-        ("pictures", RESULTS, pictures.COLUMNS),
-        ("mosaics", MOSAICS, mosaics.COLUMNS),
-        ("sanity", SANITY, sanity.COLUMNS),
-    ):
+    files = {"pictures": (RESULTS, picture_measures), "mosaics": (MOSAICS, mosaic_measures), "sanity": (SANITY, sanity_measures)}
+    for phase, (name, measures) in files.items():
         rows = (row for piece in store.pieces(phase, finished.counts[phase]) for row in piece.rows)
-        _write_csv(store.folder / name, columns, rows)
+        _write_csv(store.folder / name, measures.COLUMNS, rows)
     chosen = {sample.name for sample in finished.samples}
-    whole = (p for p in dataset.problems if p.kind != "no box" or p.name in chosen)
+    whole = [p for p in dataset.problems if p.kind != "no box" or p.name in chosen]
     found = (p for piece in store.pieces("pictures", finished.counts["pictures"]) for p in piece.problems)
     listed = ({"image": p.name, "kind": p.kind, "reason": p.reason} for problems in (whole, found) for p in problems)
     _write_csv(store.folder / SKIPPED, ("image", "kind", "reason"), listed)

@@ -1,14 +1,15 @@
-"""What a run is asked to do."""
+"""What a run of ``evaluate`` depends on: its options, its pictures, and the program itself."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
@@ -17,16 +18,18 @@ from ..data.version import VERSION
 from ..engine.devices import EXPLAINED
 from ..methods import METHODS
 
+T = TypeVar("T")
 PAPER = ("saliency", "guided_backprop", "guided_ig", "full_grad", "grad_cam", "cameras", "tr_gbp")
 """The paper's methods in the order of its tables' columns."""
 
 DEFAULT = (*PAPER, "tr_gbp_conserving")
 TARGETS = ("protocol", "label", "prediction")
+LEAST = {"limit": 1, "seed": 0, "sample": 1, "repeats": 1, "mosaics": 0, "sanity": 0, "stages": 1, "batch": 1}
 
 
 @dataclass(frozen=True)
 class Settings:
-    """All that the results depend on, but for the pictures themselves.
+    """All that the results depend on, except for the pictures themselves.
 
     Attributes:
         model: a network of the zoo. methods: keys of :data:`METHODS`, in the order of the tables' columns.
@@ -51,15 +54,12 @@ class Settings:
     batch: int = EXPLAINED
 
     def __post_init__(self) -> None:
-        unknown = [key for key in self.methods if key not in METHODS]
-        if unknown:
-            raise ValueError(f"There is no method {unknown[0]!r}; there are {', '.join(METHODS)}.")
+        _check_methods(self.methods)
         if not self.methods or len(set(self.methods)) != len(self.methods):
             raise ValueError("Name at least one method, and each one once.")
         if self.target not in TARGETS:
             raise ValueError(f"--target is one of {', '.join(TARGETS)}, not {self.target!r}.")
-        least = {"limit": 1, "seed": 0, "sample": 1, "repeats": 1, "mosaics": 0, "sanity": 0, "stages": 1, "batch": 1}
-        for name, bound in least.items():
+        for name, bound in LEAST.items():
             value = getattr(self, name)
             if value is not None and value < bound:
                 raise ValueError(f"--{name} is at least {bound}, not {value}.")
@@ -77,7 +77,7 @@ class Settings:
 
 @cache
 def code() -> str:
-    """This package's version, and the digest of its sources as they were when it was first asked for."""
+    """This package's version, and the digest of its sources when first asked for."""
     return f"{VERSION} {sources(Path(__file__).parent.parent)}"
 
 
@@ -90,27 +90,34 @@ def sources(package: Path) -> str:
     return digest.hexdigest()[:16]
 
 
-def chosen_methods(text: str) -> tuple[str, ...]:
-    """``paper`` (the default), ``all``, or keys with commas between them."""
+def chosen_methods(text: str, every: Sequence[str] | None = None) -> tuple[str, ...]:
+    """``paper``, ``all``, or keys with commas or spaces between them.
+
+    Args:
+        every: what ``all`` stands for, by default the paper's methods and then the others.
+
+    Raises:
+        ValueError: there is no such method.
+    """
     if text == "paper":
         return DEFAULT
     if text == "all":
-        return (*DEFAULT, *(key for key in METHODS if key not in DEFAULT))
-    return tuple(key.strip() for key in text.split(",") if key.strip())
+        return tuple(every or dict.fromkeys((*DEFAULT, *METHODS)))
+    return _check_methods(tuple(re.split(r"[,\s]+", text.strip(", "))))
+
+
+def _check_methods(keys: tuple[str, ...]) -> tuple[str, ...]:
+    unknown = [key for key in keys if key not in METHODS]
+    if unknown:
+        raise ValueError(f"There is no method {unknown[0]!r}; there are {', '.join(METHODS)}.")
+    return keys
 
 
 def drawn(count: int, size: int, seed: int) -> list[int]:
     """``size`` of the numbers 0 … count − 1 (all where there are no more) at random, in rising order."""
-    generator = torch.Generator().manual_seed(seed)
-    return sorted(torch.randperm(count, generator=generator)[:size].tolist())
+    return sorted(torch.randperm(count, generator=torch.Generator().manual_seed(seed))[:size].tolist())
 
 
-def chunks(items: Sequence[Any], size: int) -> list[list[Any]]:
+def chunks(items: Sequence[T], size: int) -> list[list[T]]:
     """The items in lists of ``size``, the last perhaps shorter."""
     return [list(items[start : start + size]) for start in range(0, len(items), size)]
-
-
-def check_out(folder: Path) -> None:
-    """Raises a ValueError if ``folder`` holds something that is not a run's."""
-    if folder.exists() and not folder.is_dir():
-        raise ValueError(f"{folder} is a file; --out names a folder.")

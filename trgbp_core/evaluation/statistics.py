@@ -6,7 +6,8 @@ that methods are compared on the same resamples, pair by pair.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -21,7 +22,7 @@ LEVEL = 0.95
 BLOCK = 1 << 20  # numbers of weights at a time: eight megabytes
 FOLDS = 5
 FEWEST = 20
-"""Resampling fewer pictures than this tells next to nothing of others: two that happen to agree would give an interval of no width."""
+"""Resampling fewer pictures than this says next to nothing about others: two that happen to agree would give an interval of no width."""
 
 
 def bootstrap(statistic: Statistic, count: int, seed: int, *, resamples: int = RESAMPLES) -> Array:
@@ -53,6 +54,36 @@ def estimate(value: float, draws: Array) -> Estimate:
         return Estimate(float(value), float("nan"), float("nan"))
     low, high = np.quantile(finite, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return Estimate(float(value), float(low), float(high))
+
+
+@dataclass(frozen=True)
+class Resampled:
+    """Figures of the same pictures.
+
+    Attributes:
+        values: (K,). draws: the same of every resample, (B, K). names: of the K figures, for asking by name.
+    """
+
+    values: Array
+    draws: Array
+    names: tuple[str, ...] = ()
+
+    def estimate(self, name: str) -> Estimate:
+        index = self.names.index(name)
+        return estimate(self.values[index], self.draws[:, index])
+
+    def estimates(self) -> list[Estimate]:
+        return [estimate(value, draws) for value, draws in zip(self.values, self.draws.T, strict=True)]
+
+    def difference(self, name: str, other: str) -> Estimate:
+        """The first minus the other, resample by resample: the interval is that of the difference on the same pictures."""
+        a, b = self.names.index(name), self.names.index(other)
+        return estimate(self.values[a] - self.values[b], self.draws[:, a] - self.draws[:, b])
+
+
+def resampled(statistic: Statistic, count: int, seed: int, names: Sequence[str] = ()) -> Resampled:
+    """A statistic (B, ``count``) → (B, K) of ``count`` pictures and of their resamples."""
+    return Resampled(statistic(np.ones((1, count)))[0], bootstrap(statistic, count, seed), tuple(names))
 
 
 def means(values: Array) -> Statistic:

@@ -17,8 +17,8 @@ from PIL import Image
 from torch import Tensor
 
 from ..data.version import CITATION, VERSION
-from ..drawing.figures import Cell, grid, written
-from ..drawing.render import shown, to_array
+from ..drawing.figures import grid, map_cell, written
+from ..drawing.render import to_array
 from ..engine.layer_order import layer_groups
 from ..methods import METHODS, NotApplicable
 from ..metrics.localisation import ibd
@@ -97,10 +97,8 @@ def figure(export: Export, kind: str) -> bytes:
     """
     if kind not in FORMATS:
         raise ValueError(f"A figure is a {', '.join(FORMATS)}; there is no {str(kind)[:20]!r} here.")
-    cells = []
-    for name in export.shown:
-        (title, map), signed = export.maps[name], name in METHODS and METHODS[name].signed
-        cells.append(Cell(title, shown(map, signed=signed), signed))
+    signs = {name: name in METHODS and METHODS[name].signed for name in export.shown}
+    cells = [map_cell(*export.maps[name], export.picture.size, signed=signs[name]) for name in export.shown]
     return written(grid(export.picture, cells, export.title), kind.lower(), export.title)
 
 

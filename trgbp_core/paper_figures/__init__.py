@@ -10,11 +10,12 @@ from pathlib import Path
 import torch
 from PIL import Image
 
+from ..drawing.figures import Rows, save, sheet
 from ..engine.devices import CPU
 from ..zoo.download_progress import on_terminal
 from ..zoo.loading import load_model
-from . import classes, methods, sanity
-from .grid import Rows, save, sheet
+from . import class_maps, randomisation
+from . import method_comparison as comparison
 from .subject import EXAMPLES, Options, Subject
 
 __all__ = ["FIGURES", "Options", "PaperFigure", "draw"]
@@ -49,16 +50,17 @@ class PaperFigure:
 FOUR = ("cheetah_and_lion.jpg", "chelsea.jpg", "coffee.jpg", "rocket.jpg")
 VGG, RESNET = "VGG-16", "ResNet-50"
 _FIVE = "Class discriminative visualisation, {network}: top 1 to top 5"
+_CASCADE = "{network} randomised from the logits to the first layer"
 _LAYERS = "Sanity checks for different layers, {network}"
 
 FIGURES = {
-    3: PaperFigure("Class discriminative results, {network}", classes.NOTE, FOUR[:1], 6, RESNET, classes.two_classes),
-    4: PaperFigure("Attribution methods side by side, {network}", methods.NOTE, FOUR, 10, f"{VGG} and {RESNET}", methods.compared),
-    5: PaperFigure("{network} randomised from the logits to the first layer", sanity.NOTE, FOUR[1:2], 3, RESNET, sanity.cascade_row),
-    7: PaperFigure(_FIVE, classes.NOTE, FOUR, 5, VGG, classes.top_five),
-    8: PaperFigure(_FIVE, classes.NOTE, FOUR, 5, RESNET, classes.top_five),
-    9: PaperFigure(_LAYERS, sanity.NOTE, FOUR[1:2], 1, VGG, sanity.cascade_of_layers),
-    10: PaperFigure(_LAYERS, sanity.NOTE, FOUR[1:2], 1, RESNET, sanity.cascade_of_layers),
+    3: PaperFigure("Class discriminative results, {network}", class_maps.NOTE, FOUR[:1], 6, RESNET, class_maps.two_classes),
+    4: PaperFigure("Attribution methods side by side, {network}", comparison.NOTE, FOUR, 10, f"{VGG} and {RESNET}", comparison.compared),
+    5: PaperFigure(_CASCADE, randomisation.NOTE, FOUR[1:2], 3, RESNET, randomisation.cascade_row),
+    7: PaperFigure(_FIVE, class_maps.NOTE, FOUR, 5, VGG, class_maps.top_five),
+    8: PaperFigure(_FIVE, class_maps.NOTE, FOUR, 5, RESNET, class_maps.top_five),
+    9: PaperFigure(_LAYERS, randomisation.NOTE, FOUR[1:2], 1, VGG, randomisation.cascade_of_layers),
+    10: PaperFigure(_LAYERS, randomisation.NOTE, FOUR[1:2], 1, RESNET, randomisation.cascade_of_layers),
 }
 """By their numbers. 7 and 8, 9 and 10 differ in the paper by their network only. 1 and 2 are drawings, 6 is measured over many pictures."""
 
@@ -72,7 +74,7 @@ def draw(
     *,
     device: torch.device = CPU,
     dpi: int = 150,
-    tell: Callable[[str], None] = lambda sentence: None,
+    report: Callable[[str], None] = lambda sentence: None,
 ) -> Iterator[Path]:
     """Draw one of :data:`FIGURES` of ``pictures`` (name, RGB), each before every network of ``models``.
 
@@ -83,14 +85,14 @@ def draw(
         ModelError, WeightsError: see :func:`trgbp_core.zoo.loading.load_model`. ValueError: a class or layer that there is not.
     """
     figure = FIGURES[number]
-    asked = [(model, name, image) for model in models for name, image in pictures]
-    sheets = [asked[start : start + figure.page] for start in range(0, len(asked), figure.page)]
+    subjects = [(model, name, image) for model in models for name, image in pictures]
+    sheets = [subjects[start : start + figure.page] for start in range(0, len(subjects), figure.page)]
     for count, part in enumerate(sheets, start=1):
         made, titles = [], dict[str, None]()
         for letter, (model, name, image) in zip(string.ascii_lowercase, part, strict=False):
             with on_terminal(model) as progress:
                 zoo = load_model(model, device=device, progress=progress)
-            tell(f"{zoo.title}: {name}")
+            report(f"{zoo.title}: {name}")
             titles[zoo.title] = None
             made.append(figure.rows(Subject.of(image, zoo, options, f"({letter})\n" if len(part) > 1 else "")))
         networks = " and ".join(titles)

@@ -1,4 +1,4 @@
-"""What a figure is asked for, and the pictures that it is drawn of."""
+"""A picture before a network, with the options of its figure; and the pictures that the command names."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from torch import Tensor
 
 from ..data import images
 from ..data.labels import find_class
+from ..drawing.figures import Cell
 from ..drawing.render import overlay, why_empty
 from ..zoo.loading import Zoo
-from .grid import Cell
 
 EXAMPLES = Path(__file__).parents[2] / "assets" / "examples"
 
@@ -69,7 +69,7 @@ class Subject:
         return Cell(image, title, why_empty(map, specific=specific))
 
     def classes(self, best: Sequence[int]) -> list[int]:
-        """The classes to explain: those that were asked for, else ``best``.
+        """The classes to explain: the chosen ones, else ``best``.
 
         Raises:
             ValueError: no class of this network is called so.
@@ -80,7 +80,7 @@ class Subject:
         """The class to explain in a figure that explains a single one.
 
         Raises:
-            ValueError: several were asked for, or none of this network is called so.
+            ValueError: several were chosen, or none of this network is called so.
         """
         if len(self.options.classes) > 1:
             raise ValueError(f"This figure explains one class; {len(self.options.classes)} were given.")
@@ -88,7 +88,7 @@ class Subject:
 
 
 def read_all(paths: Sequence[Path]) -> list[tuple[str, Image.Image]]:
-    """Named pictures from files, and from folders in the order of their names; a folder's file that is no picture is told and skipped.
+    """Named pictures from files, and from folders in the order of their names, without what is no picture there.
 
     Raises:
         images.ImageError: a file that was named is no picture.

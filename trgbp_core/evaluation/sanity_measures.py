@@ -1,8 +1,8 @@
-"""Sanity checks over many pictures: how alike each method's map stays while the network's layers are randomised (Section 5.2.2)."""
+"""The sanity checks of ``evaluate``: how alike each method's map stays while the network's layers are randomised (Section 5.2.2)."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -13,13 +13,14 @@ from ..metrics.similarity import Sign, similarity
 from ..sanity.cascade import cascade
 from ..zoo.loading import Zoo
 from .attributions import Attributions, usable
-from .reading import Seen, stacked
+from .reading import Seen, stacked, without_problems
 from .settings import Settings
 from .store import Piece, Row
 
 SIGNS: tuple[Sign, ...] = ("abs", "relu")
 SIMILARITIES = ("spearman", "ssim", "hog")
-COLUMNS = ("image", "class_index", "stage", "of", "layer", "method", *(f"{name}_{sign}" for sign in SIGNS for name in SIMILARITIES))
+SIMILARITY_COLUMNS = tuple(f"{name}_{sign}" for sign in SIGNS for name in SIMILARITIES)
+COLUMNS = ("image", "class_index", "stage", "of", "layer", "method", *SIMILARITY_COLUMNS)
 
 
 def watched_stages(total: int, count: int) -> list[int]:
@@ -31,22 +32,18 @@ def watched_stages(total: int, count: int) -> list[int]:
     return stages
 
 
-def measure(read: Sequence[Seen | Problem], labels: Sequence[int], zoo: Zoo, settings: Settings) -> Piece:
-    """Some pictures through the cascade; their classes stay ``labels``, which the trained network was asked about."""
-    piece, kept = Piece(), list[tuple[Seen, int]]()
-    for seen, label in zip(read, labels, strict=True):
-        if isinstance(seen, Problem):
-            piece.problems.append(seen)
-        else:
-            kept.append((seen, label))
-    if kept:
-        piece.rows += _follow(kept, zoo, settings, piece)
+def measure(index: int, unit: Sequence[Seen | Problem], *, labels: Mapping[str, int], zoo: Zoo, settings: Settings) -> Piece:
+    """Some pictures through the cascade; their classes stay ``labels`` (by name), those explained on the trained network."""
+    piece = Piece()
+    seen = without_problems(unit, piece)
+    if seen:
+        piece.rows += _rows(seen, [labels[one.sample.name] for one in seen], zoo, settings, piece)
     return piece
 
 
-def _follow(kept: list[tuple[Seen, int]], zoo: Zoo, settings: Settings, piece: Piece) -> Iterator[Row]:
-    x = stacked([seen for seen, _ in kept], zoo.device)
-    target = torch.tensor([label for _, label in kept], device=x.device)
+def _rows(seen: Sequence[Seen], labels: Sequence[int], zoo: Zoo, settings: Settings, piece: Piece) -> Iterator[Row]:
+    x = stacked(seen, zoo.device)
+    target = torch.tensor(labels, device=x.device)
     trained = dict(_maps(zoo.network, x, target, settings.methods, piece))
     total = len(layer_groups(zoo.network, x[:1]))
     watched = set(watched_stages(total, settings.stages))
@@ -54,8 +51,8 @@ def _follow(kept: list[tuple[Seen, int]], zoo: Zoo, settings: Settings, piece: P
         if stage.index not in watched:
             continue
         for key, maps in _maps(stage.network, x, target, tuple(trained), piece):
-            for i, (seen, label) in enumerate(kept):
-                facts = (seen.sample.name, label, stage.index, total, stage.name, key)
+            for i, (one, label) in enumerate(zip(seen, labels, strict=True)):
+                facts = (one.sample.name, label, stage.index, total, stage.name, key)
                 yield dict(zip(COLUMNS, (*facts, *_similarities(maps[i : i + 1], trained[key][i : i + 1])), strict=True))
 
 

@@ -1,4 +1,4 @@
-"""The grid pointing game: 2×2 mosaics of pictures that the network gets right, each class to be found in its own cell."""
+"""The grid pointing game of ``evaluate``: 2×2 mosaics of pictures that the network gets right, each class to be found in its own cell."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ..data.datasets import Problem
 from ..metrics.localisation import grid_pointing_game, mosaic
 from ..zoo.loading import Zoo
 from .attributions import SHARED, Attributions, usable
-from .reading import Seen, stacked
+from .reading import Seen, stacked, without_problems
 from .store import Piece
 
 COLUMNS = ("mosaic", "cell", "image", "class_index", "method", "grid_pointing_game")
@@ -20,23 +20,23 @@ CELLS = 4
 
 
 @dataclass(frozen=True)
-class Candidate:
-    """A picture that the network gets right."""
+class Measured:
+    """A measured picture, and the class to explain."""
 
     name: str
     label: int
 
 
-def choose(candidates: Iterable[Candidate], count: int, seed: int) -> list[tuple[str, ...]]:
+def choose(pictures: Iterable[Measured], count: int, seed: int) -> list[tuple[str, ...]]:
     """At most ``count`` mosaics of four pictures of four classes, no picture twice, drawn at random with ``seed``."""
-    known = list(candidates)
+    known = list(pictures)
     order = torch.randperm(len(known), generator=torch.Generator().manual_seed(seed)).tolist()
     waiting, mosaics = [known[i] for i in order], list[tuple[str, ...]]()
     while len(mosaics) < count:
-        chosen: list[Candidate] = []
-        for candidate in waiting:
-            if candidate.label not in [c.label for c in chosen]:
-                chosen.append(candidate)
+        chosen: list[Measured] = []
+        for picture in waiting:
+            if picture.label not in [c.label for c in chosen]:
+                chosen.append(picture)
             if len(chosen) == CELLS:
                 break
         if len(chosen) < CELLS:
@@ -46,14 +46,12 @@ def choose(candidates: Iterable[Candidate], count: int, seed: int) -> list[tuple
     return mosaics
 
 
-def measure(index: int, read: Sequence[Seen | Problem], zoo: Zoo, methods: Sequence[str]) -> Piece:
+def measure(index: int, unit: Sequence[Seen | Problem], *, zoo: Zoo, methods: Sequence[str]) -> Piece:
     """One mosaic, halved so that it has the size that the network is made for; the share in each class's own cell."""
     piece = Piece()
-    problems = [s for s in read if isinstance(s, Problem)]
-    if problems:
-        piece.problems += problems
+    seen = without_problems(unit, piece)
+    if piece.problems:
         return piece
-    seen = [s for s in read if not isinstance(s, Problem)]
     samples, pictures = [s.sample for s in seen], stacked(seen, zoo.device)
     halved = F.interpolate(mosaic(pictures), size=pictures.shape[2:], mode="bilinear", antialias=True, align_corners=False)
     labels = torch.tensor([sample.label for sample in samples], device=zoo.device)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+from ..drawing.figures import Cell, Rows
+from ..evaluation.settings import DEFAULT
 from ..methods import METHODS, NotApplicable
 from ..trgbp.explainer import TRGBP
-from .grid import Cell, Rows
 from .subject import Subject
 
-PAPER = ("saliency", "guided_backprop", "guided_ig", "full_grad", "grad_cam", "cameras", "tr_gbp", "tr_gbp_conserving")
-"""Figure 4's methods in its order, and TR-GBP with the conserving ψ beside it."""
 NOTE = "relu(R) of every method, each map bright at its own 99.9th percentile."
 
 
@@ -16,7 +15,7 @@ def compared(subject: Subject) -> Rows:
     """One row: the picture and every method's relu(R) for one class."""
     k = subject.one_class(TRGBP(subject.zoo.network).record(subject.x).top5[0])
     words = f"{subject.zoo.title}\n\n{subject.zoo.labels[k]}"
-    return [[Cell(words=words), subject.input, *(_method(subject, k, key) for key in subject.options.methods or PAPER)]]
+    return [[Cell(words=words), subject.input, *(_method(subject, k, key) for key in subject.options.methods or DEFAULT)]]
 
 
 def _method(subject: Subject, k: int, key: str) -> Cell:

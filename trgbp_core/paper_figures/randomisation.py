@@ -5,7 +5,7 @@ ResNet-50 and VGG-16 these are, but for a layer or two, the paper's Layer1, Laye
 alike, the blocks' maps add up to the whole.
 
 What Appendix B describes, reconstructions that become uniform with weak borders, can only be R̃^l: a difference of classes (R^l) has no
-reason to. So R̃^l is what Figures 9 and 10 show unless R^l is asked for, and Figure 5 shows both.
+reason to. So R̃^l is what Figures 9 and 10 show unless R^l is chosen, and Figure 5 shows both.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from dataclasses import dataclass, replace
 
 from torch import Tensor
 
+from ..drawing.figures import Cell, Rows
 from ..engine.geometry import Pair
 from ..engine.layer_order import layer_groups
 from ..sanity.cascade import Stage, cascade
 from ..trgbp.explainer import TRGBP, Explanation, Layer
-from .grid import Cell, Rows
 from .subject import Subject
 
 

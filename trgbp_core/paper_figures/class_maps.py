@@ -6,10 +6,10 @@ import string
 from collections.abc import Sequence
 from dataclasses import replace
 
+from ..drawing.figures import Cell, Rows
 from ..drawing.render import peak
 from ..engine.geometry import Psi
 from ..trgbp.explainer import TRGBP, Explanation
-from .grid import Cell, Rows
 from .subject import Subject
 
 NOTE = "relu(R), each map bright at its own 99.9th percentile; “peak” compares that with the row's highest."
@@ -17,12 +17,12 @@ WORDS: dict[Psi, str] = {"paper": "TR-GBP", "conserving": "TR-GBP,\nconserving �
 
 
 def two_classes(subject: Subject) -> Rows:
-    """Figure 3: the picture, its best class, its second best class; or whatever classes were asked for."""
+    """Figure 3: the picture, its best class, its second best class; or the classes that were chosen."""
     return _rows(subject, 2, lettered=not subject.letter)
 
 
 def top_five(subject: Subject) -> Rows:
-    """Figures 7 and 8: the picture, then its five best classes from left to right; or whatever classes were asked for."""
+    """Figures 7 and 8: the picture, then its five best classes from left to right; or the classes that were chosen."""
     return _rows(subject, 5)
 
 

@@ -1,0 +1,41 @@
+"""The command ``explain``: overlays, maps and the top 5 of one picture."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from torch import Tensor
+
+from ..drawing.render import heat, overlay, to_array
+from . import inputs
+from .options import picture
+
+
+def options(command: argparse.ArgumentParser) -> None:
+    picture(command)
+    command.add_argument("--layer", type=int, help="also write R̃^l and R^l of this layer; 0 is the picture")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    explorer, question, k = inputs.question(arguments, float64=False)
+    e = explorer.explanation(question, k)
+    maps = {"raw": e.raw(k), "tr_gbp": e.attribution(k), "tr_gbp_conserving": e.attribution(k, "conserving")}
+    if arguments.layer is not None:
+        maps[f"layer{arguments.layer}_raw"] = e.layer_raw(arguments.layer, k)
+        maps[f"layer{arguments.layer}_tr_gbp"] = e.layer_attribution(arguments.layer, k)
+    for name, map in maps.items():
+        _write(arguments.out, name, question.picture, map)
+    for i in dict.fromkeys((*e.top5, k)):
+        print(f"{float(e.probabilities[0, i]):7.2%}  {i:4d}  {question.zoo.labels[i]}{'   <- explained' if i == k else ''}")
+    print(f"{len(maps)} maps in {arguments.out}")
+
+
+def _write(folder: Path, name: str, picture: Image.Image, map: Tensor) -> None:
+    """NAME.png (coloured), NAME_overlay.png (over the picture) and NAME.npy (signed numbers, float32)."""
+    folder.mkdir(parents=True, exist_ok=True)
+    heat(map, picture.size).save(folder / f"{name}.png")
+    overlay(picture, map).save(folder / f"{name}_overlay.png")
+    np.save(folder / f"{name}.npy", to_array(map))
