@@ -49,7 +49,7 @@ def tabs(page: Page, *, unfold: bool = True) -> Iterator[str]:
             page.locator("#tg-cascade-stop").click()
         if name == "predict":
             page.locator("#tg-predict-run").click()
-            page.wait_for_function("window.TRGBP.state.data.foretold?.random")
+            page.wait_for_function("window.TRGBP.state.data.predict_measured?.random")
             page.locator("#tg-predict-stop").click()
         while unfold and (folded := page.locator("button.label-wrap:visible:not(.open)")).count():
             folded.first.click()
@@ -87,7 +87,7 @@ def test_the_whole_page_works_by_keyboard_alone(browser: Browser, page_url: str)
             continue
         reached.add(about[0])
         hidden += [] if about[1] else [about[2]]
-    assert {"tg-input", "tg-class", "tg-model", "opacity", "colours", "layer", "explain", "tg-take"} <= reached, reached
+    assert {"tg-input", "tg-class", "tg-model", "opacity", "colours", "layer", "explain", "tg-export"} <= reached, reached
     assert not hidden, f"focus cannot be seen on {hidden[:5]}"
     picker = page.locator("#tg-class input")
     first = page.evaluate("document.body.dataset.trgbpExplain")
@@ -173,20 +173,20 @@ def test_every_label_has_its_words_in_every_language() -> None:
     assert not left, f"assets/page/translations.json lacks {sorted(left)}"
 
 
-def test_figure_data_and_text_of_the_open_tab_are_taken_along(browser: Browser, page_url: str) -> None:
+def test_figure_data_and_text_of_the_open_tab_are_exported(browser: Browser, page_url: str) -> None:
     page = opened(browser, page_url)
     page.get_by_role("tab", name="Compare").click()
     page.wait_for_function("Number(document.body.dataset.trgbpCompare) >= 5")
-    page.get_by_role("button", name="Take along").click()
+    page.get_by_role("button", name="Export").click()
     with page.expect_download() as figure:
-        page.locator("#tg-take-figure").click()
+        page.locator("#tg-export-figure").click()
     assert figure.value.suggested_filename.endswith("-compare.png")
     assert figure.value.path().read_bytes().startswith(b"\x89PNG")
     with page.expect_download() as data:
-        page.locator("#tg-take-data").click()
+        page.locator("#tg-export-data").click()
     with zipfile.ZipFile(io.BytesIO(data.value.path().read_bytes())) as archive:
         assert {"README.txt", "tr_gbp.npy", "grad_cam.npy", "picture.npy"} <= set(archive.namelist())
-    page.locator("#tg-take-reproduce").click()
-    expect(page.locator("#tg-take-python")).to_contain_text("METHODS[key].attribute(zoo.network, x, target=291)")
-    expect(page.locator("#tg-take-command")).to_contain_text("python -m trgbp_core compare")
+    page.locator("#tg-export-code").click()
+    expect(page.locator("#tg-export-python")).to_contain_text("METHODS[key].attribute(zoo.network, x, target=291)")
+    expect(page.locator("#tg-export-command")).to_contain_text("python -m trgbp_core compare")
     page.close()

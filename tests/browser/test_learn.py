@@ -71,7 +71,7 @@ def test_all_lessons_are_gone_through_with_the_keyboard(visit: Callable[[str], P
         expect(page.locator("#tg-learn .tg-lesson-maps canvas")).to_have_count(len(lesson.before))
         wrong = (lesson.answer + 1) % len(lesson.choices)
         predict(page, lesson.answer if number % 2 else wrong)
-        expect(page.locator(".tg-verdict")).to_contain_text("Yes." if number % 2 else "otherwise")
+        expect(page.locator(".tg-verdict")).to_contain_text("Yes." if number % 2 else "Not this time")
         expect(page.locator(".tg-choice").nth(lesson.answer)).to_have_class(
             "tg-choice tg-right tg-chosen" if number % 2 else "tg-choice tg-right"
         )

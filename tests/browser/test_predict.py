@@ -1,4 +1,4 @@
-"""The tab Predict in Chromium: what is foretold stands there before anything is measured; measuring can be stopped."""
+"""The tab Predict in Chromium: the predictions are there before anything is measured; measuring can be stopped."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ def test_the_prediction_comes_first_and_the_measured_is_laid_over_it_until_it_is
     expect(tab.get_by_text("Predicted: 21 % of the map in the frame")).to_be_visible()
     expect(tab.locator("polyline").first).to_be_attached()
     expect(tab.locator("circle")).to_have_count(0)
-    assert page.evaluate("window.TRGBP.state.data.foretold") is None
+    assert page.evaluate("window.TRGBP.state.data.predict_measured") is None
     before = page.locator(SHOWN).first.evaluate("canvas => canvas.toDataURL()")
     draws = page.get_by_label("Draws of random weights")
     page.locator("#tg-predict").locator("xpath=following::button[contains(., 'Options')][1]").click()
     draws.fill("50")
     draws.press("Tab")
     page.locator("#tg-predict-run").click()
-    page.wait_for_function("window.TRGBP.state.data.foretold?.draws >= 2")
+    page.wait_for_function("window.TRGBP.state.data.predict_measured?.draws >= 2")
     page.locator("#tg-predict-stop").click()
     expect(page.locator("#tg-predict-status")).to_have_text("Stopped.")
     expect(tab.get_by_text("Not measured yet")).to_have_count(0)
@@ -46,10 +46,10 @@ def test_the_prediction_comes_first_and_the_measured_is_laid_over_it_until_it_is
     expect(tab.get_by_text("stronger detector of errors")).to_be_visible()
     expect(tab.locator(".tg-table tbody tr")).to_have_count(3)
     assert page.locator(SHOWN).first.evaluate("canvas => canvas.toDataURL()") == before
-    stopped = page.evaluate("window.TRGBP.state.data.foretold.draws")
+    stopped = page.evaluate("window.TRGBP.state.data.predict_measured.draws")
     page.wait_for_timeout(3000)
-    assert page.evaluate("window.TRGBP.state.data.foretold.draws") == stopped < 50
-    slider = page.locator('input[data-control="foretold-layer"]')
+    assert page.evaluate("window.TRGBP.state.data.predict_measured.draws") == stopped < 50
+    slider = page.locator('input[data-control="predict-layer"]')
     assert slider.input_value() == "35"
     slider.focus()
     page.keyboard.press("ArrowRight")
@@ -60,7 +60,7 @@ def test_the_prediction_comes_first_and_the_measured_is_laid_over_it_until_it_is
 
 def test_another_picture_takes_what_was_measured_away(page: Page) -> None:
     page.locator("#tg-predict-run").click()
-    page.wait_for_function("window.TRGBP.state.data.foretold?.random")
+    page.wait_for_function("window.TRGBP.state.data.predict_measured?.random")
     first = page.evaluate("document.body.dataset.trgbpPredict")
     page.locator("#tg-side button[aria-label='Examples: chelsea']").click()
     page.wait_for_function("first => document.body.dataset.trgbpPredict && document.body.dataset.trgbpPredict !== first", arg=first)

@@ -15,7 +15,7 @@ import pytest
 
 from tests.support.loops import run
 from trgbp_core.serving import limits
-from trgbp_core.serving.limits import Gate, client
+from trgbp_core.serving.limits import RequestLimits, client
 from trgbp_core.serving.streaming import TooLong, streamed, within
 from trgbp_core.serving.uploads import Uploads
 
@@ -27,7 +27,7 @@ async def _nothing() -> None:
 def ask(
     app: Any, path: str, chunks: list[bytes], *, headers: dict[bytes, bytes] | None = None, waiting: int = 0, method: str = "POST"
 ) -> tuple[int, dict[str, Any]]:
-    """The gate's answer around ``app``, to a body that arrives in ``chunks``."""
+    """The middleware's answer around ``app``, to a body that arrives in ``chunks``."""
     arriving = iter([{"type": "http.request", "body": c, "more_body": i < len(chunks) - 1} for i, c in enumerate(chunks)])
     answered: list[Any] = []
 
@@ -38,7 +38,7 @@ def ask(
         answered.append(message)
 
     scope = {"type": "http", "method": method, "path": path, "headers": list((headers or {}).items()), "client": ("9.9.9.9", 1)}
-    guarded = Gate(app, names={"explain"}, waiting=lambda address: waiting if address == "9.9.9.9" else 0, sent=_nothing)
+    guarded = RequestLimits(app, names={"explain"}, waiting=lambda address: waiting if address == "9.9.9.9" else 0, afterwards=_nothing)
     run(guarded(scope, receive, send))
     return answered[0]["status"], json.loads(answered[1]["body"])
 

@@ -144,13 +144,14 @@ def cascade(
         known_methods([baseline])
         question = ask(explorer, picture, model)
         k = explorer.find_class(question, wanted)
-        link = {"beside": baseline, "mode": mode, "seed": int(seed or 0)}
+        seed = whole(seed or 0, "seed")
+        link = {"beside": baseline, "mode": mode, "seed": seed}
         about = {"run": next(_runs), "of": f"{question.key}:{k}", "at": at, "link": link}
         stages, sent = list[Payload](), _Sent()
         done = f"Explained: **{question.zoo.labels[k]}**."
 
         def work(step: Step) -> Iterator[Payload]:
-            return explorer.cascade(question, k, baseline, mode=mode, seed=int(seed or 0), step=step)
+            return explorer.cascade(question, k, baseline, mode=mode, seed=seed, step=step)
 
         for event in within(streamed(work)):
             if isinstance(event, Progress):
