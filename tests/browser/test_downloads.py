@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,8 +14,9 @@ from tests.support.hostile_machine import environment, make_weights
 from tests.support.hostile_server import Server
 from tests.support.serving import served
 
-PICTURES = itertools.cycle((Path(__file__).parents[2] / "assets" / "examples").glob("c*e*.jpg"))
-WAIT = 60_000  # milliseconds; a limit for a busy machine, no measurement
+from .chromium import EXAMPLES, explains_anew, put_in, visiting
+
+PICTURES = itertools.cycle(EXAMPLES.glob("c*e*.jpg"))
 EMBEDDED = "EfficientNet-Lite0"
 NETWORKS = {
     "squeezenet1_1": "SqueezeNet 1.1",
@@ -59,24 +61,14 @@ def server(running: Server) -> Server:
 @pytest.fixture(scope="module")
 def visit(browser: Browser, hostile_url: str) -> Iterator[Callable[[], Page]]:
     """Opens the page for one more visitor, and waits for the first example."""
-    pages: list[Page] = []
-    errors: list[str] = []
+    with contextlib.ExitStack() as pages:
 
-    def open_page() -> Page:
-        page = browser.new_page(viewport={"width": 1280, "height": 800})
-        page.set_default_timeout(WAIT)
-        page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
-        page.on("pageerror", lambda error: errors.append(str(error)))
-        page.goto(hostile_url)
-        page.wait_for_function("document.body.dataset.trgbpExplain", timeout=WAIT)
-        says(page, "Explained")
-        pages.append(page)
-        return page
+        def open_page() -> Page:
+            page = pages.enter_context(visiting(browser, hostile_url))
+            says(page, "Explained")
+            return page
 
-    yield open_page
-    for page in pages:
-        page.close()
-    assert not errors, errors
+        yield open_page
 
 
 @pytest.fixture(scope="module")
@@ -93,20 +85,18 @@ def pick(page: Page, title: str) -> None:
 def says(page: Page, *words: str) -> str:
     """Waits until the status line holds all these words."""
     for word in words:
-        expect(page.locator("#tg-status")).to_contain_text(word, timeout=WAIT)
+        expect(page.locator("#tg-status")).to_contain_text(word)
     return page.locator("#tg-status").inner_text()
 
 
 def picker_shows(page: Page, title: str) -> None:
-    expect(page.locator("#tg-model input")).to_have_value(title, timeout=WAIT)
+    expect(page.locator("#tg-model input")).to_have_value(title)
 
 
 def still_works(page: Page) -> None:
     """The embedded network explains another picture."""
-    example = next(PICTURES)
-    before = page.evaluate("document.body.dataset.trgbpExplain")
-    page.locator("#tg-input input[type=file]").set_input_files(str(example))
-    page.wait_for_function("before => document.body.dataset.trgbpExplain !== before", arg=before, timeout=WAIT)
+    with explains_anew(page):
+        put_in(page, next(PICTURES))
     says(page, f"{EMBEDDED} says", "Explained")
 
 
