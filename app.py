@@ -67,16 +67,7 @@ def page_theme() -> gr.themes.Base:
     return theme.set(button_primary_background_fill="*primary_600", button_primary_background_fill_hover="*primary_700")
 
 
-def launch(argv: Sequence[str] = (), *, models: Mapping[str, Zoo] | None = None, **options: Any) -> Any:
-    """Build the page and serve it.
-
-    Args:
-        argv: as on the command line. models: networks of your own by name, each made with :func:`trgbp_core.own_model`.
-        options: go to Gradio's ``launch``.
-
-    Raises:
-        trgbp_core.ModelError: a name or a network that cannot be put on the page.
-    """
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="app.py",
         description="TR-GBP Explorer: why an image classifier gave its answer, in the browser.",
@@ -88,6 +79,20 @@ def launch(argv: Sequence[str] = (), *, models: Mapping[str, Zoo] | None = None,
     parser.add_argument("--model", default=DEFAULT_MODEL, help=f"the network that is selected first (default {DEFAULT_MODEL})")
     parser.add_argument("--weights", type=Path, metavar="FILE", help="its weights: safetensors, or a checkpoint of plain tensors")
     parser.add_argument("--mcp", action="store_true", help="also serve the endpoints as tools for assistants, at /gradio_api/mcp/")
+    return parser
+
+
+def launch(argv: Sequence[str] = (), *, models: Mapping[str, Zoo] | None = None, **options: Any) -> Any:
+    """Build the page and serve it.
+
+    Args:
+        argv: as on the command line. models: networks of your own by name, each made with :func:`trgbp_core.own_model`.
+        options: go to Gradio's ``launch``.
+
+    Raises:
+        trgbp_core.ModelError: a name or a network that cannot be put on the page.
+    """
+    parser = _parser()
     arguments = parser.parse_args(argv)
     if arguments.mcp and importlib.util.find_spec("mcp") is None:
         parser.error("--mcp needs one more package: pip install 'gradio[mcp]'")

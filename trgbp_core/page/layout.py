@@ -143,7 +143,7 @@ def _said(question: Question, k: int, best: list[tuple[int, str, float]]) -> str
     return f"{question.zoo.title} says: {said}. Explained: **{question.zoo.labels[k]}**."
 
 
-def told(work: Callable[[Step], Iterator[Answer]]) -> Iterator[Answer]:
+def with_progress(work: Callable[[Step], Iterator[Answer]]) -> Iterator[Answer]:
     """The answers of ``work``, which runs in a thread of its own, and its progress as answers without a payload."""
     for event in within(streamed(work)):
         if isinstance(event, Progress):

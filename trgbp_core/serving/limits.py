@@ -22,21 +22,9 @@ DRAINED_BYTES = 200_000_000
 MAX_WAITING = 64
 """Requests of one address that may wait at once: enough for a class of thirty behind one address, and half of the queue."""
 
-CLOSED = (
-    "/proxy=",
-    "/file=http",
-    "/process_recording",
-    "/component_server",
-    "/deep_link",
-    "/stream/",
-    "/run-history",
-    "/runs",
-    "/vibe",
-    "/undo-vibe",
-    "/profiling",
-    "/dev/",
-    "/monitoring",
-    "/custom_component",
+CLOSED = tuple(
+    "/proxy= /file=http /process_recording /component_server /deep_link /stream/ /run-history /runs /vibe /undo-vibe /profiling /dev/ "
+    "/monitoring /custom_component".split()
 )
 """Routes of Gradio's that the page never asks for, and that fetch, write or convert something for whoever asks."""
 

@@ -28,22 +28,6 @@ def build(context: PageContext) -> None:
     def end(request: gr.Request) -> None:
         stops.stop(str(request.session_hash))
 
-    def figure_as(kind: str) -> Any:
-        """The handler that gives the figure of ``python -m trgbp_core compare``; maps that are on the page are not computed again."""
-
-        def figure(image: Any, model: str, wanted: Any, methods: list[str]) -> Iterator[tuple[Any, Any]]:
-            def make(step: Step) -> File:
-                keys = layout.known_methods(methods)
-                question = layout.ask(explorer, image, model)
-                k = explorer.find_class(question, wanted)
-                title = f"{question.zoo.title}: {question.zoo.labels[k]}"
-                content = figures.comparison(question.picture, list(explorer.compare(question, k, keys, step)), title, kind)
-                return content, f"tr-gbp-{title[:60]}-compare.{kind}"
-
-            yield from download(make, context.folder)
-
-        return figure
-
     with gr.Tab("Compare", id="compare") as tab:
         context.panel("compare")
         methods = methods_picker("Each explains the same class of the same picture; the fast ones appear first.")
@@ -58,6 +42,24 @@ def build(context: PageContext) -> None:
         run.click(compare, asked, shown, **HEAVY)
         running = list[Any]()
         for button, kind in zip(buttons, FORMATS, strict=True):
-            running.append(button.click(figure_as(kind.lower()), asked, [file, context.status], **HEAVY))
+            running.append(button.click(_figure_as(kind.lower(), context), asked, [file, context.status], **HEAVY))
             running[-1].success(None, file, None, js=SAVE, **QUIET)
         stop.click(end, None, None, cancels=running, queue=False, **QUIET)
+
+
+def _figure_as(kind: str, context: PageContext) -> Any:
+    """The handler that gives the figure of ``python -m trgbp_core compare``; maps that are on the page are not computed again."""
+    explorer = context.explorer
+
+    def figure(image: Any, model: str, wanted: Any, methods: list[str]) -> Iterator[tuple[Any, Any]]:
+        def make(step: Step) -> File:
+            keys = layout.known_methods(methods)
+            question = layout.ask(explorer, image, model)
+            k = explorer.find_class(question, wanted)
+            title = f"{question.zoo.title}: {question.zoo.labels[k]}"
+            content = figures.comparison(question.picture, list(explorer.compare(question, k, keys, step)), title, kind)
+            return content, f"tr-gbp-{title[:60]}-compare.{kind}"
+
+        yield from download(make, context.folder)
+
+    return figure

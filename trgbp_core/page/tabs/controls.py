@@ -78,7 +78,7 @@ class Controls:
         yield gr.skip(), gr.skip(), button, last
 
     def steps(self, model: str, request: gr.Request) -> Iterator[Step]:
-        """What a visitor is told until the network is loaded, or cannot be."""
+        """The progress of loading a network, and at last whether it is loaded."""
         try:
             yield from self._fetching.fetch(str(request.session_hash), layout.offered(self._explorer, model))
         except ValueError as error:

@@ -8,6 +8,7 @@ from typing import Any
 
 import gradio as gr
 
+from ...explorer.explorer import Explorer
 from .. import layout
 from .context import HEAVY, QUIET, SETTLED_SECONDS, UNSEEN, PageContext, updates
 from .links import LinkRequest
@@ -23,27 +24,14 @@ def build(context: PageContext) -> None:
     data, rest = context.carrier("explain"), context.carrier("rest")
 
     def new_picture(image: Any, model: str, asked: LinkRequest, there: Any) -> Iterator[tuple[Any, ...]]:
-        nothing, picker, at = gr.skip(), gr.skip(), 0.0
-        if model:
-            wanted = {asked.key: asked.k}
-            for answer in layout.told(lambda step: layout.explain(explorer, image, model, wanted, step, str(there))):
-                if answer.payload is None:
-                    yield nothing, nothing, answer.status or nothing, nothing
-                elif answer.choices:
-                    picker, at = gr.update(choices=answer.choices, value=answer.value), time.monotonic()
-                    yield layout.packed(asked.at_layer(answer.payload)), nothing, answer.status, picker
-                else:
-                    time.sleep(max(0.0, at + SETTLED_SECONDS - time.monotonic()))
-                    yield nothing, layout.packed(answer.payload), nothing, nothing
-        # Gradio sends the last answer once more at the end: no maps in it, but what the picker may have lost.
-        yield nothing, nothing, nothing, picker
+        yield from _explained(explorer, image, model, asked, str(there))
 
     def new_class(image: Any, model: str, k: Any, known: Any) -> Iterator[tuple[Any, ...]]:
-        answers = layout.told(lambda step: layout.explain_class(explorer, image, model, k, known is True, step))
+        answers = layout.with_progress(lambda step: layout.explain_class(explorer, image, model, k, known is True, step))
         yield from updates((answer.payload, answer.status) for answer in answers)
 
     def as_linked(image: Any, model: str, asked: LinkRequest, there: Any) -> Iterator[tuple[Any, ...]]:
-        yield from new_picture(image, model if asked.link is not None else "", asked, there)
+        yield from _explained(explorer, image, model if asked.link is not None else "", asked, str(there))
 
     known, there = context.unseen(gr.Checkbox(False, **UNSEEN)), context.unseen(gr.Textbox("", **UNSEEN))
     shown = [data, rest, context.status, context.wanted]
@@ -61,3 +49,21 @@ def build(context: PageContext) -> None:
         context.model.change(new_picture, asked, shown, js=tell, trigger_mode="always_last", **HEAVY),
         context.wanted.input(new_class, [*context.question, known], [data, context.status], js=show, trigger_mode="always_last", **HEAVY),
     ]
+
+
+def _explained(explorer: Explorer, image: Any, model: str, asked: LinkRequest, there: str) -> Iterator[tuple[Any, ...]]:
+    """Updates of (the class that is explained, the rest of the top 5, the status line, the class picker); ``there`` is on the page."""
+    nothing, picker, at = gr.skip(), gr.skip(), 0.0
+    if model:
+        wanted = {asked.key: asked.k}
+        for answer in layout.with_progress(lambda step: layout.explain(explorer, image, model, wanted, step, there)):
+            if answer.payload is None:
+                yield nothing, nothing, answer.status or nothing, nothing
+            elif answer.choices:
+                picker, at = gr.update(choices=answer.choices, value=answer.value), time.monotonic()
+                yield layout.packed(asked.at_layer(answer.payload)), nothing, answer.status, picker
+            else:
+                time.sleep(max(0.0, at + SETTLED_SECONDS - time.monotonic()))
+                yield nothing, layout.packed(answer.payload), nothing, nothing
+    # Gradio sends the last answer once more at the end: no maps in it, but what the picker may have lost.
+    yield nothing, nothing, nothing, picker

@@ -43,34 +43,20 @@ def download(make: Callable[[Step], File], folder: Path) -> Iterator[tuple[Any, 
 
 
 def build(context: PageContext) -> None:
-    explorer = context.explorer
     options = [component for given in context.options.values() for component in given.values()]
     opened = gr.Textbox("explain", visible="hidden")
     asked = [*context.question, opened, *options]
 
-    def parsed(values: tuple[Any, ...]) -> tuple[Question, int, str, dict[str, Any]]:
-        image, model, wanted, tab, *chosen = values
-        question = layout.ask(explorer, image, model)
-        return question, explorer.find_class(question, wanted), str(tab)[:20], _options(context, tab, chosen)
-
-    def write(values: tuple[Any, ...], kind: str, content: Callable[[export.Taken], bytes]) -> Iterator[tuple[Any, Any]]:
-        def make(step: Step) -> File:
-            question, k, tab, chosen = parsed(values)
-            taken = export.take(explorer, question, k, tab, chosen, step)
-            return content(taken), f"tr-gbp-{taken.title[:60]}-{tab}.{kind}"
-
-        yield from download(make, context.folder)
-
     def figure(*values: Any) -> Iterator[tuple[Any, Any]]:
         *rest, kind = values
-        yield from write(tuple(rest), str(kind).lower(), lambda taken: export.figure(taken, kind))
+        yield from _write(context, tuple(rest), str(kind).lower(), lambda taken: export.figure(taken, kind))
 
     def data(*values: Any) -> Iterator[tuple[Any, Any]]:
-        yield from write(values, "npz", export.data)
+        yield from _write(context, values, "npz", export.data)
 
     def reproduce(*values: Any) -> tuple[Any, Any]:
         try:
-            python, command = export.recipe(explorer, *parsed(values))
+            python, command = export.recipe(context.explorer, *_parsed(context, values))
         except ValueError as error:
             python, command = f"# {error}", ""
         return gr.update(value=python, visible=True), gr.update(value=command, visible=bool(command))
@@ -91,6 +77,22 @@ def build(context: PageContext) -> None:
         for event in running:
             event.success(None, file, None, js=SAVE, **QUIET)
         again.click(reproduce, asked, [python, command], js=OPEN_TAB, **HEAVY)
+
+
+def _write(context: PageContext, values: tuple[Any, ...], kind: str, content: Callable[[export.Taken], bytes]) -> Iterator[tuple[Any, Any]]:
+    def make(step: Step) -> File:
+        question, k, tab, options = _parsed(context, values)
+        taken = export.take(context.explorer, question, k, tab, options, step)
+        return content(taken), f"tr-gbp-{taken.title[:60]}-{tab}.{kind}"
+
+    yield from download(make, context.folder)
+
+
+def _parsed(context: PageContext, values: tuple[Any, ...]) -> tuple[Question, int, str, dict[str, Any]]:
+    """Question, class, open tab and its options from the values of picture, network, class, tab and the options of all tabs."""
+    image, model, wanted, tab, *chosen = values
+    question = layout.ask(context.explorer, image, model)
+    return question, context.explorer.find_class(question, wanted), str(tab)[:20], _options(context, tab, chosen)
 
 
 def _options(context: PageContext, tab: Any, chosen: list[Any]) -> dict[str, Any]:

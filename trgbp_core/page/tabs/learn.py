@@ -23,15 +23,6 @@ def build(context: PageContext) -> None:
     def shelf() -> Shelf:
         return lessons.load(pictures=pictures, models=[entry.name for entry in explorer.entries()])
 
-    def of_lesson(number: Any, work: Callable[[Lesson], Any], done: str, otherwise: Any) -> tuple[Any, Any]:
-        lesson = shelf().lessons.get(number) if isinstance(number, int) else None
-        if lesson is None:
-            return otherwise, "**This lesson does not exist any more.**"
-        try:
-            return work(lesson), f"Lesson {lesson.number}: {done}."
-        except ValueError as error:
-            return otherwise, f"**{lesson.file}: {error}**"
-
     def open_lesson(asked: LinkRequest) -> tuple[Any, Any]:
         number, found = asked.link.lesson if asked.link else None, presenting.shelf(shelf())
         if number is None:
@@ -40,16 +31,19 @@ def build(context: PageContext) -> None:
         def question(lesson: Lesson) -> dict[str, Any]:
             return found | {"open": presenting.asked(explorer, lesson, pictures), "key": f"lesson {number}"}
 
-        return of_lesson(number, question, "predict, then look", found)
+        return _of_lesson(shelf(), number, question, "predict, then look", found)
 
     def reveal(event: gr.EventData) -> tuple[Any, Any]:
-        return of_lesson(_number(event), lambda lesson: presenting.revealed(explorer, lesson, pictures), "computed just now", gr.skip())
+        def result(lesson: Lesson) -> dict[str, Any]:
+            return presenting.revealed(explorer, lesson, pictures)
+
+        return _of_lesson(shelf(), _number(event), result, "computed just now", gr.skip())
 
     def handout(event: gr.EventData) -> tuple[Any, Any]:
         def sheet(lesson: Lesson) -> dict[str, Any]:
             return {"html": handouts.sheet(explorer, lesson, pictures)}
 
-        return of_lesson(_number(event), sheet, "its handout is being printed", gr.skip())
+        return _of_lesson(shelf(), _number(event), sheet, "its handout is being printed", gr.skip())
 
     with gr.Tab("Learn", id="learn") as tab:
         panel = gr.HTML(js_on_load=_EVENTS, elem_id="tg-learn")
@@ -57,6 +51,17 @@ def build(context: PageContext) -> None:
     context.arrived.then(open_lesson, context.request, [listed, context.status], **HEAVY)
     panel.reveal(reveal, None, [revealed, context.status], **HEAVY)
     panel.handout(handout, None, [printed, context.status], **HEAVY)
+
+
+def _of_lesson(shelf: Shelf, number: Any, work: Callable[[Lesson], Any], done: str, otherwise: Any) -> tuple[Any, Any]:
+    """(what ``work`` makes of the lesson, a sentence); ``otherwise`` where there is no such lesson, or it cannot be computed."""
+    lesson = shelf.lessons.get(number) if isinstance(number, int) else None
+    if lesson is None:
+        return otherwise, "**This lesson does not exist any more.**"
+    try:
+        return work(lesson), f"Lesson {lesson.number}: {done}."
+    except ValueError as error:
+        return otherwise, f"**{lesson.file}: {error}**"
 
 
 def _number(event: gr.EventData) -> Any:
