@@ -22,7 +22,6 @@ NETWORKS = {
     "squeezenet1_1": "SqueezeNet 1.1",
     "squeezenet1_0": "SqueezeNet 1.0",
     "shufflenet_v2_x0_5": "ShuffleNetV2 ×0.5",
-    "mnasnet0_5": "MNASNet 0.5",
 }
 pytestmark = pytest.mark.browser
 
@@ -100,13 +99,9 @@ def still_works(page: Page) -> None:
     says(page, f"{EMBEDDED} says", "Explained")
 
 
-FAILURES = {
-    "a stalling server": (["stall"] * 9, "the server has stalled"),
+FAILURES = {  # the others are at tests/zoo/test_downloads.py
     "a silent server": (["mute"] * 9, "the server has stalled"),
     "a wrong hash": (["lie"], "wrong SHA-256"),
-    "a truncating server": (["half"] * 50, "the connection broke off"),
-    "a missing file": ([404], "the server answers 404"),
-    "a server that never ends": (["endless"], "too large"),
     "no network": (None, "the server cannot be reached"),
     "a full disk": ([], "no room on the disk"),
 }
@@ -177,23 +172,6 @@ def test_many_who_wait_share_one_download_and_one_who_cancels_leaves_it_to_the_o
         says(page, f"{title} says", "Explained")
         expect(page.locator("#tg-cancel")).to_be_hidden()
     assert server.requests == [None], "one download for all"
-
-
-def test_a_failure_is_told_to_all_who_wait_and_nobody_keeps_a_half_loaded_network(visit: Callable[[], Page], server: Server) -> None:
-    visitors = [visit(), visit(), visit()]
-    server.script = ["slow lie"]
-    title = NETWORKS["mnasnet0_5"]
-    for page in visitors:
-        wait_for_it(page, title)
-    server.release.set()
-    for page in visitors:
-        says(page, "wrong SHA-256")
-        picker_shows(page, EMBEDDED)
-        expect(page.locator("#tg-cancel")).to_be_hidden()
-    assert server.requests == [None], "nobody started an attempt of his own behind the first"
-    pick(visitors[0], title)
-    says(visitors[0], f"{title} says", "Explained")
-    says(visitors[1], "wrong SHA-256")
 
 
 def test_cancelling_alone_stops_the_download_and_what_came_is_kept(visitor: Page, server: Server) -> None:
