@@ -135,7 +135,7 @@ def row(what: str, value: str, asked: str, met: bool) -> str:
 
 def table(one: Record, many: Record, alone: float, seconds: float, pause: float, idle: float, passes: int) -> str:
     """Every figure beside its limit; those that compare with one client only where nobody pauses."""
-    wrong, picks = one.errors + many.errors, many.seconds("pick")
+    wrong, picks = one.errors + many.errors, many.seconds("pick") or [float("inf")]
     clients = {who for *_, who in many.answers}
     means = [statistics.mean(s for _, _, s, who in many.answers if who == i) for i in clients]
     middle, slowest = statistics.median(means), max(means)
