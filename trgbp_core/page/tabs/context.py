@@ -99,8 +99,9 @@ class PageContext:
                 return
             yield from handler(*given, *([request] if visited else []))
 
-        events = [*self.changes, self.on_open(tab, name)]
-        return [event.then(if_open, [*inputs, self.opened], outputs, **HEAVY) for event in events]
+        # Of two tabs opened at once the first may be remembered last: an opening itself is not asked whether the tab is open.
+        opening = self.on_open(tab, name).then(handler, inputs, outputs, **HEAVY)
+        return [opening, *(event.then(if_open, [*inputs, self.opened], outputs, **HEAVY) for event in self.changes)]
 
     def stop_on_change(self, events: list[Any]) -> None:
         """Cancel ``events``, and the work that they wait for, as soon as the question becomes another one."""
