@@ -23,9 +23,10 @@ from trgbp_core.engine import devices
 from trgbp_core.explorer.explorer import DEFAULT_MODEL, NETWORK_BYTES, Explorer
 from trgbp_core.explorer.links import Link
 from trgbp_core.page import endpoints, layout
-from trgbp_core.page.tabs import TABS, Room, export, translation
-from trgbp_core.page.tabs.opening import Opening
-from trgbp_core.page.tabs.side import Side
+from trgbp_core.page.tabs import TABS, export, translation
+from trgbp_core.page.tabs.context import PageContext
+from trgbp_core.page.tabs.controls import Controls
+from trgbp_core.page.tabs.links import LinkFollower
 from trgbp_core.serving.memory import keep_freed_memory
 from trgbp_core.serving.server import Page, leave, page_device, serve
 from trgbp_core.serving.workers import WORKERS
@@ -40,30 +41,45 @@ def build(explorer: Explorer, model: str = DEFAULT_MODEL) -> Page:
         gr.HTML(layout.TITLE, elem_id="tg-title")
         with gr.Row():
             with gr.Column(scale=0, min_width=270, elem_id="tg-side"):
-                side = Side(explorer, model, list(examples.pictures().values()), examples.FIRST)
+                controls = Controls(explorer, model, list(examples.pictures().values()), examples.FIRST)
             with gr.Column(scale=1, min_width=300):
                 status = gr.Markdown("Opening the first example …", elem_id="tg-status")
                 gr.HTML(js_on_load="TRGBP.mount('toolbar', element)", elem_classes="tg-toolbar")
-                room = Room(explorer, side.picture, side.model, side.wanted, status, gr.State("explain"), demo.uploads.folder)
+                opened, question = gr.State("explain"), (controls.picture, controls.model, controls.wanted)
+                context = PageContext(explorer, *question, status, opened, demo.uploads.folder)
                 tabs = gr.Tabs(overflow_behavior="wrap")
-                opening = Opening(room, side, tabs, Link(model, examples.FIRST, tab="explain"))
-                opening.wire(demo)
+                LinkFollower(demo, context, controls, tabs, Link(model, examples.FIRST, tab="explain"))
                 with tabs:
-                    for tab in TABS:
-                        tab(room)
-                export.build(room)
+                    for build_tab in TABS:
+                        build_tab(context)
+                export.build(context)
                 with gr.Accordion("Glossary", open=False, elem_id="tg-glossary"):
                     gr.Markdown(layout.asset("glossary.md"))
-        room.render_carriers()
-        side.wire(demo, status)
+        context.render_unseen()
+        controls.wire(demo, status)
         translation.translate(demo)
     return demo
 
 
 def page_theme() -> gr.themes.Base:
-    """Gradio's own, with buttons dark enough for their white words (WCAG: 4.5 to 1)."""
+    """Gradio's own theme, with buttons dark enough for white text (WCAG: contrast of 4.5 to 1)."""
     theme = gr.themes.Default(primary_hue="blue", font=layout.FONTS, font_mono=["ui-monospace", "monospace"])
     return theme.set(button_primary_background_fill="*primary_600", button_primary_background_fill_hover="*primary_700")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="app.py",
+        description="TR-GBP Explorer: why an image classifier gave its answer, in the browser.",
+        parents=[devices.option()],
+    )
+    parser.add_argument("--host", help="address to listen on (default 127.0.0.1; 0.0.0.0 for everybody on the network)")
+    parser.add_argument("--port", type=int, help="port (default: the first free one from 7860)")
+    parser.add_argument("--share", action="store_true", help="also serve the page through a public link of Gradio's")
+    parser.add_argument("--model", default=DEFAULT_MODEL, help=f"the network that is selected first (default {DEFAULT_MODEL})")
+    parser.add_argument("--weights", type=Path, metavar="FILE", help="its weights: safetensors, or a checkpoint of plain tensors")
+    parser.add_argument("--mcp", action="store_true", help="also serve the endpoints as tools for assistants, at /gradio_api/mcp/")
+    return parser
 
 
 def launch(argv: Sequence[str] = (), *, models: Mapping[str, Zoo] | None = None, **options: Any) -> Any:
@@ -76,17 +92,7 @@ def launch(argv: Sequence[str] = (), *, models: Mapping[str, Zoo] | None = None,
     Raises:
         trgbp_core.ModelError: a name or a network that cannot be put on the page.
     """
-    parser = argparse.ArgumentParser(
-        prog="app.py",
-        description="TR-GBP Explorer: why an image classifier said so, in the browser.",
-        parents=[devices.option()],
-    )
-    parser.add_argument("--host", help="address to listen on (default 127.0.0.1; 0.0.0.0 for everybody on the network)")
-    parser.add_argument("--port", type=int, help="port (default: the first free one from 7860)")
-    parser.add_argument("--share", action="store_true", help="also serve the page through a public link of Gradio's")
-    parser.add_argument("--model", default=DEFAULT_MODEL, help=f"the network that is chosen first (default {DEFAULT_MODEL})")
-    parser.add_argument("--weights", type=Path, metavar="FILE", help="its weights: safetensors, or a checkpoint of plain tensors")
-    parser.add_argument("--mcp", action="store_true", help="also serve the endpoints as tools for assistants, at /gradio_api/mcp/")
+    parser = _parser()
     arguments = parser.parse_args(argv)
     if arguments.mcp and importlib.util.find_spec("mcp") is None:
         parser.error("--mcp needs one more package: pip install 'gradio[mcp]'")

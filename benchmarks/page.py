@@ -1,4 +1,4 @@
-"""How fast the page answers, measured in a real Chromium: ``python -m benchmarks.page``.
+"""How fast the page answers, measured in a real Chromium: ``python -m benchmarks page``.
 
 Every line is a median and a 95th percentile beside what is asked for. Times begin with the event in the browser (a key, a press of the
 mouse, a chosen file) and end after the frame in which the result is on the screen.
@@ -6,10 +6,10 @@ mouse, a chosen file) and end after the frame in which the result is on the scre
 
 from __future__ import annotations
 
-import argparse
 import os
 import statistics
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -104,7 +104,7 @@ def slide(page: Page, control: str, canvas: str, last: int) -> list[float]:
     page.evaluate(f"stopwatch.watch('{control}', {canvas!r})")
     for _ in range(last):
         page.keyboard.press("ArrowRight")
-        page.wait_for_timeout(40)
+        page.wait_for_timeout(40)  # a person's pace: presses that pile up would be measured together
     times, seen = page.evaluate("[stopwatch.times, stopwatch.seen]")
     page.keyboard.press("Home")
     page.evaluate(f"stopwatch.watch('{control}', {canvas!r})")
@@ -202,15 +202,17 @@ def one_explanation() -> float:
         f"zoo = load_model({MODEL!r}); x = zoo.preprocess({str(EXAMPLES / 'cheetah_and_lion.jpg')!r})\n"
         "explainer = TRGBP(zoo.network); print(medians({'e': lambda: explainer.explain(x, [0])}, 10)['e'])"
     )
-    import sys
-
     return float(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=EXAMPLES.parents[1]).stdout)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.page", description=__doc__)
-    parser.add_argument("--repeats", type=int, default=3, help="how often the server is started and the page opened (default 3)")
-    repeats = parser.parse_args().repeats
+def run(repeats: int) -> None:
+    """Measure and print the table.
+
+    Raises:
+        ValueError: ``repeats`` is below 1.
+    """
+    if repeats < 1:
+        raise ValueError("--repeats is at least 1.")
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
         explanation = one_explanation()
@@ -242,7 +244,3 @@ def page_lines(browser: Browser, url: str, place: Path, repeats: int, explanatio
         lines.append(Line("cascade slider, every stage", slide(page, "stage", "#tg-cascade canvas", 50), 20))
         lines.append(Line("stages that arrive after Stop", [cancelling(page)], 1, ""))
     return lines
-
-
-if __name__ == "__main__":
-    main()

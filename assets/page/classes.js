@@ -1,7 +1,7 @@
-// What the page knows of the picture's classes. The frames of the top 5 come unasked, so that picking one of them asks nobody.
+// The classes of the picture that the page has received. The top 5 are sent without being asked for: picking one of them asks no server.
 (() => {
   const { state, load } = window.TRGBP;
-  const known = { picture: null, classes: new Map(), views: new Map(), picked: null, shown: null, rest: null };
+  const known = { picture: null, classes: new Map(), payloads: new Map(), picked: null, shown: null, rest: null };
 
   // A class as it was sent, with its panels' sheets beside them.
   function unpacked(item) {
@@ -15,12 +15,12 @@
   // The top 5 in their order, as far as they have arrived.
   const topFive = () => known.picture.top.map((i) => known.classes.get(i)).filter(Boolean);
 
-  // The question as the views read it, with one class chosen.
-  function view(k) {
-    const { picture, views } = known;
-    if (!views.has(k)) {
+  // The question as the panels read it, with one class chosen.
+  function payloadOf(k) {
+    const { picture, payloads } = known;
+    if (!payloads.has(k)) {
       const item = known.classes.get(k);
-      views.set(k, {
+      payloads.set(k, {
         ...picture,
         key: `${picture.key}:${k}`,
         link: { ...picture.link, class: k },
@@ -30,12 +30,12 @@
         classes: topFive(),
       });
     }
-    return views.get(k);
+    return payloads.get(k);
   }
 
   function show(k, wished = {}) {
     known.shown = k;
-    const payload = view(k);
+    const payload = payloadOf(k);
     Object.assign(payload, { layer: wished.layer, wish: wished.wish });
     window.TRGBP.present('explain', payload, payload.class.pages.map(load).filter(Boolean));
   }
@@ -46,7 +46,7 @@
   function receive(payload) {
     if (payload.picture) {
       if (known.picture?.key !== payload.key) known.classes = new Map();
-      Object.assign(known, { picture: payload, views: new Map(), picked: payload.chosen });
+      Object.assign(known, { picture: payload, payloads: new Map(), picked: payload.chosen });
     } else if (known.picture?.key !== payload.key) return;
     else if (payload.again) known.picked = payload.chosen;
     keep(payload.classes);
@@ -59,7 +59,7 @@
     known.rest = payload;
     if (known.picture?.key !== payload.key) return;
     keep(payload.classes);
-    for (const one of known.views.values()) one.classes = topFive();
+    for (const one of known.payloads.values()) one.classes = topFive();
     window.TRGBP.completed();
   }
 
@@ -72,15 +72,15 @@
     return true;
   }
 
-  // Called with what the page's picture is now: asks for its explanation. Gradio tells a change more than once, at short intervals; the same
-  // picture put in anew later is a question anew, for the first answer may have been that the server is busy.
-  const SAME = 3000; // milliseconds; on a busy machine the tellings come more than a second apart
-  const told = { path: undefined, at: 0 };
+  // Called with the page's picture: asks for its explanation. Gradio reports a change more than once, at short intervals; the same picture
+  // put in again later is a new question, for the first answer may have been that the server is busy.
+  const SAME = 3000; // milliseconds; on a busy machine the reports come more than a second apart
+  const reported = { path: undefined, at: 0 };
   function pictured(picture) {
     const [path, at] = [picture?.path ?? null, performance.now()];
-    const again = path === told.path && at - told.at < SAME;
+    const again = path === reported.path && at - reported.at < SAME;
     if (again || !window.TRGBP.another) return [];
-    Object.assign(told, { path, at });
+    Object.assign(reported, { path, at });
     window.TRGBP.another();
     return [];
   }

@@ -1,4 +1,4 @@
-// The tab Learn: a lesson asks, the student predicts, and only then the server computes what is true.
+// The panel of the tab Learn: a lesson asks, the student predicts, and only then the server computes the answer.
 (() => {
   const { state, element, figure, decode } = window.TRGBP;
   const TABS = { explain: 'Explain', classes: 'Classes', compare: 'Compare', cascade: 'Sanity check', measure: 'Measure', predict: 'Predict' };
@@ -27,7 +27,7 @@
 
   function verdict(found, chosen, lesson) {
     const right = found.right === null ? '' : lesson.choices[found.right];
-    const words = found.right === chosen ? `Yes. ${found.measured}.` : `It came out otherwise. ${found.measured}. ${right}`;
+    const words = found.right === chosen ? `Yes. ${found.measured}.` : `Not this time. ${found.measured}. ${right}`;
     const untrue = found.right === found.stated ? '' : ' (The lesson’s author expected another answer for this picture.)';
     return written('p', `tg-verdict ${found.right === chosen ? 'tg-right' : ''}`, words + untrue);
   }
@@ -40,7 +40,7 @@
   }
 
   function result(found, chosen, lesson) {
-    const heading = element('h3', { text: 'What comes out', tabindex: '-1' });
+    const heading = element('h3', { text: 'Result', tabindex: '-1' });
     const links = found.equations.map((n) => element('a', { href: `#tg-eq-${n}`, text: `Eq. ${n}` }));
     const node = element('section', { class: 'tg-result' }, heading, verdict(found, chosen, lesson), figures(found.panels, lesson.framed), table(found.rows),
       element('h3', { text: 'Why' }), written('div', 'tg-text', found.explanation),
@@ -99,18 +99,18 @@
     }
   }
 
-  window.TRGBP.views.learn = (root) => {
+  window.TRGBP.panels.learn = (root) => {
     const list = element('div', { class: 'tg-lessons', role: 'group', 'aria-label': 'Lessons' });
     const broken = element('ul', { class: 'tg-broken' });
     const place = element('div');
     const equations = element('details', { class: 'tg-equations' });
-    root.append(element('p', { class: 'tg-lead', text: 'Say beforehand what you will see, then look. Each lesson takes about five minutes and sets the page for you.' }),
+    root.append(element('p', { class: 'tg-lead', text: 'Predict what you will see, then look. Each lesson takes about five minutes and sets the page for you.' }),
       list, broken, place, equations);
     root.addEventListener('click', (event) => follow(event, equations));
     let lesson = null;
     let node = null;
 
-    state.views.revealed = (found) => { if (lesson && found.number === lesson.number) node.reveal(found); };
+    state.updates.revealed = (found) => { if (lesson && found.number === lesson.number) node.reveal(found); };
 
     return (payload) => {
       list.replaceChildren(...payload.lessons.map(({ number, title }) => element('button', { type: 'button', class: 'tg-button', 'data-lesson': number,
@@ -129,7 +129,7 @@
   };
 
   // A sheet is printed from a frame of its own, with its own style.
-  state.views.handout = ({ html }) => {
+  state.updates.handout = ({ html }) => {
     document.querySelector('iframe.tg-handout')?.remove();
     const frame = element('iframe', { class: 'tg-handout', title: 'The handout that is printed', sandbox: 'allow-same-origin allow-modals', srcdoc: html });
     frame.addEventListener('load', () => frame.contentWindow.print());

@@ -48,8 +48,8 @@
       if (!copied) { shown.hidden = false; shown.focus(); shown.select(); }
       setTimeout(() => { button.textContent = 'Copy link'; }, 3000);
     } });
-    state.views.notice = ({ note }) => { said.textContent = note; };
-    if (state.data.notice) state.views.notice(state.data.notice);
+    state.updates.notice = ({ note }) => { said.textContent = note; };
+    if (state.data.notice) state.updates.notice(state.data.notice);
     return [button, said, shown];
   };
 })();

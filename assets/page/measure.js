@@ -1,4 +1,4 @@
-// The Measure tab: a box is drawn on the picture; how much of each map lies in it is added up here, from shares of a fine grid.
+// The panels of the tab Measure: how much of each map lies in the box on the picture is added up here, from shares of a fine grid.
 (() => {
   const { state, element, figure } = window.TRGBP;
   const SVG = 'http://www.w3.org/2000/svg';
@@ -86,14 +86,14 @@
     return { area, picture, edges: () => edges, set };
   }
 
-  // One score in a line: its name, a bar with a mark where a map that points nowhere would end, the number.
+  // One score in a line: its name, a bar with a mark for a uniform map, the number.
   function score(name) {
     const [bar, even, number] = [element('i', { class: 'tg-bar' }), element('i', { class: 'tg-even' }), element('b', { class: 'tg-number', text: '–' })];
     const node = element('div', { class: 'tg-score' }, element('span', { text: name }), element('div', { class: 'tg-track' }, bar, even), number);
-    node.show = (share, nowhere) => {
+    node.show = (share, uniform) => {
       number.textContent = share === null ? '–' : percent(share);
       bar.style.width = `${100 * Math.min(1, Math.max(0, share || 0))}%`;
-      even.style.left = `${100 * nowhere}%`;
+      even.style.left = `${100 * uniform}%`;
     };
     return node;
   }
@@ -123,7 +123,7 @@
     };
   }
 
-  window.TRGBP.views.measure = (root) => {
+  window.TRGBP.panels.measure = (root) => {
     const cards = new Map();
     const size = element('span');
     const measure = (edges) => {
@@ -134,7 +134,7 @@
     const draw = drawing(CELLS, measure);
     const grid = element('div', { class: 'tg-row tg-grid tg-cards' },
       element('figure', { class: 'tg-figure' }, draw.area, element('figcaption', {}, element('strong', { text: 'Draw a box here' }), size)));
-    root.append(element('p', { class: 'tg-lead', text: 'EBPG (Eq. 11): share of the map in the box. IBD (Eq. 12): in the dashed frame. Mark: a map that points nowhere.' }), grid);
+    root.append(element('p', { class: 'tg-lead', text: 'EBPG (Eq. 11): share of the map in the box. IBD (Eq. 12): in the dashed frame. Mark: a uniform map.' }), grid);
     draw.set(draw.edges());
     return (payload) => {
       if (state.picture && draw.picture.src !== state.picture) draw.picture.src = state.picture;
@@ -175,7 +175,7 @@
     return element('table', { class: 'tg-table' }, element('thead', {}, element('tr', {}, ...head)), element('tbody', {}, ...lines));
   }
 
-  window.TRGBP.views.perturb = (root) => {
+  window.TRGBP.panels.perturb = (root) => {
     const plots = element('div', { class: 'tg-plots' });
     root.append(plots);
     return ({ curves }) => plots.replaceChildren(plot('Most relevant pixels first (MoRF): a good map changes the class score early', 'morf', curves),

@@ -1,4 +1,4 @@
-// The Predict tab: what theory foretells is drawn first; what is measured afterwards is laid over it.
+// The panel of the tab Predict: the predictions are drawn first; what is measured afterwards is drawn over them.
 (() => {
   const { state, element, figure, slider } = window.TRGBP;
   const percent = (share) => `${(100 * share).toFixed(0)} %`;
@@ -29,7 +29,7 @@
   const dots = (layers, found, value, px, py) => (found ? found.map((m, i) => dot(layers[i].rectified ? 'seen' : 'linear', px(i + 1), py(value(m)))).join('') : '');
   const key = (kind, text) => element('span', { class: `tg-key tg-${kind}`, text });
   const along = (count) => ({ low: 1, high: Math.max(2, count), name: 'layer, towards the logits', ticks: [1, Math.round(count / 2), count].map((v) => [v, v]) });
-  const measuredKeys = () => [key('seen', 'measured, a rectifier follows'), key('linear', 'measured, none follows')];
+  const measuredKeys = () => [key('seen', 'measured, a rectifier follows'), key('linear', 'measured, no rectifier follows')];
 
   function noise(layers, found, at) {
     const spoken = layers.filter((l) => l.noise);
@@ -49,15 +49,15 @@
   }
 
   function profiles(layer, found) {
-    const foretold = found ? found.predicted : layer.profile;
-    const values = [...foretold, ...(found ? found.profile.flatMap((v, i) => [v - found.error[i], v + found.error[i]]) : [])];
+    const predicted = found ? found.predicted : layer.profile;
+    const values = [...predicted, ...(found ? found.profile.flatMap((v, i) => [v - found.error[i], v + found.error[i]]) : [])];
     const [low, high] = [Math.min(0, ...values), Math.max(...values, 1e-12)];
-    const x = { low: 0, high: Math.max(1, foretold.length - 1), name: 'ring', ticks: [[0, 'border'], [Math.max(1, foretold.length - 1), 'centre']] };
+    const x = { low: 0, high: Math.max(1, predicted.length - 1), name: 'ring', ticks: [[0, 'border'], [Math.max(1, predicted.length - 1), 'centre']] };
     const word = (v) => (Math.abs(v) >= 0.01 ? v.toFixed(2) : v.toExponential(0)).replace('-', '−');
     const y = { low, high, ticks: [[0, '0'], [high, word(high)]] };
     const bars = (px, py) => (found ? found.profile.map((v, i) => `<line class="tg-error" x1="${px(i)}" x2="${px(i)}" y1="${py(v - found.error[i])}" y2="${py(v + found.error[i])}"/>${dot(layer.rectified ? 'seen' : 'linear', px(i), py(v))}`).join('') : '');
-    return chart(found ? 'Profile; bars: standard error' : 'Profile of the predicted map', `Mean over rings from the border to the centre: predicted ${foretold.map(fixed).join(', ')}`, x, y,
-      (px, py) => line('own', foretold.map((v, i) => [px(i), py(v)])) + bars(px, py), SMALL);
+    return chart(found ? 'Profile; bars: standard error' : 'Profile of the predicted map', `Mean over rings from the border to the centre: predicted ${predicted.map(fixed).join(', ')}`, x, y,
+      (px, py) => line('own', predicted.map((v, i) => [px(i), py(v)])) + bars(px, py), SMALL);
   }
 
   function gauge(frame) {
@@ -83,36 +83,36 @@
   const card = (title, text, ...children) => element('section', {}, element('h2', { text: title }), element('p', { class: 'tg-lead', text }), ...children);
   const legend = (...keys) => element('p', { class: 'tg-legend' }, ...keys);
 
-  window.TRGBP.views.predict = (root) => {
+  window.TRGBP.panels.predict = (root) => {
     const [before, after] = [figure(), figure()];
     const [waiting, plots, noisePlot, table, gaugePlot, said] = ['tg-empty', 'tg-plots', 'tg-plots', 'tg-agreement', 'tg-plots', 'tg-said-of-frame'].map((name) => element('div', { class: name }));
-    const layers = slider('Layer by layer', 'From the first layer up to the logits. Arrow keys move it.', (value) => (state.followers.explain ? state.followers.explain(value) : show(value)), { min: 1, 'data-control': 'foretold-layer' });
-    let [foretold, found] = [null, null];
-    root.append(element('div', { class: 'tg-foretold' },
-      card('Randomised weights', 'Without what it has learned, each layer draws nothing but how often the filters above look at a place; where no rectifier follows, noise around zero.', layers,
+    const layers = slider('Layer by layer', 'From the first layer up to the logits. Arrow keys move it.', (value) => (state.followers.explain ? state.followers.explain(value) : show(value)), { min: 1, 'data-control': 'predict-layer' });
+    let [predicted, found] = [null, null];
+    root.append(element('div', { class: 'tg-predict-cards' },
+      card('Randomised weights', 'With random weights, the map of a layer shows only how often the filters above it cover each place; where no rectifier follows, noise around zero.', layers,
         element('div', { class: 'tg-row tg-layer tg-two' }, before, after, plots), legend(key('own', 'predicted'), ...measuredKeys())),
-      card('Noise', 'It grows with a filter’s size p and falls with the number of filters N: ε ∝ √(p/N). The moments of guided gradients say it for each layer.', noisePlot,
+      card('Noise', 'It grows with a filter’s size p and falls with the number of filters N: ε ∝ √(p/N). The moments of guided gradients predict it for each layer.', noisePlot,
         legend(key('own', 'predicted by moments'), key('rule', 'the paper’s √(p/N), up to a factor'), ...measuredKeys()), table),
-      card('Boundary', 'Filters look at the frame less often, so that it must be weak. A strong frame makes the prediction suspect, not the explanation.', gaugePlot,
+      card('Boundary', 'Filters cover the frame of the picture less often, so the map must be weak there. A strong frame makes the network’s answer suspect, not the explanation.', gaugePlot,
         legend(key('own', 'misclassified, with 95 % band'), key('now', 'expected without error'), key('mark', 'this picture')), said)));
     after.querySelector('strong').textContent = 'Measured';
     after.querySelector('.tg-frame').append(waiting);
 
     function show(index) {
-      const layer = foretold.layers[index - 1];
+      const layer = predicted.layers[index - 1];
       const drawn = found?.random?.layers;
-      layers.output.textContent = `${index} of ${foretold.layers.length} · ${layer.name}${layer.rectified ? '' : ' · no rectifier follows'}`;
+      layers.output.textContent = `${index} of ${predicted.layers.length} · ${layer.name}${layer.rectified ? '' : ' · no rectifier follows'}`;
       before.show({ ...layer.map, alone: true });
       waiting.textContent = drawn ? '' : 'Not measured yet: say what you expect, then press “Measure”.';
       if (drawn) after.show({ ...drawn[index - 1].map, alone: true });
-      plots.replaceChildren(profiles(layer, drawn?.[index - 1]), cosines(foretold.layers, drawn, index));
-      noisePlot.replaceChildren(noise(foretold.layers, drawn, index));
+      plots.replaceChildren(profiles(layer, drawn?.[index - 1]), cosines(predicted.layers, drawn, index));
+      noisePlot.replaceChildren(noise(predicted.layers, drawn, index));
     }
 
     function measured(payload) {
-      if (!foretold || payload.key !== foretold.key) return;
+      if (!predicted || payload.key !== predicted.key) return;
       found = payload;
-      gaugePlot.replaceChildren(gauge({ ...foretold.boundary, ...found.boundary }));
+      gaugePlot.replaceChildren(gauge({ ...predicted.boundary, ...found.boundary }));
       const other = found.boundary.picked ? [`The class that is picked, ${found.boundary.picked.name}, has ${percent(found.boundary.picked.ibd)} of its map in the frame; the table is about the network’s best class.`] : [];
       said.replaceChildren(...[...found.boundary.said, ...other].map((text, i) => element('p', { class: i ? 'tg-lead' : 'tg-verdict', text })));
       if (found.random) table.replaceChildren(...agreement(found.random, found.trained));
@@ -120,20 +120,20 @@
     }
 
     state.followers.predict = (index) => {
-      if (!foretold) return;
-      layers.input.value = Math.min(Math.max(1, index), foretold.layers.length);
+      if (!predicted) return;
+      layers.input.value = Math.min(Math.max(1, index), predicted.layers.length);
       show(Number(layers.input.value));
     };
-    state.views.foretold = measured;
+    state.updates.predict_measured = measured;
     return (payload) => {
-      [foretold, found] = [payload, null];
+      [predicted, found] = [payload, null];
       layers.input.max = payload.layers.length;
       layers.input.value = Math.min(Math.max(1, state.layer), payload.layers.length);
       table.replaceChildren();
       gaugePlot.replaceChildren(gauge(payload.boundary));
-      said.replaceChildren(element('p', { class: 'tg-verdict', text: `Predicted: ${percent(payload.boundary.expected)} of the map in the frame; a map that points nowhere has ${percent(payload.boundary.uniform)}.` }));
+      said.replaceChildren(element('p', { class: 'tg-verdict', text: `Predicted: ${percent(payload.boundary.expected)} of the map in the frame; a uniform map has ${percent(payload.boundary.uniform)}.` }));
       show(Number(layers.input.value));
-      if (state.data.foretold) measured(state.data.foretold);
+      if (state.data.predict_measured) measured(state.data.predict_measured);
     };
   };
 })();

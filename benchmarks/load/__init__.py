@@ -1,1 +1,1 @@
-"""Many clients at once against the named endpoints: ``python -m benchmarks.load``."""
+"""Many clients at once against the named endpoints: ``python -m benchmarks load``."""

@@ -1,13 +1,21 @@
-"""The Chromium of this machine."""
+"""The Chromium of this machine, and what every test does with the page in it."""
 
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
 
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, Request, TimeoutError, sync_playwright
+
+EXAMPLES = Path(__file__).parents[2] / "assets" / "examples"
+WAIT = 120_000  # milliseconds; a limit for a busy machine, no measurement
+QUIET_MILLISECONDS = 1500
+"""What the tabs ask about a new picture follows within this time, also on a busy machine."""
 
 
 @contextmanager
@@ -23,14 +31,89 @@ def launched() -> Iterator[Browser]:
 
 
 @contextmanager
-def watched(browser: Browser, width: int, wait: float) -> Iterator[Page]:
-    """A new page ``width`` pixels wide, whose steps may take ``wait`` milliseconds; an error in its console, or a dialog, is a failure."""
-    page = browser.new_page(viewport={"width": width, "height": 800})
-    page.set_default_timeout(wait)
+def visiting(browser: Browser, url: str, width: int = 1280, **options: Any) -> Iterator[Page]:
+    """A page with its first picture explained. An error in its console, a dialog, or sideways scrolling at the end is a failure."""
+    page = browser.new_page(**({"viewport": {"width": width, "height": 800}} | options))
+    page.set_default_timeout(WAIT)
     errors: list[str] = []
     page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
     page.on("pageerror", lambda error: errors.append(str(error)))
     page.on("dialog", lambda dialog: errors.append(dialog.message))
+    page.goto(url)
+    page.wait_for_function("document.body.dataset.trgbpExplain")
     yield page
+    does_not_scroll_sideways(page)
     page.close()
     assert not errors, errors
+
+
+def does_not_scroll_sideways(page: Page) -> None:
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), "the page scrolls sideways"
+
+
+def explained(page: Page) -> str:
+    """The key of the picture and class whose maps are shown."""
+    return str(page.evaluate("document.body.dataset.trgbpExplain"))
+
+
+@contextmanager
+def explains_anew(page: Page) -> Iterator[None]:
+    """What is done inside leads to the maps of another picture or class."""
+    first = explained(page)
+    yield
+    page.wait_for_function("first => document.body.dataset.trgbpExplain !== first", arg=first)
+
+
+def put_in(page: Page, picture: Any) -> None:
+    """Choose a file for the picture: a path, or Playwright's ``{"name", "mimeType", "buffer"}``."""
+    page.locator("#tg-input input[type=file]").set_input_files(picture)
+
+
+def open_tab(page: Page, name: str, arrived: str = "true") -> None:
+    """Open the tab of that name, and wait until the expression ``arrived`` is true of ``data``, the marks of what is shown."""
+    page.get_by_role("tab", name=name).click()
+    page.wait_for_function(f"(({{...data}}) => {arrived})(document.body.dataset)")
+
+
+def choose(page: Page, where: str, label: str, typed: str = "") -> None:
+    """Pick ``label`` from a list. The list closes when new choices arrive, which may be a moment after the first map: then once more."""
+    field, option = page.locator(f"{where} input"), page.get_by_role("option", name=re.compile(label))
+    for _ in range(5):
+        field.click()
+        field.fill("")
+        field.press_sequentially(typed)
+        try:
+            option.last.click(timeout=3000)
+        except TimeoutError:
+            field.press("Escape")
+        else:
+            return
+    raise AssertionError(f"no {label} in {where}; {page.locator('#tg-status').inner_text()}")
+
+
+def painted(page: Page, selector: str) -> str:
+    """What a canvas shows."""
+    return str(page.locator(selector).first.evaluate("canvas => canvas.toDataURL()"))
+
+
+@contextmanager
+def repaints(page: Page, selector: str) -> Iterator[None]:
+    """What is done inside changes what the canvas shows."""
+    before = painted(page, selector)
+    yield
+    page.wait_for_function("([selector, before]) => document.querySelector(selector).toDataURL() !== before", arg=[selector, before])
+
+
+def questions(page: Page) -> list[Request]:
+    """The requests with which the page asks the server from now on; grows."""
+    asked: list[Request] = []
+    page.on("request", lambda request: asked.append(request) if "/queue/join" in request.url or "/run/" in request.url else None)
+    return asked
+
+
+def until_quiet(page: Page, asked: list[Request]) -> None:
+    """Wait until the page has asked nothing for a while."""
+    count = -1
+    while count != len(asked):
+        count = len(asked)
+        page.wait_for_timeout(QUIET_MILLISECONDS)

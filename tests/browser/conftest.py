@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, expect
 
-from .chromium import launched
+from .chromium import WAIT, launched
+
+expect.set_options(timeout=WAIT)
 
 
 @pytest.fixture(scope="session")

@@ -22,11 +22,9 @@ from playwright.sync_api import Browser, Page
 
 from ..support.pictures import encoded
 from ..support.serving import running
-from ..support.strangers import CALLS, FILES, LION, MODEL, ROOT, Stranger
-from .chromium import launched
+from ..support.strangers import CALLS, FILES, LION, MODEL, PICTURE, Stranger, inputs
+from .chromium import EXAMPLES, WAIT, launched
 
-EXAMPLES = sorted((ROOT / "assets" / "examples").glob("*.jpg"))
-WAIT = 120_000
 MOVE = "(i, to) => { i.value = Number(i.min) + to * (i.max - i.min); i.dispatchEvent(new Event('input', {bubbles: true})); }"
 
 
@@ -55,7 +53,7 @@ class Visitor:
 
     def good_picture(self) -> None:
         values = np.random.default_rng(self.draw.randrange(40)).integers(0, 256, (60, 90, 3), dtype=np.uint8)
-        content = self.draw.choice([encoded(values, "PNG"), *(path.read_bytes() for path in EXAMPLES)])
+        content = self.draw.choice([encoded(values, "PNG"), *(path.read_bytes() for path in sorted(EXAMPLES.glob("*.jpg")))])
         self._put_in("good.jpg", content)
 
     def bad_file(self) -> None:
@@ -107,8 +105,8 @@ class Visitor:
 def call(stranger: Stranger, draw: random.Random, lion: dict[str, Any], faults: list[str]) -> str:
     """One good or bad call of an endpoint."""
     name = draw.choice([*CALLS, "good"])
-    endpoint, inputs = CALLS.get(name, ("explain", lambda p: [p, MODEL, str(draw.randrange(1000))]))
-    reply = stranger.call(endpoint, inputs(lion))
+    endpoint, asked = CALLS.get(name, ("explain", [PICTURE, MODEL, str(draw.randrange(1000))]))
+    reply = stranger.call(endpoint, inputs(asked, lion))
     if reply.status >= 500 or (name == "good") != bool(reply.data):
         faults.append(f"endpoint, {name}: {reply.status} {reply.sentence}")
     return "call"

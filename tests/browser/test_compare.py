@@ -148,7 +148,6 @@ def test_the_sanity_check_tells_a_slow_methods_progress_and_stops_in_its_middle(
     opened.locator("#tg-cascade-stop").click()
     assert slow.stopped.wait(30)
     expect(opened.locator("#tg-status")).to_contain_text("Stopped.", timeout=WAIT)
-    opened.wait_for_timeout(1000)  # nobody presses the next button sooner
     slow.released.set()
     opened.locator("#tg-cascade-run").click()
     opened.wait_for_function("document.body.dataset.trgbpCascade === '4'")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,14 +14,14 @@ from tests.support.hostile_machine import environment, make_weights
 from tests.support.hostile_server import Server
 from tests.support.serving import served
 
-PICTURES = itertools.cycle((Path(__file__).parents[2] / "assets" / "examples").glob("c*e*.jpg"))
-WAIT = 60_000  # milliseconds; a limit for a busy machine, no measurement
+from .chromium import EXAMPLES, explains_anew, put_in, visiting
+
+PICTURES = itertools.cycle(EXAMPLES.glob("c*e*.jpg"))
 EMBEDDED = "EfficientNet-Lite0"
 NETWORKS = {
     "squeezenet1_1": "SqueezeNet 1.1",
     "squeezenet1_0": "SqueezeNet 1.0",
     "shufflenet_v2_x0_5": "ShuffleNetV2 ×0.5",
-    "mnasnet0_5": "MNASNet 0.5",
 }
 pytestmark = pytest.mark.browser
 
@@ -59,24 +60,14 @@ def server(running: Server) -> Server:
 @pytest.fixture(scope="module")
 def visit(browser: Browser, hostile_url: str) -> Iterator[Callable[[], Page]]:
     """Opens the page for one more visitor, and waits for the first example."""
-    pages: list[Page] = []
-    errors: list[str] = []
+    with contextlib.ExitStack() as pages:
 
-    def open_page() -> Page:
-        page = browser.new_page(viewport={"width": 1280, "height": 800})
-        page.set_default_timeout(WAIT)
-        page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
-        page.on("pageerror", lambda error: errors.append(str(error)))
-        page.goto(hostile_url)
-        page.wait_for_function("document.body.dataset.trgbpExplain", timeout=WAIT)
-        says(page, "Explained")
-        pages.append(page)
-        return page
+        def open_page() -> Page:
+            page = pages.enter_context(visiting(browser, hostile_url))
+            says(page, "Explained")
+            return page
 
-    yield open_page
-    for page in pages:
-        page.close()
-    assert not errors, errors
+        yield open_page
 
 
 @pytest.fixture(scope="module")
@@ -93,30 +84,24 @@ def pick(page: Page, title: str) -> None:
 def says(page: Page, *words: str) -> str:
     """Waits until the status line holds all these words."""
     for word in words:
-        expect(page.locator("#tg-status")).to_contain_text(word, timeout=WAIT)
+        expect(page.locator("#tg-status")).to_contain_text(word)
     return page.locator("#tg-status").inner_text()
 
 
 def picker_shows(page: Page, title: str) -> None:
-    expect(page.locator("#tg-model input")).to_have_value(title, timeout=WAIT)
+    expect(page.locator("#tg-model input")).to_have_value(title)
 
 
 def still_works(page: Page) -> None:
     """The embedded network explains another picture."""
-    example = next(PICTURES)
-    before = page.evaluate("document.body.dataset.trgbpExplain")
-    page.locator("#tg-input input[type=file]").set_input_files(str(example))
-    page.wait_for_function("before => document.body.dataset.trgbpExplain !== before", arg=before, timeout=WAIT)
+    with explains_anew(page):
+        put_in(page, next(PICTURES))
     says(page, f"{EMBEDDED} says", "Explained")
 
 
-FAILURES = {
-    "a stalling server": (["stall"] * 9, "the server has stalled"),
+FAILURES = {  # the others are at tests/zoo/test_downloads.py
     "a silent server": (["mute"] * 9, "the server has stalled"),
     "a wrong hash": (["lie"], "wrong SHA-256"),
-    "a truncating server": (["half"] * 50, "the connection broke off"),
-    "a missing file": ([404], "the server answers 404"),
-    "a server that never ends": (["endless"], "too large"),
     "no network": (None, "the server cannot be reached"),
     "a full disk": ([], "no room on the disk"),
 }
@@ -187,23 +172,6 @@ def test_many_who_wait_share_one_download_and_one_who_cancels_leaves_it_to_the_o
         says(page, f"{title} says", "Explained")
         expect(page.locator("#tg-cancel")).to_be_hidden()
     assert server.requests == [None], "one download for all"
-
-
-def test_a_failure_is_told_to_all_who_wait_and_nobody_keeps_a_half_loaded_network(visit: Callable[[], Page], server: Server) -> None:
-    visitors = [visit(), visit(), visit()]
-    server.script = ["slow lie"]
-    title = NETWORKS["mnasnet0_5"]
-    for page in visitors:
-        wait_for_it(page, title)
-    server.release.set()
-    for page in visitors:
-        says(page, "wrong SHA-256")
-        picker_shows(page, EMBEDDED)
-        expect(page.locator("#tg-cancel")).to_be_hidden()
-    assert server.requests == [None], "nobody started an attempt of his own behind the first"
-    pick(visitors[0], title)
-    says(visitors[0], f"{title} says", "Explained")
-    says(visitors[1], "wrong SHA-256")
 
 
 def test_cancelling_alone_stops_the_download_and_what_came_is_kept(visitor: Page, server: Server) -> None:

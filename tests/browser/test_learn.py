@@ -9,10 +9,12 @@ from urllib.parse import parse_qs, urlparse
 import pytest
 from playwright.sync_api import Browser, Page, Route, expect
 
+from tests.support.pictures import encoded, noise
 from trgbp_core.data import examples
 from trgbp_core.explorer.lessons import lessons
 
-WAIT = 90_000  # milliseconds; a limit for a busy machine, no measurement
+from .chromium import EXAMPLES, WAIT, does_not_scroll_sideways, explains_anew, put_in
+
 SHELF = lessons.load(pictures=examples.pictures(), models=["efficientnet_lite0"])
 pytestmark = pytest.mark.browser
 STATE = """() => { const { data, layer, stage } = window.TRGBP.state; return { ...data.explain.link, layer, stage,
@@ -42,12 +44,12 @@ def visit(request: pytest.FixtureRequest, browser: Browser, page_url: str) -> It
         page = context.new_page()
         page.set_default_timeout(WAIT)
         page.goto(f"{page_url}{query}")
-        page.wait_for_function("document.body.dataset.trgbpExplain && document.body.dataset.trgbpLearn", timeout=WAIT)
+        page.wait_for_function("document.body.dataset.trgbpExplain && document.body.dataset.trgbpLearn")
         return page
 
     yield open_page
     for page in context.pages:
-        assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), "the page scrolls sideways"
+        does_not_scroll_sideways(page)
     context.close()
     assert not outside, outside
     assert not errors, errors
@@ -67,11 +69,11 @@ def predict(page: Page, choice: int) -> None:
 def test_all_lessons_are_gone_through_with_the_keyboard(visit: Callable[[str], Page]) -> None:
     page = visit("?lesson=1")
     for number, lesson in SHELF.lessons.items():
-        expect(page.locator(".tg-lesson h2")).to_have_text(f"{number}. {lesson.title}", timeout=WAIT)
+        expect(page.locator(".tg-lesson h2")).to_have_text(f"{number}. {lesson.title}")
         expect(page.locator("#tg-learn .tg-lesson-maps canvas")).to_have_count(len(lesson.before))
         wrong = (lesson.answer + 1) % len(lesson.choices)
         predict(page, lesson.answer if number % 2 else wrong)
-        expect(page.locator(".tg-verdict")).to_contain_text("Yes." if number % 2 else "otherwise")
+        expect(page.locator(".tg-verdict")).to_contain_text("Yes." if number % 2 else "Not this time")
         expect(page.locator(".tg-choice").nth(lesson.answer)).to_have_class(
             "tg-choice tg-right tg-chosen" if number % 2 else "tg-choice tg-right"
         )
@@ -147,9 +149,8 @@ def test_a_copied_link_opens_the_same_state(visit: Callable[[str], Page], query:
 
 def test_the_state_that_somebody_made_by_hand_is_what_the_link_opens(visit: Callable[[str], Page]) -> None:
     page = visit("")
-    before = page.evaluate("document.body.dataset.trgbpExplain")
-    page.locator("#tg-input input[type=file]").set_input_files(str(examples.pictures()["coffee.jpg"]))
-    page.wait_for_function("before => document.body.dataset.trgbpExplain !== before", arg=before)
+    with explains_anew(page):
+        put_in(page, EXAMPLES / "coffee.jpg")
     expect(page.locator("#tg-class input")).to_have_value(re.compile("espresso"))
     page.locator('input[data-control="layer"]').focus()
     for _ in range(4):
@@ -161,17 +162,10 @@ def test_the_state_that_somebody_made_by_hand_is_what_the_link_opens(visit: Call
     assert page.evaluate(STATE) == visit("?" + copied(page).partition("?")[2]).evaluate(STATE)
 
 
-def test_a_picture_of_ones_own_is_not_put_into_a_link(visit: Callable[[str], Page], tmp_path: object) -> None:
-    from pathlib import Path
-
-    from PIL import Image
-
-    own = Path(str(tmp_path)) / "own.png"
-    Image.open(examples.pictures()["lion.jpg"]).rotate(90).save(own)
+def test_a_picture_of_ones_own_is_not_put_into_a_link(visit: Callable[[str], Page]) -> None:
     page = visit("")
-    before = page.evaluate("document.body.dataset.trgbpExplain")
-    page.locator("#tg-input input[type=file]").set_input_files(str(own))
-    page.wait_for_function("before => document.body.dataset.trgbpExplain !== before", arg=before)
+    with explains_anew(page):
+        put_in(page, {"name": "own.png", "mimeType": "image/png", "buffer": encoded(noise(64, 64), "PNG")})
     page.locator('[data-control="link"]').click()
     expect(page.locator(".tg-said")).to_contain_text("a picture that you put in stays with you")
 

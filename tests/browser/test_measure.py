@@ -9,14 +9,14 @@ import numpy as np
 from gradio_client import Client, handle_file
 from playwright.sync_api import Browser, Page, expect
 
-from .test_page import EXAMPLES, WAIT, page  # noqa: F401 - page is a fixture
+from .chromium import EXAMPLES, WAIT, open_tab, visiting
+from .test_page import page  # noqa: F401 - a fixture
 
 CELLS = 56
 
 
 def opened(page: Page) -> None:  # noqa: F811
-    page.get_by_role("tab", name="Measure").click()
-    page.wait_for_function("Number(document.body.dataset.trgbpMeasure) >= 5")
+    open_tab(page, "Measure", "Number(data.trgbpMeasure) >= 5")
 
 
 def score(page: Page, method: str) -> float:  # noqa: F811
@@ -55,17 +55,29 @@ def test_a_box_is_drawn_and_every_method_is_measured_in_it(page: Page) -> None: 
 
 
 def test_a_finger_draws_a_box_and_every_method_reads_what_the_endpoint_says(browser: Browser, page_url: str) -> None:
-    context = browser.new_context(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
-    phone = context.new_page()
-    phone.set_default_timeout(WAIT)
-    phone.goto(page_url)
-    phone.wait_for_function("document.body.dataset.trgbpExplain")
-    opened(phone)
+    with visiting(browser, page_url, 390, has_touch=True, is_mobile=True) as phone:
+        opened(phone)
+        box = drawn_by_finger(phone)
+        keys = phone.evaluate("window.TRGBP.state.data.measure.panels.map(panel => panel.key)")
+        assert len(keys) == 5
+        picture = handle_file(str(EXAMPLES / "cheetah_and_lion.jpg"))
+        with ThreadPoolExecutor(1) as beside:  # the client would find this thread's event loop running
+            asked = beside.submit(
+                lambda: Client(page_url, verbose=False).predict(picture, "efficientnet_lite0", "lion", keys, box, api_name="/measure")
+            )
+            data = asked.result(WAIT / 1000)[0]
+        for key in keys:
+            assert abs(score(phone, key) - data[key]["ebpg"]) < 6e-4, key  # shown to a tenth of a per cent
+        assert score(phone, "tr_gbp") > 0.5, "most of the lion is in it"
+
+
+def drawn_by_finger(phone: Page) -> list[float]:
+    """The box that a finger draws, in fractions of the picture."""
     area = phone.locator('[data-control="box"]')
     area.scroll_into_view_if_needed()
     around, scrolled = area.bounding_box(), phone.evaluate("scrollY")
     assert around is not None
-    device = context.new_cdp_session(phone)
+    device = phone.context.new_cdp_session(phone)
 
     def touch(kind: str, *at: float) -> None:
         points = [{"x": around["x"] + around["width"] * at[0], "y": around["y"] + around["height"] * at[1]}] if at else []
@@ -81,18 +93,7 @@ def test_a_finger_draws_a_box_and_every_method_reads_what_the_endpoint_says(brow
     )
     box = [left, top, left + width, top + height]
     np.testing.assert_allclose(box, [0.55, 0.1, 0.95, 0.75], atol=0.5 / CELLS + 0.003)  # the nearest edge of a cell; a pixel
-    keys = phone.evaluate("window.TRGBP.state.data.measure.panels.map(panel => panel.key)")
-    assert len(keys) == 5
-    picture = handle_file(str(EXAMPLES / "cheetah_and_lion.jpg"))
-    with ThreadPoolExecutor(1) as beside:  # the client would find this thread's event loop running
-        asked = beside.submit(
-            lambda: Client(page_url, verbose=False).predict(picture, "efficientnet_lite0", "lion", keys, box, api_name="/measure")
-        )
-        data = asked.result(WAIT / 1000)[0]
-    for key in keys:
-        assert abs(score(phone, key) - data[key]["ebpg"]) < 6e-4, key  # shown to a tenth of a per cent
-    assert score(phone, "tr_gbp") > 0.5, "most of the lion is in it"
-    context.close()
+    return box
 
 
 def test_curves_arrive_one_by_one_and_stop_ends_them_in_the_middle(page: Page) -> None:  # noqa: F811
@@ -107,8 +108,6 @@ def test_curves_arrive_one_by_one_and_stop_ends_them_in_the_middle(page: Page) -
     expect(line).to_have_text("Stopped.", timeout=WAIT)
     there = int(page.evaluate("document.body.dataset.trgbpPerturb"))
     assert there < 6, "it was over before it was stopped"
-    page.wait_for_timeout(2000)  # work that goes on tells its progress three times a second
+    open_tab(page, "Compare", "data.trgbpCompare === '5'")  # work that goes on would report its progress three times a second meanwhile
     expect(line).to_have_text("Stopped.")
     assert int(page.evaluate("document.body.dataset.trgbpPerturb")) == there
-    page.get_by_role("tab", name="Explain").click()
-    expect(page.locator("#tg-explain")).to_be_visible()

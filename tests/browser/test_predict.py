@@ -1,4 +1,4 @@
-"""The tab Predict in Chromium: what is foretold stands there before anything is measured; measuring can be stopped."""
+"""The tab Predict in Chromium: the predictions are there before anything is measured; measuring can be stopped."""
 
 from __future__ import annotations
 
@@ -7,20 +7,16 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from .chromium import watched
+from .chromium import open_tab, painted, visiting
 
 pytestmark = pytest.mark.browser
-WAIT = 120_000  # milliseconds; a limit for a busy machine, no measurement
 SHOWN = "#tg-predict .tg-layer canvas"
 
 
 @pytest.fixture
 def page(browser: Browser, page_url: str) -> Iterator[Page]:
-    with watched(browser, 1280, WAIT) as page:
-        page.goto(f"{page_url}?image=lion.jpg&layer=35")
-        page.wait_for_function("document.body.dataset.trgbpExplain")
-        page.get_by_role("tab", name="Predict").click()
-        page.wait_for_function("document.body.dataset.trgbpPredict")
+    with visiting(browser, f"{page_url}?image=lion.jpg&layer=35") as page:
+        open_tab(page, "Predict", "data.trgbpPredict")
         yield page
 
 
@@ -30,14 +26,14 @@ def test_the_prediction_comes_first_and_the_measured_is_laid_over_it_until_it_is
     expect(tab.get_by_text("Predicted: 21 % of the map in the frame")).to_be_visible()
     expect(tab.locator("polyline").first).to_be_attached()
     expect(tab.locator("circle")).to_have_count(0)
-    assert page.evaluate("window.TRGBP.state.data.foretold") is None
-    before = page.locator(SHOWN).first.evaluate("canvas => canvas.toDataURL()")
+    assert page.evaluate("window.TRGBP.state.data.predict_measured") is None
+    before = painted(page, SHOWN)
     draws = page.get_by_label("Draws of random weights")
     page.locator("#tg-predict").locator("xpath=following::button[contains(., 'Options')][1]").click()
     draws.fill("50")
     draws.press("Tab")
     page.locator("#tg-predict-run").click()
-    page.wait_for_function("window.TRGBP.state.data.foretold?.draws >= 2")
+    page.wait_for_function("window.TRGBP.state.data.predict_measured?.draws >= 2")
     page.locator("#tg-predict-stop").click()
     expect(page.locator("#tg-predict-status")).to_have_text("Stopped.")
     expect(tab.get_by_text("Not measured yet")).to_have_count(0)
@@ -45,11 +41,12 @@ def test_the_prediction_comes_first_and_the_measured_is_laid_over_it_until_it_is
     expect(tab.locator(".tg-verdict")).to_contain_text("real pictures")
     expect(tab.get_by_text("stronger detector of errors")).to_be_visible()
     expect(tab.locator(".tg-table tbody tr")).to_have_count(3)
-    assert page.locator(SHOWN).first.evaluate("canvas => canvas.toDataURL()") == before
-    stopped = page.evaluate("window.TRGBP.state.data.foretold.draws")
-    page.wait_for_timeout(3000)
-    assert page.evaluate("window.TRGBP.state.data.foretold.draws") == stopped < 50
-    slider = page.locator('input[data-control="foretold-layer"]')
+    assert painted(page, SHOWN) == before
+    stopped = page.evaluate("window.TRGBP.state.data.predict_measured.draws")
+    open_tab(page, "Compare", "data.trgbpCompare === '5'")  # draws that go on would arrive meanwhile
+    open_tab(page, "Predict")
+    assert page.evaluate("window.TRGBP.state.data.predict_measured.draws") == stopped < 50
+    slider = page.locator('input[data-control="predict-layer"]')
     assert slider.input_value() == "35"
     slider.focus()
     page.keyboard.press("ArrowRight")
@@ -60,7 +57,7 @@ def test_the_prediction_comes_first_and_the_measured_is_laid_over_it_until_it_is
 
 def test_another_picture_takes_what_was_measured_away(page: Page) -> None:
     page.locator("#tg-predict-run").click()
-    page.wait_for_function("window.TRGBP.state.data.foretold?.random")
+    page.wait_for_function("window.TRGBP.state.data.predict_measured?.random")
     first = page.evaluate("document.body.dataset.trgbpPredict")
     page.locator("#tg-side button[aria-label='Examples: chelsea']").click()
     page.wait_for_function("first => document.body.dataset.trgbpPredict && document.body.dataset.trgbpPredict !== first", arg=first)

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import subprocess
 import sys
-import time
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,10 +13,12 @@ import pytest
 from playwright.sync_api import Browser
 
 from tests.support.proxy import proxied
+from tests.support.serving import running
 from tests.support.strangers import ROOT, Stranger
 
+from .chromium import WAIT
+
 pytestmark = pytest.mark.browser
-WAIT = 120_000  # milliseconds; a limit for a busy machine, no measurement
 ANOTHER_USER = ["unshare", "--user", "--map-user=1000", "--map-group=1000"]
 SERVED = ("app.py", "trgbp_core", "assets", "requirements.txt")
 
@@ -44,38 +43,24 @@ def space(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]
         (folder / name).mkdir()
     for path in (*checkout.rglob("*"), checkout, folder / "home"):
         path.chmod(0o555 if path.is_dir() else 0o444)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    environment = {key: value for key, value in os.environ.items() if not key.startswith(("GRADIO", "TORCH", "XDG", "MPL"))} | {
+    inherited = dict.fromkeys((key for key in os.environ if key.startswith(("GRADIO", "TORCH", "XDG", "MPL"))), None)
+    environment = inherited | {
         "SPACE_ID": "somebody/tr-gbp-explorer",
         "SYSTEM": "spaces",
         "GRADIO_SERVER_NAME": "0.0.0.0",
-        "GRADIO_SERVER_PORT": str(port),
         "GRADIO_ROOT_PATH": "/somebody/explorer",
         "HOME": str(folder / "home"),
         "TMPDIR": str(folder / "temporary"),
         "PYTHONDONTWRITEBYTECODE": "1",
     }
     log = folder / "log.txt"
-    with log.open("w") as out:
-        command = [*another_user(), sys.executable, "app.py"]
-        server = subprocess.Popen(command, cwd=checkout, env=environment, stdout=out, stderr=subprocess.STDOUT)
     try:
-        for _ in range(360):
-            assert server.poll() is None, log.read_text()
-            try:
-                urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=2).close()
-                break
-            except OSError:
-                time.sleep(0.5)
-        with proxied(f"http://127.0.0.1:{port}", "/somebody/explorer") as url:
-            yield url, folder
+        started = running(log, "app.py", environment=environment, faults=True, folder=checkout, before=another_user())
+        with started as (url, _), proxied(url.rstrip("/"), "/somebody/explorer") as behind:
+            yield behind, folder
         # Gradio's reloader on a Space asks for Hugging Face's package in a thread of its own, which a Space has and this machine need not.
         assert log.read_text().count("Traceback") == log.read_text().count("`spaces` package is required"), log.read_text()
     finally:
-        server.terminate()
-        server.wait(120)
         for path in (checkout, *checkout.rglob("*"), folder / "home"):
             path.chmod(0o755)
 
@@ -109,7 +94,7 @@ def test_it_writes_nothing_outside_its_temporary_folder(space: tuple[str, Path])
     assert list((folder / "temporary").glob("trgbp-*"))
 
 
-def test_an_optional_spaces_package_takes_the_heavy_handlers_and_nothing_else_changes(tmp_path: Path, browser: Browser) -> None:
+def test_an_optional_spaces_package_takes_the_heavy_handlers_and_nothing_else_changes(tmp_path: Path) -> None:
     """A stand-in for Hugging Face's package, which does nothing off its own machines: it counts what it is given."""
     (tmp_path / "spaces.py").write_text(
         "taken = []\ndef GPU(work):\n    taken.append(work.__name__)\n    return work\n"

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from ..support.serving import served
-from ..support.strangers import CALLS, FILES, LION, MODEL, NAMES, READINGS, ROOT, Stranger, encoded, file, flipped, noise
+from ..support.strangers import CALLS, FILES, LION, MODEL, NAMES, READINGS, ROOT, Stranger, encoded, file, flipped, inputs, noise
 
 GOOD = ("layers", 49)
 PAGE: dict[str, tuple[str, list[Any]]] = {
@@ -66,21 +66,21 @@ def is_sentence(text: str, folder: Path) -> bool:
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_a_bad_file_is_told_in_a_sentence(name: str, stranger: Stranger, folder: Path) -> None:
+def test_a_bad_file_is_refused_with_a_sentence(name: str, stranger: Stranger, folder: Path) -> None:
     reply = stranger.call("explain", [stranger.upload(FILES[name][1], FILES[name][0]), MODEL, ""])
     assert is_sentence(reply.sentence, folder)
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP", "PPM"])
-def test_flipped_bits_are_explained_or_told_in_a_sentence(kind: str, stranger: Stranger, folder: Path) -> None:
+def test_a_file_with_flipped_bits_is_explained_or_refused_with_a_sentence(kind: str, stranger: Stranger, folder: Path) -> None:
     reply = stranger.call("explain", [stranger.upload(flipped(encoded(noise(100, 150), kind)), f"bits.{kind.lower()}"), MODEL, ""])
     assert reply.data or is_sentence(reply.sentence, folder)
 
 
 @pytest.mark.parametrize("name", CALLS)
-def test_a_bad_question_is_told_in_a_sentence(name: str, stranger: Stranger, lion: dict[str, Any], folder: Path) -> None:
-    endpoint, inputs = CALLS[name]
-    assert is_sentence(stranger.call(endpoint, inputs(lion)).sentence, folder)
+def test_a_bad_question_is_refused_with_a_sentence(name: str, stranger: Stranger, lion: dict[str, Any], folder: Path) -> None:
+    endpoint, asked = CALLS[name]
+    assert is_sentence(stranger.call(endpoint, inputs(asked, lion)).sentence, folder)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -137,7 +137,7 @@ def test_what_a_stranger_put_in_is_never_given_out_as_something_to_run(name: str
 
 
 @pytest.mark.parametrize("name", PAGE)
-def test_a_bad_event_of_the_page_is_told_in_a_sentence(name: str, stranger: Stranger, lion: dict[str, Any], folder: Path) -> None:
+def test_a_bad_event_of_the_page_is_refused_with_a_sentence(name: str, stranger: Stranger, lion: dict[str, Any], folder: Path) -> None:
     events = {d["api_name"]: d["id"] for d in json.loads(stranger.request("GET", "/config")[1])["dependencies"]}
     stranger.event(events["_fetch"], [MODEL, None])
     event, options = PAGE[name]
@@ -170,13 +170,7 @@ def test_one_address_cannot_fill_the_queue(stranger: Stranger, lion: dict[str, A
         stranger.request("GET", f"/gradio_api/call/explain/{json.loads(answer)['event_id']}")
 
 
-def test_at_least_sixty_bad_inputs_are_tried() -> None:
-    count = len(FILES) + 7 + len(CALLS) + len(NAMES) + len(BODIES) + 4 + len(READINGS) + 4 + 3 + len(PAGE) + 2
-    print(f"{count} bad inputs")
-    assert count >= 60
-
-
-def test_a_fault_inside_is_told_and_noted_and_takes_nothing_down(tmp_path: Path) -> None:
+def test_a_fault_inside_is_a_sentence_and_logged_and_everything_else_goes_on(tmp_path: Path) -> None:
     log = tmp_path / "log.txt"
     with served(log, "-m", "tests.support.breaking_app", faults=True) as url:
         stranger = Stranger(url)

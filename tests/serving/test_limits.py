@@ -1,14 +1,11 @@
-"""The gate, the folder of uploads and the time limit, each alone."""
+"""The limits of what a stranger may send, and of how long an answer may take."""
 
 from __future__ import annotations
 
 import itertools
 import json
-import os
-import subprocess
-import sys
+import threading
 import time
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,8 +13,7 @@ import pytest
 from tests.support.loops import run
 from trgbp_core.serving import limits
 from trgbp_core.serving.jobs import TooLong, streamed
-from trgbp_core.serving.limits import Gate, client
-from trgbp_core.serving.uploads import Uploads
+from trgbp_core.serving.limits import RequestLimits, client
 
 
 async def _nothing() -> None:
@@ -27,7 +23,7 @@ async def _nothing() -> None:
 def ask(
     app: Any, path: str, chunks: list[bytes], *, headers: dict[bytes, bytes] | None = None, waiting: int = 0, method: str = "POST"
 ) -> tuple[int, dict[str, Any]]:
-    """The gate's answer around ``app``, to a body that arrives in ``chunks``."""
+    """The middleware's answer around ``app``, to a body that arrives in ``chunks``."""
     arriving = iter([{"type": "http.request", "body": c, "more_body": i < len(chunks) - 1} for i, c in enumerate(chunks)])
     answered: list[Any] = []
 
@@ -38,7 +34,7 @@ def ask(
         answered.append(message)
 
     scope = {"type": "http", "method": method, "path": path, "headers": list((headers or {}).items()), "client": ("9.9.9.9", 1)}
-    guarded = Gate(app, names={"explain"}, waiting=lambda address: waiting if address == "9.9.9.9" else 0, sent=_nothing)
+    guarded = RequestLimits(app, names={"explain"}, waiting=lambda address: waiting if address == "9.9.9.9" else 0, afterwards=_nothing)
     run(guarded(scope, receive, send))
     return answered[0]["status"], json.loads(answered[1]["body"])
 
@@ -69,7 +65,7 @@ def test_a_body_is_counted_as_it_arrives_whatever_length_it_declares() -> None:
     assert ask(reads_all, "/gradio_api/queue/join", [b""], headers={b"content-length": b"-1"})[0] == 413
 
 
-def test_an_exception_behind_the_gate_becomes_a_sentence() -> None:
+def test_an_exception_of_the_application_becomes_a_sentence() -> None:
     assert ask(breaks, "/gradio_api/queue/join", [b"{}"]) == (400, {"detail": "This request could not be understood."})
 
 
@@ -97,59 +93,8 @@ def test_only_a_proxy_nearby_is_believed_about_whom_it_speaks_for() -> None:
     assert seen("127.0.0.1", b"") == "127.0.0.1"
 
 
-def filled(folder: Path, count: int, size: int) -> list[Path]:
-    paths = [folder / str(i) / f"{i}.png" for i in range(count)]
-    for age, path in enumerate(reversed(paths)):
-        path.parent.mkdir(parents=True)
-        path.write_bytes(bytes(size))
-        os.utime(path, (time.time() - 100 * age - 100,) * 2)
-    return paths
-
-
-def test_the_oldest_uploads_go_when_there_are_too_many_and_the_examples_stay(tmp_path: Path) -> None:
-    (tmp_path / "example").mkdir()
-    example = tmp_path / "example" / "lion.jpg"
-    example.write_bytes(bytes(50))
-    os.utime(example, (0, 0))
-    uploads = Uploads(tmp_path, max_bytes=300)
-    uploads.keep_what_is_here()
-    paths = filled(tmp_path, 5, 100)
-    uploads.tidy()
-    assert [path.exists() for path in paths] == [False, False, True, True, True]
-    assert not paths[0].parent.exists()
-    assert example.exists()
-
-
-def test_who_leaves_takes_along_what_nobody_else_looks_at(tmp_path: Path) -> None:
-    outside = tmp_path / "outside.png"
-    outside.touch()
-    folder = tmp_path / "folder"
-    paths = filled(folder, 3, 1)
-    uploads = Uploads(folder)
-    for path in (*paths, outside):
-        uploads.remember("one", path)
-    uploads.remember("two", paths[1])
-    uploads.forget("one")
-    assert [path.exists() for path in paths] == [False, True, False]
-    assert outside.exists()
-    uploads.forget("two")
-    uploads.forget("nobody")
-    assert not paths[1].exists()
-
-
-def test_the_folder_is_the_processes_own_and_gone_when_it_ends() -> None:
-    program = (
-        "import os, stat; from trgbp_core.serving.uploads import private_folder as f; a = f(); assert f() == a;"
-        "assert stat.S_IMODE(a.stat().st_mode) == 0o700; (a / 'x').touch(); print(a)"
-    )
-    environment = {key: value for key, value in os.environ.items() if key != "GRADIO_TEMP_DIR"}
-    folder = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, env=environment).stdout.strip()
-    assert "trgbp-" in folder
-    assert not Path(folder).exists()
-
-
 def test_work_is_stopped_when_its_time_is_over() -> None:
-    stopped = []
+    stopped = threading.Event()
 
     def work(step: Any) -> Any:
         try:
@@ -158,13 +103,9 @@ def test_work_is_stopped_when_its_time_is_over() -> None:
                 yield i
                 time.sleep(0.001)
         finally:
-            stopped.append(True)
+            stopped.set()
 
     found: list[Any] = []
     with pytest.raises(TooLong, match="Stopped after 0 seconds"):
         found.extend(streamed(work, 0.05))
-    for _ in range(500):
-        if stopped:
-            break
-        time.sleep(0.01)
-    assert stopped
+    assert stopped.wait(10)

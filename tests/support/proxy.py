@@ -35,12 +35,6 @@ def proxied(url: str, path: str) -> Iterator[str]:
                 return
             self._pass_on()
 
-        def do_POST(self) -> None:
-            self._pass_on()
-
-        def do_HEAD(self) -> None:
-            self._pass_on()
-
         def _pass_on(self) -> None:
             if not self.path.startswith(path):
                 self.send_error(404)
@@ -60,6 +54,8 @@ def proxied(url: str, path: str) -> Iterator[str]:
                 self.wfile.write(part)
                 self.wfile.flush()
             onward.close()
+
+        do_POST = do_HEAD = _pass_on  # noqa: N815 - the names that the standard library asks for
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True

@@ -8,15 +8,24 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
+Environment = Mapping[str, str | None]
+
+
+def until(true: Callable[[], object], seconds: float = 120.0) -> None:
+    """Wait until ``true()`` is; fails after ``seconds``."""
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.05)
 
 
 @contextmanager
-def served(log: Path, *program: str, environment: Mapping[str, str] | None = None, faults: bool = False) -> Iterator[str]:
+def served(log: Path, *program: str, environment: Environment | None = None, faults: bool = False) -> Iterator[str]:
     """The address of ``python PROGRAM --port …`` once it answers; nothing in its log may be a traceback unless ``faults`` are asked for."""
     with running(log, *program, environment=environment, faults=faults) as (url, _):
         yield url
@@ -24,27 +33,39 @@ def served(log: Path, *program: str, environment: Mapping[str, str] | None = Non
 
 @contextmanager
 def running(
-    log: Path, *program: str, environment: Mapping[str, str] | None = None, faults: bool = False
+    log: Path,
+    *program: str,
+    environment: Environment | None = None,
+    faults: bool = False,
+    folder: Path = ROOT,
+    before: Sequence[str] = (),
 ) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
-    """What :func:`served` gives, and the process. A program that reads no arguments finds the port where Gradio looks for it."""
+    """What :func:`served` gives, and the process. A program that reads no arguments finds the port where Gradio looks for it.
+
+    Args:
+        environment: added to this process's; None removes a variable.
+        folder: where the program runs. before: stands before the command.
+    """
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    command = [sys.executable, *program, "--port", str(port)]
-    environment = {**os.environ, "GRADIO_SERVER_PORT": str(port), **(environment or {})}
+    command = [*before, sys.executable, *program, "--port", str(port)]
+    variables = {**os.environ, "GRADIO_SERVER_PORT": str(port), **(environment or {})}
     with log.open("w") as out:
-        server = subprocess.Popen(command, cwd=ROOT, stdout=out, stderr=subprocess.STDOUT, env=environment)
+        given = {name: value for name, value in variables.items() if value is not None}
+        server = subprocess.Popen(command, cwd=folder, stdout=out, stderr=subprocess.STDOUT, env=given)
     url = f"http://127.0.0.1:{port}/"
+
+    def answers() -> bool:
+        assert server.poll() is None, log.read_text()
+        try:
+            urllib.request.urlopen(url, timeout=2).close()
+        except OSError:
+            return False
+        return True
+
     try:
-        for _ in range(2400):
-            assert server.poll() is None, log.read_text()
-            try:
-                urllib.request.urlopen(url, timeout=2).close()
-                break
-            except OSError:
-                time.sleep(0.05)
-        else:
-            raise AssertionError(f"the page did not come up: {log.read_text()}")
+        until(answers)
         yield url, server
         assert faults or "Traceback" not in log.read_text(), log.read_text()
     finally:

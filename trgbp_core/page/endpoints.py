@@ -12,7 +12,6 @@ import gradio as gr
 from PIL import Image
 from torch import Tensor
 
-from ..data import images
 from ..drawing.render import describe, heat, overlay, read_tile
 from ..explorer import measure, predict
 from ..explorer.explorer import DEFAULT_MODEL, Explorer, Payload, Question, named_class
@@ -48,9 +47,8 @@ def add(explorer: Explorer) -> None:
         box = gr.JSON([0.25, 0.25, 0.75, 0.75], label="box: left, top, right, bottom in fractions of the picture")
         draws = gr.Number(0, label="draws of random weights; 0 for the prediction alone", precision=0)
         data, gallery, trigger = gr.JSON(), gr.Gallery(format="png"), gr.Button()
-    for component in (model, wanted, layer, methods, baseline, mode, seed, stages, box, draws):
-        component.preprocess = lambda payload: payload  # type: ignore[method-assign] # what is wrong with it is said below
     out: dict[str, Any] = {"outputs": [data, gallery], "concurrency_limit": None, "concurrency_id": "compute", "show_progress": "hidden"}
+    out["preprocess"] = False  # what is wrong with an input is said below
     asked = [picture, model, wanted]
     answers = _Answers(explorer, Path(gallery.GRADIO_CACHE))
     trigger.click(answers.explain, asked, api_name="explain", **out)
@@ -98,7 +96,7 @@ class _Answers:
         return question, self._explorer.find_class(question, wanted, step)
 
     def _question(self, picture: Any, model: str) -> Question:
-        return layout.ask(self._explorer, None if picture is None else images.read(picture), str(model))
+        return layout.ask(self._explorer, picture, str(model))
 
     @_streamed
     def explain(self, step: Step, picture: Any, model: str, wanted: str) -> Answer:

@@ -120,8 +120,8 @@ def _each_method(
 def predict(explorer: Explorer, picture: Any, model: str, wanted: Any) -> Answers:
     """What theory predicts, before anything of it is run."""
     question, k = _asked(explorer, picture, model, wanted)
-    yield None, f"Foretelling what **{question.zoo.title}** will do …"
-    yield predicting.prediction(explorer, question, k), f"Foretold for **{question.zoo.title}**; press “Measure” to see what happens."
+    yield None, f"Predicting the maps of **{question.zoo.title}** …"
+    yield predicting.prediction(explorer, question, k), f"Predicted for **{question.zoo.title}**. Press “Measure” to compare."
 
 
 @or_sentence()

@@ -1,4 +1,4 @@
-"""Between the explorer and the page: questions as the page puts them, answers with a sentence for the status line."""
+"""Questions as the page sends them, answers with a sentence for the status line, and the page's own files."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 from PIL import Image
 
-from ..data import examples
+from ..data import examples, images
 from ..drawing.render import COLOUR_MAPS, DIVERGING, lookup
 from ..engine.layer_order import layer_groups
 from ..explorer.explorer import Explorer, Payload, Question, named_class
@@ -21,11 +21,11 @@ from ..serving.jobs import Step, Update, streamed
 from ..zoo.loading import Entry
 
 ASSETS = Path(__file__).parents[2] / "assets" / "page"
-SCRIPTS = ("clones.js", "words.js", "maps.js", "classes.js", "views.js", "measure.js", "predict.js", "links.js", "learn.js")
+SCRIPTS = "gradio colour_maps elements classes explain_panels compare_panels measure predict links learn panels".split()
 FONTS = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif"]
 TITLE = (
-    "<h1>TR-GBP Explorer</h1><p>Which pixels made the network say so, layer by layer — and may the explanation be believed? "
-    "Put in a picture, pick a class.</p>"
+    "<h1>TR-GBP Explorer</h1><p>Which pixels led the network to its answer, layer by layer, and can the explanation be trusted? "
+    "Choose a picture and a class.</p>"
 )
 
 
@@ -45,10 +45,10 @@ def asset(name: str) -> str:
 
 
 def head() -> str:
-    """What goes into the page's head: the colour maps (256 × RGB, base64), the page's scripts, and no motion for whoever wants none."""
+    """The page's head: colour maps (256 × RGB, base64), translations, scripts, and no animations for visitors who want none."""
     colours = {name: base64.b64encode(lookup(name).tobytes()).decode() for name in (*COLOUR_MAPS, DIVERGING)}
     words = f"window.TRGBP_WORDS = {asset('translations.json')};"
-    scripts = [words, f"window.TRGBP_COLOURS = {json.dumps(colours)};", *map(asset, SCRIPTS)]
+    scripts = [words, f"window.TRGBP_COLOURS = {json.dumps(colours)};", *(asset(f"{name}.js") for name in SCRIPTS)]
     return f"<style>{asset('still.css')}</style>" + "".join(f"<script>{script}</script>" for script in scripts)
 
 
@@ -57,19 +57,25 @@ def model_choices(entries: Iterable[Entry]) -> list[tuple[str, str]]:
     return [(e.title if e.available else f"{e.title} ↓ {e.download_size / 1e6:.0f} MB", e.name) for e in entries]
 
 
-def ask(explorer: Explorer, picture: Any, model: str) -> Question:
-    """Raises ValueError with a sentence for whatever is wrong with the picture or the network."""
-    if picture is None:
+def picture_of(given: Any) -> Image.Image:
+    """The picture as a component sends it (``{"path": …}``), or as anything else that :func:`images.read` takes.
+
+    Raises:
+        ValueError: there is none, or it cannot be read, with a sentence.
+    """
+    if given is None:
         raise ValueError("There is no picture yet: upload one, paste one, or pick an example.")
-    if isinstance(picture, Exception):
-        raise picture
-    assert isinstance(picture, Image.Image)
+    return images.read(given["path"] if isinstance(given, dict) else given)
+
+
+def ask(explorer: Explorer, picture: Any, model: str) -> Question:
+    """The question about ``picture``, see :func:`picture_of`; raises ValueError with a sentence if that or the network is wrong."""
     offered(explorer, model)
-    return explorer.ask(picture, model)
+    return explorer.ask(picture_of(picture), model)
 
 
 def offered(explorer: Explorer, model: str) -> Entry:
-    """The network of that name, if the page offers it: a visitor cannot make the server fetch anything else."""
+    """The network of that name; raises ValueError if the page does not offer it, so that nothing else can be downloaded."""
     found = {entry.name: entry for entry in explorer.entries()}.get(model)
     if found is None:
         raise ValueError(f"There is no network {str(model)[:60]!r} here; pick one of the list.")
@@ -87,8 +93,7 @@ def known_methods(keys: Any) -> list[str]:
 
 
 def packed(payload: Payload) -> str:
-    """A payload as one text. Gradio's page copies what its components hold whenever an event's status changes: a text costs it nothing,
-    the same in lists and dictionaries a third of a second."""
+    """A payload as one text: Gradio's page copies the values of its components whenever an event's status changes; a text costs nothing."""
     return json.dumps(payload, ensure_ascii=False, separators=(",", ":"))
 
 
@@ -98,11 +103,12 @@ def explain(
     """All that the tabs Explain and Classes show of a picture: the class that is explained, then the rest of the top 5.
 
     Args:
-        asked: the class to explain, by the key of the question; the best where there is none.
-        shown: the key of the question that the page shows; of that one the class comes alone.
-        step: told how many are before it; may raise to stop.
+        asked: the class to explain by the key of the question; the best class where there is none.
+        shown: the key of the question that the page shows; for that one only the class is sent.
+        step: called with the place in the queue; may raise to stop.
     """
     try:
+        picture = picture_of(picture)
         question = ask(explorer, picture, model)
         named, parts = named_class(question, asked.get(question.key)), iter(list[Payload]())
         link = {"image": examples.name_of(picture), "model": model}
@@ -122,7 +128,7 @@ def explain(
 
 
 def explain_class(explorer: Explorer, picture: Any, model: str, wanted: Any, known: bool, step: Step | None = None) -> Iterator[Answer]:
-    """What a further class adds to the picture that is shown; nothing but the sentence where the page has it already (``known``)."""
+    """What a further class adds to the picture that is shown; the sentence alone where the page has the class already (``known``)."""
     try:
         question = ask(explorer, picture, model)
         k = explorer.find_class(question, wanted, step)
@@ -137,8 +143,8 @@ def _said(question: Question, k: int, best: list[tuple[int, str, float]]) -> str
     return f"{question.zoo.title} says: {said}. Explained: **{question.zoo.labels[k]}**."
 
 
-def told(work: Callable[[Step], Iterator[Answer]]) -> Iterator[Answer]:
-    """``work``'s answers from a thread of its own, and a sentence now and then while it has to wait."""
+def with_progress(work: Callable[[Step], Iterator[Answer]]) -> Iterator[Answer]:
+    """The answers of ``work``, which runs in a thread of its own, and its progress as answers without a payload."""
     for event in streamed(work):
         if isinstance(event, Update):
             yield Answer(None, waiting(event))
@@ -147,7 +153,7 @@ def told(work: Callable[[Step], Iterator[Answer]]) -> Iterator[Answer]:
 
 
 def waiting(event: Update) -> str:
-    """Who waits for what, as a sentence; nothing where nobody waits."""
+    """Progress as a sentence; empty where there is none."""
     return f"{event.what[:1].upper()}{event.what[1:]} …" if event.what else ""
 
 

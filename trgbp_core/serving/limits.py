@@ -1,12 +1,13 @@
-"""What a stranger may send to the server: where to, how much, and how much at once. An ASGI middleware; it knows nothing of pictures."""
+"""What a stranger may send to the server: to which routes, how much, and how many requests at once. An ASGI middleware."""
 
 from __future__ import annotations
 
 import ipaddress
-import json
 import logging
 from collections.abc import Awaitable, Callable, Collection, MutableMapping
 from typing import Any
+
+from starlette.responses import JSONResponse
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -19,24 +20,11 @@ MAX_UPLOAD_BYTES = MAX_FILE_BYTES + 1_000_000
 MAX_BODY_BYTES = 1_000_000
 DRAINED_BYTES = 200_000_000
 MAX_WAITING = 64
-"""Requests of one address that may wait at once: a class of thirty behind one address works, each with a picture and a tab that follows,
-and nobody fills the queue of 128 alone."""
+"""Requests of one address that may wait at once: enough for a class of thirty behind one address, and half of the queue."""
 
-CLOSED = (
-    "/proxy=",
-    "/file=http",
-    "/process_recording",
-    "/component_server",
-    "/deep_link",
-    "/stream/",
-    "/run-history",
-    "/runs",
-    "/vibe",
-    "/undo-vibe",
-    "/profiling",
-    "/dev/",
-    "/monitoring",
-    "/custom_component",
+CLOSED = tuple(
+    "/proxy= /file=http /process_recording /component_server /deep_link /stream/ /run-history /runs /vibe /undo-vibe /profiling /dev/ "
+    "/monitoring /custom_component".split()
 )
 """Routes of Gradio's that the page never asks for, and that fetch, write or convert something for whoever asks."""
 
@@ -48,21 +36,23 @@ FILES = ("/upload", "/mcp")
 log = logging.getLogger(__name__)
 
 
-class Gate:
+class RequestLimits:
     """Refuses with a sentence, ``{"detail": "…"}``, what no visitor of the page would send.
 
     Args:
-        app: what is behind the gate.
+        app: the application that is protected.
         names: the endpoints that may be called by name.
         waiting: how many requests of an address are waiting or being worked on.
-        sent: called after each upload and question, for instance to tidy up.
+        afterwards: called after each upload and question, for instance to tidy up.
     """
 
-    def __init__(self, app: Any, *, names: Collection[str], waiting: Callable[[str], int], sent: Callable[[], Awaitable[None]]) -> None:
+    def __init__(
+        self, app: Any, *, names: Collection[str], waiting: Callable[[str], int], afterwards: Callable[[], Awaitable[None]]
+    ) -> None:
         self._app = app
         self._names = names
         self._waiting = waiting
-        self._sent = sent
+        self._afterwards = afterwards
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -71,19 +61,27 @@ class Gate:
         limit = MAX_UPLOAD_BYTES if route.startswith(FILES) else MAX_BODY_BYTES
         if refusal := self._refusal(scope, route, limit):
             await _drain(receive)
-            return await _answer(send, *refusal)
-        reply = _Reply(send)
+            return await _refuse(scope, receive, send, *refusal)
+        begun = False
+
+        async def reply(message: MutableMapping[str, Any]) -> None:
+            nonlocal begun
+            begun = True
+            await send(message)
+
         try:
             await self._app(scope, _counted(receive, limit), reply)
         except _TooLarge:
             await _drain(receive)
-            await reply.instead(413, _too_large(limit))
+            refusal = 413, _too_large(limit)
         except Exception as error:
             # Gradio's routes raise on numbers, names and events that it does not know; a page that is up has no other errors here.
             log.error("%s refused: %r", route[:80], error)
-            await reply.instead(400, "This request could not be understood.")
+            refusal = 400, "This request could not be understood."
+        if refusal and not begun:
+            await _refuse(scope, receive, send, *refusal)
         if scope["method"] == "POST" and route.startswith(("/upload", *ASKING)):
-            await self._sent()
+            await self._afterwards()
 
     def _refusal(self, scope: Scope, route: str, limit: int) -> tuple[int, str] | None:
         if route.startswith(CLOSED):
@@ -124,22 +122,6 @@ class _TooLarge(Exception):
     pass
 
 
-class _Reply:
-    """``send``, which remembers whether an answer has begun."""
-
-    def __init__(self, send: Send) -> None:
-        self._send = send
-        self._begun = False
-
-    async def __call__(self, message: MutableMapping[str, Any]) -> None:
-        self._begun = True
-        await self._send(message)
-
-    async def instead(self, status: int, sentence: str) -> None:
-        if not self._begun:
-            await _answer(self._send, status, sentence)
-
-
 def _counted(receive: Receive, limit: int) -> Receive:
     seen = 0
 
@@ -168,8 +150,5 @@ def _too_large(limit: int) -> str:
     return f"This is too large: {limit / 1e6:.0f} MB are the limit."
 
 
-async def _answer(send: Send, status: int, sentence: str) -> None:
-    body = json.dumps({"detail": sentence}).encode()
-    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode()), (b"connection", b"close")]
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
+async def _refuse(scope: Scope, receive: Receive, send: Send, status: int, sentence: str) -> None:
+    await JSONResponse({"detail": sentence}, status, {"connection": "close"})(scope, receive, send)

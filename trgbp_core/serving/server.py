@@ -1,4 +1,4 @@
-"""How the page is served to strangers: Gradio's side of :mod:`trgbp_core.serving.limits` and :mod:`trgbp_core.serving.uploads`."""
+"""How the page is served to strangers: everything that relies on Gradio's inside is in this file."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from gradio.utils import cancel_tasks
 from starlette.middleware import Middleware
 
 from ..engine import devices
-from .limits import MAX_FILE_BYTES, Gate, client
+from .limits import MAX_FILE_BYTES, RequestLimits, client
 from .queue import MOST_WAITING, asker, request
 from .uploads import Uploads, private_folder, remove_private_folders
 
@@ -35,7 +35,10 @@ FILE_SECONDS = 3600
 
 
 class Page(gr.Blocks):
-    """Gradio's page, whose temporary files are its own, and which says a sentence where an input cannot be read at all.
+    """Gradio's page, whose temporary files are its own, and whose errors are sentences.
+
+    Each method below replaces one of Gradio's inside, because no public setting does the same; ``tests/serving/test_server.py`` fails when
+    Gradio changes what they rely on.
 
     Attributes:
         uploads: the folder of temporary files; a visitor's pictures stay until the visitor leaves.
@@ -48,45 +51,43 @@ class Page(gr.Blocks):
         self.uploads = Uploads(folder)
         self.fetches = False
 
-    async def process_api(self, block_fn: Any, inputs: list[Any], *args: Any, **kwargs: Any) -> Any:
-        # Here, and not in an event of its own: a visitor who leaves at once would be gone before that event.
-        if visitor := kwargs.get("session_hash"):
-            for path in _paths(inputs):
-                self.uploads.remember(str(visitor), path)
-        return await super().process_api(block_fn, inputs, *args, **kwargs)
-
     async def preprocess_data(self, block_fn: Any, inputs: list[Any], *args: Any, **kwargs: Any) -> list[Any]:
-        if not self.fetches and _holds_address(inputs):
+        """Gradio fetches any address that is given for a file, and writes a traceback for every input of a wrong kind."""
+        if not self.fetches and any("://" in path for path in _paths(inputs)):
             raise gr.Error("Addresses are not fetched here: upload the picture itself.", print_exception=False)
-        _keep_overrides(block_fn.inputs, args[0] if args else None)
         try:
             return await super().preprocess_data(block_fn, inputs, *args, **kwargs)
         except gr.Error as error:
             raise gr.Error(f"{error.message.partition(': [')[0].rstrip('.')}.", print_exception=False) from None
         except Exception:
-            # Gradio would answer with nothing, and write a traceback for every stranger's guess.
             raise gr.Error("An input is missing, or is not of the kind that belongs there.", print_exception=False) from None
 
     async def postprocess_data(self, block_fn: Any, predictions: Any, *args: Any, **kwargs: Any) -> list[Any]:
-        # What an answer leaves as it is, Gradio would build anew, and describe anew in a schema: for thirty who wait, half of all its work.
+        """Gradio builds anew even the components that an answer skips: 1 to 8 ms each time, which is sent every second to all who wait."""
         outputs = block_fn.outputs
         if not isinstance(predictions, (list, tuple)) or not len(predictions) == len(outputs) > 1:
             return await super().postprocess_data(block_fn, predictions, *args, **kwargs)
-        told = [i for i, (block, value) in enumerate(zip(outputs, predictions, strict=True)) if block.stateful or not _is_skip(value)]
-        found: list[Any] = []
-        if told:
-            rest = copy.copy(block_fn)
-            rest.outputs = [outputs[i] for i in told]
-            values = [predictions[i] for i in told]
-            found = await super().postprocess_data(rest, values[0] if len(told) == 1 else values, *args, **kwargs)
-        said = dict(zip(told, found, strict=True))
-        return [said[i] if i in said else gr.skip() for i in range(len(outputs))]
+        changed = [i for i, (block, value) in enumerate(zip(outputs, predictions, strict=True)) if block.stateful or not _is_skip(value)]
+        answer: list[Any] = [gr.skip() for _ in outputs]
+        if changed:
+            part = copy.copy(block_fn)
+            part.outputs = [outputs[i] for i in changed]
+            values = [predictions[i] for i in changed]
+            found = await super().postprocess_data(part, values[0] if len(changed) == 1 else values, *args, **kwargs)
+            for i, value in zip(changed, found, strict=True):
+                answer[i] = value
+        return answer
 
     async def call_function(
         self, block_fn: Any, processed_input: list[Any], iterator: Any = None, requests: Any = None, *args: Any, **kwargs: Any
     ) -> Any:
-        asker.set(str(getattr(requests, "session_hash", None) or ""))
+        """Tells the queue who asks, keeps the visitor's files, and makes a sentence of a fault: Gradio has no hook around every handler."""
+        visitor = str(getattr(requests, "session_hash", None) or "")
+        asker.set(visitor)
         request.set(object())  # what an answer computes in pieces, it computes in the context of its first
+        if visitor and iterator is None:
+            for path in _paths(processed_input):
+                self.uploads.remember(visitor, path)
         try:
             return await super().call_function(block_fn, processed_input, iterator, requests, *args, **kwargs)
         except gr.Error:
@@ -102,22 +103,17 @@ def _is_skip(value: Any) -> bool:
     return isinstance(value, dict) and value == gr.skip()
 
 
-def _keep_overrides(blocks: Any, state: Any) -> None:
-    """A click on an example makes Gradio build the component anew for that visitor: how it reads its input must come along."""
-    for block in blocks:
-        if "preprocess" in vars(block) and state is not None and not block.stateful and block._id in state:
-            state[block._id].preprocess = block.preprocess
-
-
 def serve(demo: Page, **options: Any) -> Any:
-    """``demo.launch``, behind the gate, and ended cleanly by SIGTERM."""
+    """``demo.launch`` behind :class:`RequestLimits`, ended cleanly by SIGTERM."""
     demo.fetches = bool(options.get("mcp_server"))
     demo.uploads.keep_what_is_here()
-    for fn in demo.fns.values():
+    for fn in demo.fns.values():  # after they were added, for a public decorator would stand at every handler of the page
         if fn.concurrency_id == "compute" and fn.fn is not None:
             fn.fn = on_gpu(fn.fn)
-    names = {fn.api_name for fn in demo.fns.values() if fn.api_visibility == "public" and isinstance(fn.api_name, str)}
-    gate = Middleware(Gate, names=names, waiting=lambda address: _waiting(demo, address), sent=demo.uploads.tidy_now_and_then)
+    names = {name.strip("/") for name in demo.get_api_info()["named_endpoints"]}
+    limits = Middleware(
+        RequestLimits, names=names, waiting=lambda address: _waiting(demo, address), afterwards=demo.uploads.tidy_now_and_then
+    )
     demo.queue(default_concurrency_limit=2, max_size=QUEUE)
     if threading.current_thread() is threading.main_thread() and not options.get("prevent_thread_lock"):
         signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -126,14 +122,9 @@ def serve(demo: Page, **options: Any) -> Any:
         state_session_capacity=SESSIONS,
         max_threads=THREADS,
         enable_monitoring=False,
-        app_kwargs={"middleware": [gate], "exception_handlers": {RequestValidationError: _not_the_protocol}},
+        app_kwargs={"middleware": [limits], "exception_handlers": {RequestValidationError: _not_the_protocol}},
         **options,
     )
-
-
-def _holds_address(value: Any) -> bool:
-    """A file somewhere in ``value`` that Gradio would fetch from elsewhere."""
-    return any("://" in path for path in _paths(value))
 
 
 def _paths(value: Any) -> Iterator[str]:
@@ -175,16 +166,20 @@ def leave() -> None:
 
 
 async def _not_the_protocol(request: Any, error: Exception) -> JSONResponse:
+    """An answer to a body that Gradio's routes cannot read.
+
+    Gradio's own page sends such a one: it cancels an event before it knows the event's number. Visitor and function are known, so that
+    Gradio's ``cancel_tasks`` can end it; its route would refuse.
+    """
     body = getattr(error, "body", None)
     if isinstance(body, dict) and body.get("event_id", "") is None and request.url.path.endswith(("/cancel", "/reset")):
-        # Gradio's page cancels an event even before it has been told the event's number; the visitor and the function are known.
         await cancel_tasks({f"{body.get('session_hash')}_{body.get('fn_index')}"})
         return JSONResponse({"success": True})
     return JSONResponse({"detail": "This request is not of the form that Gradio's clients send."}, 422)
 
 
 def _waiting(demo: Page, address: str) -> int:
-    """How many of that address's requests wait in Gradio's queue or are being worked on."""
+    """How many of that address's requests wait in Gradio's queue or are being worked on; it limits their number in all only."""
     queue = demo._queue
     running = [event for job in queue.active_jobs if job for event in job]
     waiting = [event for line in queue.event_queue_per_concurrency_id.values() for event in line.queue]

@@ -1,4 +1,4 @@
-"""The folder of temporary files: pictures that visitors put in and pictures that endpoints gave out. Kept small, and gone in the end."""
+"""The folder of temporary files, of visitors' pictures and of the endpoints' answers: kept small, and removed at the end."""
 
 from __future__ import annotations
 
@@ -40,11 +40,11 @@ def remove_private_folders() -> None:
 
 
 class Uploads:
-    """What lies in ``folder``.
+    """The files in ``folder``.
 
     Args:
         folder: where the files are, at any depth.
-        max_bytes: beyond this the files that have lain longest go.
+        max_bytes: beyond this the oldest files are removed.
     """
 
     def __init__(self, folder: Path, max_bytes: int = MAX_BYTES) -> None:
@@ -56,7 +56,7 @@ class Uploads:
         self._looked = 0.0
 
     def keep_what_is_here(self) -> None:
-        """What is in the folder now, such as the example pictures, stays."""
+        """Never remove what is in the folder now, such as the example pictures."""
         self._stays = {path for path, _, _ in _files(self.folder)}
 
     def remember(self, visitor: str, path: str | Path) -> None:
@@ -67,13 +67,12 @@ class Uploads:
                 self._visitors.setdefault(visitor, set()).add(found)
 
     def forget(self, visitor: str) -> None:
-        """``visitor`` has left: what nobody else has on the page is removed."""
+        """``visitor`` has left: remove the files that nobody else has on the page."""
         with self._lock:
             left = self._visitors.pop(visitor, set())
             others = set().union(*self._visitors.values())
         for path in left - others - self._stays:
-            if self.folder in path.parents:
-                _remove(path)
+            _remove(path)
 
     def tidy(self) -> None:
         """Remove the oldest files beyond the limit."""
@@ -96,7 +95,7 @@ class Uploads:
 def written(picture: Image.Image, folder: Path) -> str:
     """The path of ``picture`` as PNG in ``folder``, written once for all who are given the same one.
 
-    It is there whole or not at all: Gradio's own way writes the file anew for everyone, under the eyes of who is just being sent it.
+    It is there whole or not at all: Gradio writes such a file anew for each answer, also while it is being sent to somebody else.
     """
     digest = hashlib.sha256(f"{picture.mode} {picture.size} ".encode() + picture.tobytes()).hexdigest()
     path = folder / digest / "image.png"

@@ -9,51 +9,51 @@ import gradio as gr
 
 from ...sanity.cascade import MODES
 from .. import handlers
-from .opening import Wish
-from .room import HEAVY, Room, method_choices, stop_button, told
+from .context import HEAVY, PageContext, method_choices, stop_button, updates
+from .links import LinkRequest
 
 
-def build(room: Room) -> None:
-    data = room.carrier("cascade")
+def build(context: PageContext) -> None:
+    explorer, data = context.explorer, context.carrier("cascade")
 
-    def randomise(image: Any, model: str, k: Any, *options: Any) -> Iterator[tuple[Any, Any]]:
-        yield from told(handlers.cascade(room.explorer, image, model, k, *options))
+    def randomise(image: Any, model: str, k: Any, *options: Any) -> Iterator[tuple[Any, ...]]:
+        yield from updates(handlers.cascade(explorer, image, model, k, *options))
 
-    def resume(wish: Wish, image: Any, model: str, k: Any, baseline: str, mode: Any, seed: Any) -> Iterator[tuple[Any, Any]]:
-        if wish.link is None or not wish.link.stage:
+    def resume(asked: LinkRequest, image: Any, model: str, k: Any, baseline: str, mode: Any, seed: Any) -> Iterator[tuple[Any, ...]]:
+        if asked.link is None or not asked.link.stage:
             yield gr.skip(), gr.skip()
             return
-        yield from told(handlers.cascade(room.explorer, image, model, k, baseline, mode, seed, at=wish.link.stage))
+        yield from updates(handlers.cascade(explorer, image, model, k, baseline, mode, seed, at=asked.link.stage))
 
     with gr.Tab("Sanity check", id="cascade") as tab:
         buttons = gr.Row(elem_classes="tg-buttons")
-        room.view("cascade")
-        options = _options()
-        room.options["cascade"] = dict(zip(("baseline", "mode", "seed"), options, strict=True))
+        context.panel("cascade")
+        context.options["cascade"] = _options()
+        options = list(context.options["cascade"].values())
     with buttons:
         run = gr.Button("Randomise", variant="primary", elem_id="tg-cascade-run")
-        running = run.click(randomise, [*room.question, *options], [data, room.status], **HEAVY)
-        wished = room.restored.then(_wished, room.wish, options, **HEAVY)
-        resumed = wished.then(resume, [room.wish, *room.question, *options], [data, room.status], **HEAVY)
-        stop_button([running, resumed], "tg-cascade-stop", room.status)
-        room.view("stage")
-    room.end_when_asked_anew([running, resumed])
-    room.on_open(tab, "cascade")
+        running = run.click(randomise, [*context.question, *options], [data, context.status], **HEAVY)
+        linked = context.restored.then(_linked_options, context.request, options, **HEAVY)
+        resumed = linked.then(resume, [context.request, *context.question, *options], [data, context.status], **HEAVY)
+        stop_button([running, resumed], "tg-cascade-stop", context.status)
+        context.panel("stage")
+    context.stop_on_change([running, resumed])
+    context.on_open(tab, "cascade")
 
 
-def _wished(wish: Wish) -> tuple[Any, ...]:
-    """The options that a link to a stage brings along."""
-    if wish.link is None or not wish.link.stage:
+def _linked_options(asked: LinkRequest) -> tuple[Any, ...]:
+    """The options in a link to a stage."""
+    if asked.link is None or not asked.link.stage:
         return gr.skip(), gr.skip(), gr.skip()
-    return wish.link.beside, wish.link.mode, wish.link.seed
+    return asked.link.beside, asked.link.mode, asked.link.seed
 
 
-def _options() -> list[Any]:
+def _options() -> dict[str, Any]:
     with gr.Accordion("Options", open=False):
-        info = "Computed at every stage; slow methods make the cascade slow."
+        info = "Computed at every stage; slow methods make the sanity check slow."
         baseline = gr.Dropdown(method_choices(), value="grad_cam", label="Method beside TR-GBP", info=info)
-        kinds = ("Gaussian, zero mean (Theorem 1)", "Initialise anew: batch-norm biases become zero, and their Rˡ vanish")
+        kinds = ("Gaussian, zero mean (Theorem 1)", "Initialised anew: batch-norm biases become zero, and their Rˡ vanish")
         info = "Gaussian weights keep each layer's size."
-        mode = gr.Radio(list(zip(kinds, MODES, strict=True)), value=MODES[0], label="What a randomised layer becomes", info=info)
+        mode = gr.Radio(list(zip(kinds, MODES, strict=True)), value=MODES[0], label="Weights of a randomised layer", info=info)
         seed = gr.Number(0, precision=0, minimum=0, maximum=2**31 - 1, label="Seed", info="The same seed draws the same weights.")
-    return [baseline, mode, seed]
+    return {"baseline": baseline, "mode": mode, "seed": seed}

@@ -1,4 +1,4 @@
-"""The tab Explain. What it asks for, the tab Classes shows too."""
+"""The tabs Explain and Classes, which show the same payload, and the events with which every other tab's question begins."""
 
 from __future__ import annotations
 
@@ -8,55 +8,62 @@ from typing import Any
 
 import gradio as gr
 
+from ...explorer.explorer import Explorer
 from .. import layout
-from .opening import Wish
-from .room import HEAVY, QUIET, SETTLED_SECONDS, UNSEEN, Room
+from .context import HEAVY, QUIET, SETTLED_SECONDS, UNSEEN, PageContext, updates
+from .links import LinkRequest
 
 
-def build(room: Room) -> None:
-    """The tab, and the events with which every other tab's question begins."""
-    with gr.Tab("Explain", id="explain") as tab:
-        room.view("explain")
-    room.on_open(tab, "explain")
-    # Two carriers, for of two answers that come at once a component keeps the last.
-    data, rest = room.carrier("explain"), room.carrier("rest")
+def build(context: PageContext) -> None:
+    explorer = context.explorer
+    for title, name in (("Explain", "explain"), ("Classes", "classes")):
+        with gr.Tab(title, id=name) as tab:
+            context.panel(name)
+        context.on_open(tab, name)
+    # Two carriers, for of two answers at once a component keeps the last.
+    data, rest = context.carrier("explain"), context.carrier("rest")
 
-    def new_picture(image: Any, model: str, wish: Wish, there: Any) -> Iterator[tuple[Any, ...]]:
-        nothing, picker, at = gr.skip(), gr.skip(), 0.0
-        if model:
-            for answer in layout.told(lambda step: layout.explain(room.explorer, image, model, wish.asked, step, str(there))):
-                if answer.payload is None:
-                    yield nothing, nothing, answer.status or nothing, nothing
-                elif answer.choices:
-                    picker, at = gr.update(choices=answer.choices, value=answer.value), time.monotonic()
-                    yield layout.packed(wish.at_layer(answer.payload)), nothing, answer.status, picker
-                else:
-                    time.sleep(max(0.0, at + SETTLED_SECONDS - time.monotonic()))
-                    yield nothing, layout.packed(answer.payload), nothing, nothing
-        # Gradio sends the last answer once more at the end: no maps in it, but what the picker may have lost.
-        yield nothing, nothing, nothing, picker
+    def new_picture(image: Any, model: str, asked: LinkRequest, there: Any) -> Iterator[tuple[Any, ...]]:
+        yield from _explained(explorer, image, model, asked, str(there))
 
-    def new_class(image: Any, model: str, k: Any, known: bool) -> Iterator[tuple[Any, Any]]:
-        for answer in layout.told(lambda step: layout.explain_class(room.explorer, image, model, k, known, step)):
-            yield layout.packed(answer.payload) if answer.payload else gr.skip(), answer.status or gr.skip()
+    def new_class(image: Any, model: str, k: Any, known: Any) -> Iterator[tuple[Any, ...]]:
+        answers = layout.with_progress(lambda step: layout.explain_class(explorer, image, model, k, known is True, step))
+        yield from updates((answer.payload, answer.status) for answer in answers)
 
-    def as_wished(image: Any, model: str, wish: Wish, there: Any) -> Iterator[tuple[Any, ...]]:
-        yield from new_picture(image, model if wish.link is not None else "", wish, there)
+    def as_linked(image: Any, model: str, asked: LinkRequest, there: Any) -> Iterator[tuple[Any, ...]]:
+        yield from _explained(explorer, image, model if asked.link is not None else "", asked, str(there))
 
-    known = room.unseen(gr.Checkbox(False, **UNSEEN))
-    shown = [data, rest, room.status, room.wanted]
-    there = room.unseen(gr.Textbox("", **UNSEEN))
-    asked = [room.picture, room.model, room.wish, there]
+    known, there = context.unseen(gr.Checkbox(False, **UNSEEN)), context.unseen(gr.Textbox("", **UNSEEN))
+    shown = [data, rest, context.status, context.wanted]
+    asked = [context.picture, context.model, context.request, there]
     # Gradio says twice and more often that a picture has changed; every time would be an explanation, and a megabyte on the way.
-    another = room.carrier("another", "TRGBP.another = () => trigger('submit');")
-    room.picture.change(None, room.picture, None, js="(picture) => TRGBP.pictured(picture)", trigger_mode="multiple", **QUIET)
-    tell = "(picture, model, wish) => [picture, model, wish, TRGBP.shownKey()]"
-    room.restored = room.arrived.then(as_wished, asked, shown, js=tell, **HEAVY)
-    # The classes that the page has are shown at once; the server only says the sentence to them.
+    another = context.carrier("another", "TRGBP.another = () => trigger('submit');")
+    context.picture.change(None, context.picture, None, js="(picture) => TRGBP.pictured(picture)", trigger_mode="multiple", **QUIET)
+    tell = "(picture, model, request) => [picture, model, request, TRGBP.shownKey()]"
+    context.restored = context.arrived.then(as_linked, asked, shown, js=tell, **HEAVY)
+    # The classes that the page has are shown at once; the server only adds the sentence.
     show = "(picture, model, wanted) => [picture, model, wanted, TRGBP.pick(wanted)]"
-    room.changes += [
-        room.restored,
+    context.changes += [
+        context.restored,
         another.submit(new_picture, asked, shown, js=tell, trigger_mode="always_last", **HEAVY),
-        room.model.change(new_picture, asked, shown, js=tell, trigger_mode="always_last", **HEAVY),
-        room.wanted.input(new_class, [*room.question, known], [data, room.status], js=show, trigger_mode="always_last", **HEAVY),
+        context.model.change(new_picture, asked, shown, js=tell, trigger_mode="always_last", **HEAVY),
+        context.wanted.input(new_class, [*context.question, known], [data, context.status], js=show, trigger_mode="always_last", **HEAVY),
     ]
+
+
+def _explained(explorer: Explorer, image: Any, model: str, asked: LinkRequest, there: str) -> Iterator[tuple[Any, ...]]:
+    """Updates of (the class that is explained, the rest of the top 5, the status line, the class picker); ``there`` is on the page."""
+    nothing, picker, at = gr.skip(), gr.skip(), 0.0
+    if model:
+        wanted = {asked.key: asked.k}
+        for answer in layout.with_progress(lambda step: layout.explain(explorer, image, model, wanted, step, there)):
+            if answer.payload is None:
+                yield nothing, nothing, answer.status or nothing, nothing
+            elif answer.choices:
+                picker, at = gr.update(choices=answer.choices, value=answer.value), time.monotonic()
+                yield layout.packed(asked.at_layer(answer.payload)), nothing, answer.status, picker
+            else:
+                time.sleep(max(0.0, at + SETTLED_SECONDS - time.monotonic()))
+                yield nothing, layout.packed(answer.payload), nothing, nothing
+    # Gradio sends the last answer once more at the end: no maps in it, but what the picker may have lost.
+    yield nothing, nothing, nothing, picker

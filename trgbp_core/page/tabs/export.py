@@ -1,16 +1,18 @@
-"""Below the tabs: the figure, the numbers and the text of whatever tab is open."""
+"""Below the tabs: the figure, the numbers and the code of whatever tab is open."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
 from ...explorer import export
+from ...explorer.explorer import Question
 from ...serving.jobs import Step, Update, streamed
 from .. import layout
-from .room import HEAVY, QUIET, Room, stop_button
+from .context import HEAVY, QUIET, PageContext, stop_button
 
 SAVE = """(file) => {
   if (!file || !file.url) return;
@@ -22,79 +24,89 @@ SAVE = """(file) => {
 OPEN_TAB = "(...values) => { values[3] = window.TRGBP_OPEN_TAB(); return values; }"
 """Only the browser knows which tab is open."""
 
-Answers = Iterator[tuple[Any, Any]]
+File = tuple[bytes, str]
+"""Content and name of a file to download."""
 
 
-def build(room: Room) -> None:
-    options = [component for given in room.options.values() for component in given.values()]
-    opened = gr.Textbox("explain", visible="hidden")
-    asked = [*room.question, opened, *options]
-
-    def taken(values: tuple[Any, ...], step: Step) -> export.Export:
-        image, model, wanted, tab, *chosen = values
-        question = layout.ask(room.explorer, image, model)
-        k = room.explorer.find_class(question, wanted)
-        return export.collect(room.explorer, question, k, tab, _options(room, tab, chosen), step)
-
-    def write(values: tuple[Any, ...], kind: str, make: Callable[[export.Export], bytes]) -> Answers:
-        try:
-            for event in streamed(lambda step: iter([taken(values, step)])):
-                if isinstance(event, Update):
-                    yield gr.skip(), f"Getting ready: {event.what} {event.share:.0%} …"
-                    continue
-                path = export.save(make(event), room.folder / "taken", f"tr-gbp-{event.title[:60]}-{values[3]}.{kind}")
+def download(make: Callable[[Step], File], folder: Path) -> Iterator[tuple[Any, Any]]:
+    """Updates of (the file, the status line) while ``make`` computes a file, which is written to ``folder``."""
+    try:
+        for event in streamed(lambda step: iter([make(step)])):
+            if isinstance(event, Update):
+                yield gr.skip(), f"Preparing: {event.what} {event.share:.0%} …"
+            else:
+                content, name = event
+                path = export.save(content, folder / "exported", name)
                 yield str(path), f"Ready: {path.name}"
-        except ValueError as error:
-            yield gr.skip(), f"**{error}**"
+    except ValueError as error:
+        yield gr.skip(), f"**{error}**"
 
-    def figure(*values: Any) -> Answers:
+
+def build(context: PageContext) -> None:
+    options = [component for given in context.options.values() for component in given.values()]
+    opened = gr.Textbox("explain", visible="hidden")
+    asked = [*context.question, opened, *options]
+
+    def figure(*values: Any) -> Iterator[tuple[Any, Any]]:
         *rest, kind = values
-        yield from write(tuple(rest), str(kind).lower(), lambda given: export.figure(given, kind))
+        yield from _write(context, tuple(rest), str(kind).lower(), lambda given: export.figure(given, kind))
 
-    def data(*values: Any) -> Answers:
-        yield from write(values, "npz", export.data)
+    def data(*values: Any) -> Iterator[tuple[Any, Any]]:
+        yield from _write(context, values, "npz", export.data)
 
     def reproduce(*values: Any) -> tuple[Any, Any]:
-        image, model, wanted, tab, *chosen = values
         try:
-            question = layout.ask(room.explorer, image, model)
-            k = room.explorer.find_class(question, wanted)
-            texts = export.code(room.explorer, question, k, tab, _options(room, tab, chosen))
+            python, command = export.code(context.explorer, *_parsed(context, values))
         except ValueError as error:
-            texts = f"# {error}", ""
-        return gr.update(value=texts[0], visible=True), gr.update(value=texts[1], visible=bool(texts[1]))
+            python, command = f"# {error}", ""
+        return gr.update(value=python, visible=True), gr.update(value=command, visible=bool(command))
 
-    with gr.Accordion("Take along: figure, data, reproduce", open=False, elem_id="tg-take"):
-        file = gr.File(visible="hidden", elem_id="tg-take-file")
+    with gr.Accordion("Export: figure, data, code", open=False, elem_id="tg-export"):
+        file = gr.File(visible="hidden", elem_id="tg-export-file")
         with gr.Row(elem_classes="tg-buttons"):
-            kind = gr.Dropdown(
-                list(export.FORMATS), value="PNG", label="Format of the figure", elem_id="tg-take-kind", scale=0, min_width=140
-            )
-            buttons = [gr.Button(f"Download {what}", elem_id=f"tg-take-{what}") for what in ("figure", "data")]
-            again = gr.Button("Reproduce", elem_id="tg-take-reproduce")
-            running = [buttons[0].click(figure, [*asked, kind], [file, room.status], js=OPEN_TAB, **HEAVY)]
-            running.append(buttons[1].click(data, asked, [file, room.status], js=OPEN_TAB, **HEAVY))
-            stop_button(running, "tg-take-stop")
+            formats = list(export.FORMATS)
+            kind = gr.Dropdown(formats, value="PNG", label="Format of the figure", elem_id="tg-export-kind", scale=0, min_width=140)
+            buttons = [gr.Button(f"Download {what}", elem_id=f"tg-export-{what}") for what in ("figure", "data")]
+            again = gr.Button("Show code", elem_id="tg-export-code")
+            running = [buttons[0].click(figure, [*asked, kind], [file, context.status], js=OPEN_TAB, **HEAVY)]
+            running.append(buttons[1].click(data, asked, [file, context.status], js=OPEN_TAB, **HEAVY))
+            stop_button(running, "tg-export-stop")
         shown: dict[str, Any] = {"interactive": False, "wrap_lines": True, "visible": False}
-        python = gr.Code("", language="python", label="Python", elem_id="tg-take-python", **shown)
-        command = gr.Code("", language="shell", label="Command line", elem_id="tg-take-command", **shown)
+        python = gr.Code("", language="python", label="Python", elem_id="tg-export-python", **shown)
+        command = gr.Code("", language="shell", label="Command line", elem_id="tg-export-command", **shown)
         for event in running:
             event.success(None, file, None, js=SAVE, **QUIET)
         again.click(reproduce, asked, [python, command], js=OPEN_TAB, **HEAVY)
 
 
-def _options(room: Room, tab: str, chosen: list[Any]) -> dict[str, Any]:
+def _write(context: PageContext, values: tuple[Any, ...], kind: str, content: Callable[[export.Export], bytes]) -> Iterator[tuple[Any, Any]]:
+    def make(step: Step) -> File:
+        question, k, tab, options = _parsed(context, values)
+        given = export.collect(context.explorer, question, k, tab, options, step)
+        return content(given), f"tr-gbp-{given.title[:60]}-{tab}.{kind}"
+
+    yield from download(make, context.folder)
+
+
+def _parsed(context: PageContext, values: tuple[Any, ...]) -> tuple[Question, int, str, dict[str, Any]]:
+    """Question, class, open tab and its options from the values of picture, network, class, tab and the options of all tabs."""
+    image, model, wanted, tab, *chosen = values
+    question = layout.ask(context.explorer, image, model)
+    return question, context.explorer.find_class(question, wanted), str(tab)[:20], _options(context, tab, chosen)
+
+
+def _options(context: PageContext, tab: Any, chosen: list[Any]) -> dict[str, Any]:
     """The open tab's own choices by name; ``chosen`` holds those of all tabs.
 
     Raises:
         ValueError: no method is ticked, or a seed or a number of draws is no number.
     """
     given = iter(chosen)
-    found = {name: {option: next(given) for option in options} for name, options in room.options.items()}.get(tab, {})
+    found = {name: {option: next(given) for option in options} for name, options in context.options.items()}.get(str(tab), {})
     if "methods" in found:
         found["methods"] = layout.known_methods(found["methods"])
     if "seed" in found:
-        found["seed"] = int(found["seed"] or 0)
+        found["seed"] = layout.whole(found["seed"] or 0, "seed")
     if "draws" in found:
         found["draws"] = layout.whole(found["draws"], "number of draws", 1)
     return found

@@ -1,4 +1,4 @@
-"""The tab Predict: what theory says that the maps will do, and, when asked, what they do."""
+"""The tab Predict: what theory predicts of the maps, and, when asked, what is measured."""
 
 from __future__ import annotations
 
@@ -9,29 +9,30 @@ import gradio as gr
 
 from ...explorer.predict import DRAWS, MOST_DRAWS
 from .. import handlers
-from .room import HEAVY, Room, stop_button, told
+from .context import HEAVY, PageContext, stop_button, updates
 
 
-def build(room: Room) -> None:
-    foretold, measured = room.carrier("predict"), room.carrier("foretold")
+def build(context: PageContext) -> None:
+    explorer = context.explorer
+    predicted, measured = context.carrier("predict"), context.carrier("predict_measured")
 
-    def foretell(image: Any, model: str, k: Any) -> Iterator[tuple[Any, Any]]:
-        yield from told(handlers.predict(room.explorer, image, model, k))
+    def predict(image: Any, model: str, k: Any) -> Iterator[tuple[Any, ...]]:
+        yield from updates(handlers.predict(explorer, image, model, k))
 
-    def measure(image: Any, model: str, k: Any, draws: Any) -> Iterator[tuple[Any, Any]]:
-        yield from told(handlers.check_prediction(room.explorer, image, model, k, draws))
+    def measure(image: Any, model: str, k: Any, draws: Any) -> Iterator[tuple[Any, ...]]:
+        yield from updates(handlers.check_prediction(explorer, image, model, k, draws))
 
     with gr.Tab("Predict", id="predict") as tab:
         with gr.Row(elem_classes="tg-buttons"):
             run = gr.Button("Measure", variant="primary", elem_id="tg-predict-run")
             line = gr.Markdown(elem_id="tg-predict-status", render=False)
             draws = gr.Number(DRAWS, precision=0, minimum=2, maximum=MOST_DRAWS, label="Draws of random weights", render=False)
-            running = run.click(measure, [*room.question, draws], [measured, line], **HEAVY)
+            running = run.click(measure, [*context.question, draws], [measured, line], **HEAVY)
             stop_button([running], "tg-predict-stop", line)
             line.render()
-        room.view("predict")
+        context.panel("predict")
         with gr.Accordion("Options", open=False):
             draws.render()
-        room.options["predict"] = {"draws": draws}
-    room.follow(tab, "predict", foretell, room.question, [foretold, room.status])
-    room.end_when_asked_anew([running])
+        context.options["predict"] = {"draws": draws}
+    context.follow(tab, "predict", predict, context.question, [predicted, context.status])
+    context.stop_on_change([running])

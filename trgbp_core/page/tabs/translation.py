@@ -1,4 +1,4 @@
-"""The page's control labels in other languages: English is the source, and what stands where a word has no translation."""
+"""The labels of the page's controls in other languages; a label without a translation stays English."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ import gradio as gr
 from .. import layout
 
 ATTRIBUTES = ("label", "info", "value")
-"""What a component says. ``value`` is a button's."""
+"""The texts of a component; ``value`` of a button only."""
 
 
 def translations() -> dict[str, dict[str, str]]:
-    """language → English → its word."""
+    """language → English text → its translation."""
     return json.loads(layout.asset("translations.json"))
 
 
 def i18n() -> gr.I18n:
-    """What Gradio's page takes, with English for every key."""
+    """The translations as ``launch`` takes them, with English for every key."""
     found = translations()
     return gr.I18n(en={key: key for words in found.values() for key in words}, **found)
 
 
 def labels(demo: gr.Blocks) -> dict[tuple[int, str], str]:
-    """(component, attribute) → the English words of every control that a visitor sees."""
+    """(component, attribute) → the English text of every control that a visitor sees."""
     seen = {}
     for key, block in demo.blocks.items():
         for attribute in ATTRIBUTES if isinstance(block, gr.Button) else ATTRIBUTES[:2]:
@@ -44,7 +44,7 @@ def translate(demo: gr.Blocks) -> None:
 
 
 def _is_seen(block: Any) -> bool:
-    """Neither it nor what it lies in is hidden for good; what is hidden and has a name of its own is shown at times."""
+    """Not in a row that is always hidden, as the endpoints' inputs are; other hidden components are shown at times."""
     while block is not None:
         if block.__class__.__name__ == "Row" and getattr(block, "visible", True) is False:
             return False

@@ -1,4 +1,4 @@
-"""What every tab finds on the page: the question at the side, the status line, and how to answer."""
+"""What every tab needs of the page: the inputs of a question, the status line, and how payloads reach the browser's part."""
 
 from __future__ import annotations
 
@@ -14,11 +14,14 @@ from ...methods import METHODS
 from ..layout import packed
 
 QUIET: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
-HEAVY: dict[str, Any] = {"concurrency_limit": None, "concurrency_id": "compute", **QUIET}
-"""No limit: whoever asks waits in the explorer's own queue, where his place in it is known, and where he can leave it."""
+HEAVY: dict[str, Any] = {"concurrency_limit": None, "concurrency_id": "compute", "preprocess": False, **QUIET}
+"""Events that compute. No limit: callers wait in the explorer's own queue, which tells them their place and which they can leave.
+
+Inputs arrive as the browser sent them: :mod:`trgbp_core.page.layout` reads them, and says better than Gradio what is wrong with them."""
+
 UNSEEN: dict[str, Any] = {"elem_classes": "tg-data", "render": False}
 SETTLED_SECONDS = 0.3
-"""Of two answers that come at once a list may lose what the first says, even where the second leaves it as it is."""
+"""Of two answers at once a list may lose what the first says, even where the second leaves it as it is."""
 
 DEFAULT_METHODS = ["tr_gbp_conserving", "tr_gbp", "guided_backprop", "saliency", "grad_cam"]
 
@@ -26,14 +29,14 @@ Handler = Callable[..., Iterator[tuple[Any, ...]]]
 
 
 @dataclass
-class Room:
+class PageContext:
     """The page as a tab sees it.
 
     Attributes:
-        picture, model, wanted: the question: what was put in, the name of the network that has arrived, the class to explain.
-        status: the line that says what happened. opened: the name of the tab that is open. folder: for files that are given out.
-        changes: the events after which the question is another one. options: a tab's own choices by name, for what is taken along from it.
-        wish: what the last link asked for. arrived: the event that has put it on the page. restored: the event that has explained it.
+        picture, model, wanted: the question: the picture, the name of the network that has been loaded, the class to explain.
+        status: the line that says what happened. opened: the name of the open tab. folder: for files to download.
+        changes: the events after which the question is another one. options: a tab's own choices by name, for the export.
+        request: what the last link asks for. arrived: the event that has put it on the page. restored: the event that has explained it.
     """
 
     explorer: Explorer
@@ -45,38 +48,36 @@ class Room:
     folder: Path
     changes: list[Any] = field(default_factory=list)
     options: dict[str, dict[str, Any]] = field(default_factory=dict)
-    wish: Any = None
+    request: Any = None
     arrived: Any = None
     restored: Any = None
-    _carriers: list[Any] = field(default_factory=list)
+    _unseen: list[Any] = field(default_factory=list)
 
     @property
     def question(self) -> list[Any]:
-        """The inputs of a handler that needs to know what is asked."""
+        """The inputs of a handler that needs the question."""
         return [self.picture, self.model, self.wanted]
 
-    def view(self, name: str) -> None:
-        """The place where the browser's part of the page builds the view of that name."""
+    def panel(self, name: str) -> None:
+        """The place where the browser builds the panel of that name (``assets/page/panels.js``)."""
         gr.HTML(js_on_load=f"TRGBP.mount('{name}', element)", elem_id=f"tg-{name}")
 
     def carrier(self, name: str, script: str = "") -> gr.HTML:
-        """Carries a payload to the view of that name; nothing of it is seen. It lies outside the tabs, for a closed tab hears nothing.
+        """An invisible output whose value goes to the panel of that name. It lies outside the tabs: a closed tab gets no values.
 
         ``script`` runs when it is on the page; an event that it triggers is an attribute of the carrier.
         """
         watch = f"{script} watch('value', () => TRGBP.receive('{name}', props.value)); TRGBP.receive('{name}', props.value);"
-        html = gr.HTML(None, html_template="<i></i>", js_on_load=watch, elem_id=f"tg-data-{name}", **UNSEEN)
-        self.unseen(html)
-        return html
+        return self.unseen(gr.HTML(None, html_template="<i></i>", js_on_load=watch, elem_id=f"tg-data-{name}", **UNSEEN))
 
     def unseen(self, component: Any) -> Any:
         """Keep a component, made with :data:`UNSEEN`, for the page's end; returns it."""
-        self._carriers.append(component)
+        self._unseen.append(component)
         return component
 
-    def render_carriers(self) -> None:
+    def render_unseen(self) -> None:
         """Put all that is not seen on the page, behind the tabs."""
-        for component in self._carriers:
+        for component in self._unseen:
             component.render()
 
     def on_open(self, tab: gr.Tab, name: str) -> Any:
@@ -86,7 +87,7 @@ class Room:
     def follow(
         self, tab: gr.Tab, name: str, handler: Handler, inputs: list[Any], outputs: list[Any], *, visited: bool = False
     ) -> list[Any]:
-        """Run ``handler`` whenever the question changes while ``tab`` is open, and when it is opened; returns the events.
+        """Run ``handler`` when ``tab`` is opened, and while it is open whenever the question changes; returns the events.
 
         ``visited``: the handler's last argument is the request, by which it knows its visitor.
         """
@@ -98,20 +99,21 @@ class Room:
                 return
             yield from handler(*given, *([request] if visited else []))
 
-        events = [*self.changes, self.on_open(tab, name)]
-        return [event.then(if_open, [*inputs, self.opened], outputs, **HEAVY) for event in events]
+        # Of two tabs opened at once the first may be remembered last: an opening itself is not asked whether the tab is open.
+        opening = self.on_open(tab, name).then(handler, inputs, outputs, **HEAVY)
+        return [opening, *(event.then(if_open, [*inputs, self.opened], outputs, **HEAVY) for event in self.changes)]
 
-    def end_when_asked_anew(self, events: list[Any]) -> None:
-        """Stop ``events``, and the work that they wait for, as soon as the question becomes another one."""
-        for asked in (self.picture.change, self.model.change, self.wanted.input):
-            asked(None, None, None, cancels=events, **QUIET)
+    def stop_on_change(self, events: list[Any]) -> None:
+        """Cancel ``events``, and the work that they wait for, as soon as the question becomes another one."""
+        for changed in (self.picture.change, self.model.change, self.wanted.input):
+            changed(None, None, None, cancels=events, **QUIET)
 
 
 def stop_button(events: list[Any], elem_id: str, line: gr.Markdown | None = None) -> gr.Button:
-    """A button that ends ``events``, and with them the work that they wait for; ``line`` says that they have ended."""
+    """A button that cancels ``events``, and with them the work that they wait for; ``line`` says so."""
     button = gr.Button("Stop", elem_id=elem_id)
     ended = button.click(None, None, None, cancels=events, **QUIET)
-    if line is not None:  # said afterwards, for a last result may be on its way
+    if line is not None:  # afterwards, for a last result may be on its way
         ended.then(lambda: "Stopped.", None, line, queue=False, **QUIET)
     return button
 
@@ -127,7 +129,7 @@ def methods_picker(info: str) -> gr.CheckboxGroup:
         return gr.CheckboxGroup(method_choices(), value=DEFAULT_METHODS, label="Methods", info=info)
 
 
-def told(answers: Iterator[tuple[Any, str]]) -> Iterator[tuple[Any, Any]]:
-    """Payloads and sentences as a handler yields them: what has not changed is left as it is."""
-    for payload, sentence in answers:
-        yield packed(payload) if payload else gr.skip(), sentence or gr.skip()
+def updates(answers: Iterator[tuple[Any, ...]]) -> Iterator[tuple[Any, ...]]:
+    """(payload, …, sentence) as outputs take them: payloads as text, and what is empty left as it is."""
+    for *payloads, sentence in answers:
+        yield *(packed(payload) if payload else gr.skip() for payload in payloads), sentence or gr.skip()

@@ -1,7 +1,7 @@
-// Maps in the browser: grey tiles are decoded once, then coloured and laid over the picture on a canvas, so that sliders, opacity and
-// colours never ask the server.
+// Colour maps: grey tiles are decoded once, then coloured and laid over the picture on a canvas, so that sliders, opacity and colours never
+// ask the server. `TRGBP.state` is what the whole page knows.
 (() => {
-  const state = { picture: null, under: {}, opacity: 0.65, colours: 'inferno', lookups: {}, views: {}, roots: {}, data: {}, followers: {}, layer: 0, stage: 0, at: null };
+  const state = { picture: null, under: {}, opacity: 0.65, colours: 'inferno', lookups: {}, updates: {}, roots: {}, data: {}, followers: {}, layer: 0, stage: 0, at: null };
   const SIDE = 224;
 
   // A canvas for reading pixels; one a side, for nothing is kept on it.
@@ -69,7 +69,7 @@
     return state.lookups[name] || (state.lookups[name] = Uint8Array.from(atob(window.TRGBP_COLOURS[name]), (c) => c.charCodeAt(0)));
   }
 
-  // What lies under a map at a side; null while there is nothing. A lesson's maps lie over pictures of their own.
+  // The picture under a map at a side, null while there is none. A lesson's maps lie over pictures of their own.
   function under(panel, side) {
     if (panel.alone) return null;
     if (panel.under) return panel.underData;
@@ -103,7 +103,7 @@
     context.putImageData(image, 0, 0);
   }
 
-  // What cannot be seen now is painted when it can be.
+  // What is out of sight is painted when it comes into sight.
   const seen = new IntersectionObserver((entries) => {
     for (const { isIntersecting, target } of entries) if (isIntersecting && target.stale && target.panel) draw(target, target.panel);
   }, { rootMargin: '10000px' });
@@ -113,7 +113,7 @@
     canvas.panel = panel;
     canvas.stale = canvas.isConnected && !canvas.checkVisibility();
     if (canvas.stale) {
-      seen.unobserve(canvas); // observed anew, it is told at once whether it can be seen
+      seen.unobserve(canvas); // a new observation reports at once whether it is in sight
       seen.observe(canvas);
       return;
     }
@@ -137,57 +137,6 @@
     document.querySelectorAll('canvas.tg-map').forEach((canvas) => { if (canvas.panel) draw(canvas, canvas.panel); });
   }
 
-  // Once the frame that is due has been shown.
-  function afterFrame(work) {
-    requestAnimationFrame(() => setTimeout(work));
-  }
-
-  function element(tag, attributes = {}, ...children) {
-    const node = document.createElement(tag);
-    for (const [key, value] of Object.entries(attributes)) {
-      if (key === 'text') node.textContent = window.TRGBP_TRANSLATE(value);
-      else if (key === 'aria-label') node.setAttribute(key, window.TRGBP_TRANSLATE(value));
-      else if (key.startsWith('on')) node.addEventListener(key.slice(2), value);
-      else if (value !== null && value !== undefined) node.setAttribute(key, value);
-    }
-    node.append(...children);
-    return node;
-  }
-
-  // A figure whose panel can be exchanged: figure.show(panel).
-  function figure(className = '') {
-    const canvas = element('canvas', { class: 'tg-map', width: SIDE, height: SIDE, role: 'img', 'aria-label': 'no map yet' });
-    const empty = element('p', { class: 'tg-empty' });
-    const title = element('strong');
-    const caption = element('span');
-    const node = element('figure', { class: `tg-figure ${className}` },
-      element('div', { class: 'tg-frame' }, canvas, empty), element('figcaption', {}, title, caption));
-    node.clear = () => {
-      canvas.panel = null;
-      canvas.getContext('2d').clearRect(0, 0, SIDE, SIDE);
-      canvas.setAttribute('aria-label', 'no map yet');
-      empty.textContent = '';
-    };
-    node.show = (panel) => {
-      draw(canvas, panel);
-      canvas.setAttribute('aria-label', panel.alt);
-      title.textContent = panel.title;
-      caption.textContent = panel.caption || '';
-      empty.textContent = panel.empty || '';
-    };
-    return node;
-  }
-
-  // What the colours of the maps on a tab mean: one scale for all of them, whichever sign they show.
-  function scale() {
-    const bar = (signed) => ramp(element('canvas', { class: 'tg-ramp', width: 256, height: 1, 'aria-hidden': 'true', ...(signed ? { 'data-signed': 'yes' } : {}) }));
-    const word = (text) => element('span', { text });
-    return element('p', { class: 'tg-scale' },
-      element('span', {}, word('0'), bar(false), word('1 · what speaks for the class')),
-      element('span', {}, word('−1'), bar(true), word('1 · blue against, red for it')),
-      word('1: each map’s 99.9 % quantile'));
-  }
-
   function setPicture(src) {
     if (state.picture === src) return null;
     state.picture = src;
@@ -196,16 +145,5 @@
     return image.decode().then(() => { if (state.picture === src) Object.assign(state, { image, under: {} }); });
   }
 
-  // A native slider with a label and a line of help; arrow keys move it.
-  function slider(label, info, oninput, attributes = {}) {
-    const id = `tg-${Math.random().toString(36).slice(2)}`;
-    const input = element('input', { type: 'range', id, min: 0, max: 0, value: 0, step: 1, 'aria-describedby': `${id}-i`, ...attributes });
-    const output = element('output', { for: id });
-    input.addEventListener('input', () => oninput(Number(input.value)));
-    const node = element('div', { class: 'tg-slider' },
-      element('label', { for: id, text: label }), output, input, element('small', { id: `${id}-i`, text: info }));
-    return Object.assign(node, { input, output });
-  }
-
-  window.TRGBP = { state, decode, draw, repaint, element, figure, slider, scale, setPicture, pixels, load, afterFrame };
+  window.TRGBP = { state, SIDE, decode, draw, ramp, repaint, pixels, load, setPicture };
 })();
