@@ -9,7 +9,7 @@ from ..drawing.figures import save_comparison
 from ..evaluation.settings import chosen_methods
 from ..methods import METHODS
 from ..methods.patterns import use_patterns
-from ..methods.signals import Patterns
+from ..methods.learn_patterns import Patterns
 from . import inputs
 from .options import methods, picture
 

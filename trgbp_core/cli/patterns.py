@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ..data import images
 from ..engine import devices
-from ..methods.signals import fit_patterns
+from ..methods.learn_patterns import fit_patterns
 from ..zoo.loading import Zoo
 from .inputs import network
 from .options import model, weights

@@ -79,7 +79,9 @@ def build(context: PageContext) -> None:
         again.click(reproduce, asked, [python, command], js=OPEN_TAB, **HEAVY)
 
 
-def _write(context: PageContext, values: tuple[Any, ...], kind: str, content: Callable[[export.Export], bytes]) -> Iterator[tuple[Any, Any]]:
+def _write(
+    context: PageContext, values: tuple[Any, ...], kind: str, content: Callable[[export.Export], bytes]
+) -> Iterator[tuple[Any, Any]]:
     def make(step: Step) -> File:
         question, k, tab, options = _parsed(context, values)
         given = export.collect(context.explorer, question, k, tab, options, step)
