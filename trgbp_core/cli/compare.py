@@ -8,8 +8,8 @@ from pathlib import Path
 from ..drawing.figures import save_comparison
 from ..evaluation.settings import chosen_methods
 from ..methods import METHODS
-from ..methods.patterns import use_patterns
 from ..methods.learn_patterns import Patterns
+from ..methods.patterns import use_patterns
 from . import inputs
 from .options import methods, picture
 
