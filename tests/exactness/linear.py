@@ -140,6 +140,9 @@ LINEAR: list[Case] = [
     exact("dropout always on", lambda z: F.dropout(z, 0.5, training=True), lambda z: z),
     exact("dropout2d always on", lambda z: F.dropout2d(z, 0.5, training=True), lambda z: z),
     exact("constant padding", lambda z: F.pad(z, (1, 0, 2, 0), value=0.7), lambda z: F.pad(z - 0.7, (1, 0, 2, 0)) + 0.7, "picture"),
+    exact(
+        "constant_pad_nd", lambda z: torch.constant_pad_nd(z, (1, 0, 2, 0), 0.7), lambda z: F.pad(z - 0.7, (1, 0, 2, 0)) + 0.7, "picture"
+    ),
     *(
         exact(f"{mode} padding", lambda z, m=mode: F.pad(z, (2, 1, 1, 2), mode=m), lambda z, m=mode: F.pad(z, (2, 1, 1, 2), mode=m))
         for mode in ("reflect", "replicate", "circular")

@@ -247,17 +247,23 @@ def divides_by_constant(name: str, args: Any) -> bool:
     return "div" not in name or not depends(args[1])
 
 
-def zero_padding(input: Tensor, pad: Any, mode: str = "constant", value: Any = None) -> tuple[int, int, int, int] | None:
-    pad = [int(p) for p in pad] + [0] * (4 - len(pad))
-    if mode != "constant" or value not in (None, 0) or len(pad) != 4 or min(pad) < 0:
+def _padding(input: Tensor, pad: Any, mode: Any = "constant", value: Any = None) -> tuple[Tensor, list[int], str, Any]:
+    """The arguments of ``pad``, or of ``constant_pad_nd``, whose third one is the value."""
+    return (input, list(pad), mode, value) if isinstance(mode, str) else (input, list(pad), "constant", mode)
+
+
+def zero_padding(*args: Any, **kwargs: Any) -> tuple[int, int, int, int] | None:
+    """(left, right, top, bottom) of a padding of rows and columns by zeros; None for any other."""
+    _, pad, mode, value = _padding(*args, **kwargs)
+    left, right, top, bottom, *further = [int(p) for p in pad] + [0] * (4 - len(pad))
+    if mode != "constant" or value not in (None, 0) or further or min(left, right, top, bottom) < 0:
         return None
-    return pad[0], pad[1], pad[2], pad[3]
+    return left, right, top, bottom
 
 
 def pads_with_zeros(name: str, args: Any, kwargs: Any) -> bool:
     """A padding of rows and columns by zeros, or by −∞ before a maximum, adds no constant, and nothing that a maximum would choose."""
-
-    def by_zeros(input: Tensor, pad: Any, mode: str = "constant", value: Any = None) -> bool:
-        return input.dim() == 4 and len(pad) <= 4 and (mode != "constant" or value in (None, 0, -math.inf))
-
-    return name in PADS and by_zeros(*args, **kwargs)
+    if name not in PADS:
+        return False
+    input, pad, mode, value = _padding(*args, **kwargs)
+    return input.dim() == 4 and len(pad) <= 4 and (mode != "constant" or value in (None, 0, -math.inf))
