@@ -12,6 +12,21 @@ import pytest
 
 from .support.serving import served
 
+SLOW = """
+    benchmarks browser cli/test_cli cli/test_downloads engine/test_devices evaluation/test_evaluate evaluation/test_predictability
+    evaluation/test_processes evaluation/test_reading explorer/test_export methods/test_architectures page/test_assistants
+    page/test_endpoints page/test_strangers paper_figures serving/test_workers trgbp/test_claims trgbp/test_determinism trgbp/test_golden
+    zoo/test_architectures zoo/test_timm
+""".split()
+"""Folders and files that start processes, browsers, or whole architectures; all others are marked ``quick``."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        place = item.path.relative_to(Path(__file__).parent).with_suffix("").as_posix()
+        if not any(place == slow or place.startswith(f"{slow}/") for slow in SLOW):
+            item.add_marker(pytest.mark.quick)
+
 
 @pytest.fixture(scope="session")
 def page_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
