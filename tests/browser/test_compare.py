@@ -136,6 +136,16 @@ def test_stop_ends_a_long_method_in_its_middle(opened: Page, slow: Slow) -> None
     expect(opened.locator("#tg-compare .tg-time").first).to_contain_text(" s")
 
 
+def test_another_class_takes_the_place_of_the_running_comparison(opened: Page, slow: Slow) -> None:
+    compare(opened, slow)
+    opened.locator("#tg-class input").fill("c")
+    opened.locator("#tg-class input").press("Enter")
+    assert slow.stopped.wait(30), "nobody waits for the comparison of b any more"
+    expect(opened.locator("#tg-status")).to_contain_text("methods for c; Slow", timeout=WAIT)
+    opened.locator("#tg-compare-stop").click()
+    expect(opened.locator("#tg-status")).to_have_text("Stopped.")
+
+
 def test_the_sanity_check_tells_a_slow_methods_progress_and_stops_in_its_middle(opened: Page, slow: Slow) -> None:
     opened.get_by_role("tab", name="Sanity check").click()
     opened.get_by_role("button", name="Options").click()

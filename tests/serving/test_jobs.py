@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from trgbp_core.serving.jobs import Cache, Cancelled, Job, Jobs, Step, Stops, Update, streamed
+from trgbp_core.serving.jobs import Cache, Cancelled, Job, Jobs, Step, Update, streamed
+from trgbp_core.serving.stops import Stops
 
 WAIT = 20  # seconds; when to give up on a busy machine
 
@@ -166,3 +167,12 @@ def test_what_a_visitor_stops_ends_with_the_last_word_and_nobody_elses_does() ->
     assert list(stops.until("ann", answers("ann"), "Stopped.")) == ["Stopped."]
     stops.stop("ann")  # nothing runs: the next work is not stopped
     assert list(stops.until("ann", answers("ann"), "Stopped.")) == [1, 2, 3]
+
+
+def test_a_visitors_newer_run_takes_the_place_of_the_one_before_and_can_be_stopped() -> None:
+    stops = Stops()
+    older, newer = (stops.until("ann", (i for i in range(start, start + 3)), -1) for start in (0, 10))
+    assert (next(older), next(newer)) == (0, 10)
+    assert list(older) == [], "closed without a word: the newer one speaks"
+    stops.stop("ann")
+    assert list(newer) == [-1]

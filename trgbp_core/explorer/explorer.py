@@ -255,10 +255,11 @@ class Explorer:
 
     # -- Predict ------------------------------------------------------------------------------------------------------------------
 
-    def coverage(self, question: Question) -> list[Coverage]:
+    def coverage(self, question: Question, step: Step | None = None) -> list[Coverage]:
         """See :func:`trgbp_core.theory.coverage.coverage`; once for each network, since no picture is part of it."""
         name, network, size = question.zoo.name, question.zoo.network, tuple(question.x.shape)
-        return self._coverages.get((name, size), lambda job: self.queue.run(lambda between: coverage(network, size), job.report))
+        compute = lambda job: self.queue.run(lambda between: coverage(network, size), job.report)  # noqa: E731
+        return self._coverages.get((name, size), compute, **_hooks(step))
 
     def calibration(self, zoo: loading.Zoo) -> frame.Calibration | None:
         """The network's table of real pictures, if one comes with it."""

@@ -25,20 +25,20 @@ UNIFORM = 1 - (1 - 2 * FRAME) ** 2
 """The frame's share of a 224×224 picture: the IBD of a map that points nowhere."""
 
 
-def prediction(explorer: Explorer, question: Question, k: int) -> Payload:
+def prediction(explorer: Explorer, question: Question, k: int, step: Step | None = None) -> Payload:
     """What is predicted for class ``k``: nothing of it depends on the picture but its size, nor on what the network has learned.
 
     ``layers`` are those of R^1 … R^L: each with its predicted ε and √(p/N), the coverage map, its profile from border to centre and the
     cosine to expect of :data:`DRAWS` draws; ``boundary`` has the IBD to expect.
     """
-    predicted = explorer.coverage(question)
+    predicted = explorer.coverage(question, step)
 
     def arithmetic(between: Step) -> Payload:
         layers = [_layer(index, c) for index, c in enumerate(predicted, start=1)]
         frame = {"expected": boundary.expected_ibd(predicted, _size(question)), "uniform": UNIFORM}
         return {"key": f"{question.key}:{k}", "layers": layers, "boundary": frame, "draws": DRAWS}
 
-    return explorer.queue.run(arithmetic, short=True)
+    return explorer.queue.run(arithmetic, step, short=True)
 
 
 def _layer(index: int, c: Coverage) -> Payload:
@@ -65,7 +65,7 @@ def measure(explorer: Explorer, question: Question, k: int, draws: int = DRAWS, 
     """
     if not 2 <= draws <= MOST_DRAWS:
         raise ValueError(f"Draws are 2 to {MOST_DRAWS}, not {draws}: one has no spread, and more take long.")
-    predicted = explorer.coverage(question)
+    predicted = explorer.coverage(question, step)
     e, table = explorer.explanation(question, k, step), explorer.calibration(question.zoo)
 
     def arithmetic(between: Step) -> Payload:

@@ -33,5 +33,5 @@ def tr_gbp(network: nn.Module, x: Tensor, target: Target = None, *, progress: Pr
     failure="The noise of the fine layers is visible.",
 )
 def tr_gbp_conserving(network: nn.Module, x: Tensor, target: Target = None, *, progress: Progress | None = None) -> Tensor:
-    """R_k with the mass-conserving ψ and the pixels' contribution x ⊙ R̃^0 (see :data:`explainer.PIXEL`), (N, 1, H, W), signed."""
+    """R_k with the mass-conserving ψ and the pixels' contribution x ⊙ R̃^0 (see :data:`aggregation.PIXEL`), (N, 1, H, W), signed."""
     return TRGBP(network).attribute(x, target, psi="conserving")

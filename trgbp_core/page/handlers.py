@@ -121,7 +121,12 @@ def predict(explorer: Explorer, picture: Any, model: str, wanted: Any) -> Answer
     """What theory predicts, before anything of it is run."""
     question, k = _asked(explorer, picture, model, wanted)
     yield None, f"Predicting the maps of **{question.zoo.title}** …"
-    yield predicting.prediction(explorer, question, k), f"Predicted for **{question.zoo.title}**. Press “Measure” to compare."
+    done = f"Predicted for **{question.zoo.title}**. Press “Measure” to compare."
+
+    def work(step: Step) -> Iterator[Payload]:
+        yield predicting.prediction(explorer, question, k, step)
+
+    yield from replies(work, lambda payload: (payload, done), lambda update: (None, waiting(update)))
 
 
 @or_sentence()

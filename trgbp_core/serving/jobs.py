@@ -198,36 +198,6 @@ def streamed(work: Callable[[Step], Iterator[Result]], seconds: float = MAX_SECO
         job.leave()
 
 
-class Stops:
-    """What the visitors of a page have running, so that each can stop his own from elsewhere on the page; one piece of work a visitor."""
-
-    def __init__(self) -> None:
-        self._asked: dict[str, threading.Event] = {}
-
-    def begin(self, visitor: str) -> None:
-        """``visitor`` has asked for work, which may not have begun yet: from now on it can be stopped."""
-        if (asked := self._asked.get(visitor)) is None or asked.is_set():
-            self._asked[visitor] = threading.Event()
-
-    def stop(self, visitor: str) -> None:
-        """Let the work of ``visitor``, if there is any, end with its next result."""
-        if (asked := self._asked.get(visitor)) is not None:
-            asked.set()
-
-    def until(self, visitor: str, results: Iterator[Result], last: Result) -> Iterator[Result]:
-        """What the generator ``results`` yields; when ``visitor`` stops it, it is closed, and ``last`` follows."""
-        asked = self._asked.setdefault(visitor, threading.Event())
-        try:
-            while not asked.is_set() and (result := next(results, None)) is not None:
-                yield result
-            if asked.is_set():
-                yield last
-        finally:
-            results.close()  # type: ignore[attr-defined]
-            if self._asked.get(visitor) is asked:
-                del self._asked[visitor]
-
-
 class Cache(Generic[Result]):
     """Results of jobs, kept by key within a limit of bytes: the least recently used goes first.
 

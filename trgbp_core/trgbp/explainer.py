@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import SupportsIndex
 
 import torch
 from torch import Tensor, nn
@@ -94,9 +95,10 @@ class Explanation:
             if found is None:
                 raise ValueError(f"There is no layer {l!r}; the layers are {', '.join(layer.name for layer in self.layers)}.")
             return found
-        if not 0 <= l <= len(self.layers):
+        index = int(l) if isinstance(l, SupportsIndex) else -1
+        if not 0 <= index <= len(self.layers):
             raise ValueError(f"Layers run from 0 (the picture) to {len(self.layers)}; there is no layer {l}.")
-        return l
+        return index
 
     def layer_contribution(self, l: int | str, k: int) -> Tensor:  # noqa: E741
         """What layer l gives to the logit, (1, 1, h, w): R̃^l_k; of the picture, ``l = 0``, x ⊙ R̃^0_k, summed over the colours.

@@ -8,7 +8,8 @@ from typing import Any
 import gradio as gr
 
 from ...drawing import figures
-from ...serving.jobs import Step, Stops
+from ...serving.jobs import Step
+from ...serving.stops import Stops
 from .. import handlers, layout
 from .context import HEAVY, QUIET, PageContext, methods_picker, updates
 from .export import SAVE, File, download

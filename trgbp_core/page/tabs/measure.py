@@ -7,17 +7,18 @@ from typing import Any
 
 import gradio as gr
 
-from ...serving.jobs import Stops
+from ...serving.stops import Stops
 from .. import handlers
 from .context import HEAVY, QUIET, PageContext, methods_picker, stop_button, updates
 
 
 def build(context: PageContext) -> None:
-    explorer, stops = context.explorer, Stops()
+    explorer, locates, stops = context.explorer, Stops(), Stops()
     located, perturbed = context.carrier("measure"), context.carrier("perturb")
 
-    def locate(image: Any, model: str, k: Any, methods: list[str]) -> Iterator[tuple[Any, ...]]:
-        yield from updates(handlers.measure(explorer, image, model, k, methods))
+    def locate(image: Any, model: str, k: Any, methods: list[str], request: gr.Request) -> Iterator[tuple[Any, ...]]:
+        maps = updates(handlers.measure(explorer, image, model, k, methods))
+        yield from locates.until(str(request.session_hash), maps, (gr.skip(), "Stopped."))
 
     def perturb(image: Any, model: str, k: Any, methods: list[str], request: gr.Request) -> Iterator[tuple[Any, ...]]:
         curves = updates(handlers.perturb(explorer, image, model, k, methods))
@@ -34,7 +35,7 @@ def build(context: PageContext) -> None:
         methods = methods_picker("The methods whose maps are measured, for the class that is picked.")
         context.options["measure"] = {"methods": methods}
         asked = [*context.question, methods]
-        locating = context.follow(tab, "measure", locate, asked, [located, context.status])
+        locating = context.follow(tab, "measure", locate, asked, [located, context.status], visited=True)
         locating.append(methods.input(locate, asked, [located, context.status], trigger_mode="always_last", **HEAVY))
         with gr.Row(elem_classes="tg-buttons"):
             run = gr.Button("Remove pixels (MoRF, LeRF)", variant="primary", elem_id="tg-perturb-run")
