@@ -143,3 +143,17 @@ def upsample(maps: Tensor, size: Pair, psi: Psi = "paper") -> Tensor:
         return F.interpolate(maps, size=size, mode="bilinear", align_corners=False)
     rows, columns = (_conserving_weights(*axis, maps.dtype, maps.device) for axis in ((height, size[0]), (width, size[1])))
     return rows @ maps @ columns.T
+
+
+def per_channel(vector: Tensor, like: Tensor) -> Tensor:
+    """``vector`` (C,) shaped to multiply ``like`` (N, C, ...)."""
+    return vector.view(1, -1, *([1] * (like.dim() - 2)))
+
+
+def map_of(values: Tensor, spatial: Pair | None) -> Tensor:
+    """``values`` (M, ...) added up over every axis but the first and the ``spatial`` ones: (M, 1, h, w), or (M, 1, 1, 1)."""
+    if spatial is None:
+        return values.reshape(len(values), -1).sum(1).view(-1, 1, 1, 1)
+    other = [axis for axis in range(1, values.dim()) if axis not in spatial]
+    summed = values.sum(other) if other else values
+    return (summed if spatial[0] < spatial[1] else summed.mT).unsqueeze(1)

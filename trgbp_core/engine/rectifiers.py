@@ -32,13 +32,13 @@ class Gate:
     def below(cls, ceiling: float, out: Tensor, *, layer_maps: bool) -> Gate:
         """That of the rectifier whose output is ``out`` = min(max(z, 0), ceiling), (N, C, ...)."""
         top, below = _rounded(ceiling, out.dtype)
-        passing = torch.ops.aten.hardtanh_backward(_number(math.inf, out), out, 0.0, top)
+        passing = torch.ops.aten.hardtanh_backward(number(math.inf, out), out, 0.0, top)
         return cls(passing, torch.threshold(out, below, 0.0) if layer_maps and math.isfinite(ceiling) else None)
 
     @classmethod
     def where(cls, out: Tensor, passing: Tensor, *, layer_maps: bool) -> Gate:
         """That of a rectifier whose output is ``out`` (N, C, ...), and whose units are open where ``passing``, boolean."""
-        open = torch.where(passing, _number(math.inf, out), _number(0.0, out))
+        open = torch.where(passing, number(math.inf, out), number(0.0, out))
         return cls(open, out.masked_fill(passing, 0.0) if layer_maps else None)
 
     @property
@@ -55,15 +55,6 @@ class Gate:
     def held(self) -> Tensor | None:
         """See :class:`Gate`."""
         return self._held.unpacked() if isinstance(self._held, Packed) else self._held
-
-    def backward(self, g: Tensor, *, guided: bool, fresh: bool) -> Tensor:
-        """The gradient at the rectifier's input from ``g`` (K, N, C, ...) at its output: one clamp, whether guided or not.
-
-        ``relu(g) · 1[open]`` (Eq. 4), or the ordinary ``g · 1[open]``; in the place of ``g`` if it is ``fresh``.
-        """
-        high = self.open
-        low = _number(0.0, g) if guided else -high
-        return torch.clamp_(g, low, high) if fresh else torch.clamp(g, low, high)
 
     def pack(self) -> None:
         """Keep a bit a unit instead of a number; each backward pass then unpacks it anew. Only in the processor's own memory."""
@@ -113,7 +104,8 @@ def _rounded(ceiling: float, dtype: torch.dtype) -> tuple[float, float]:
     return float(top), float(torch.nextafter(top, torch.zeros_like(top)))
 
 
-def _number(value: float, like: Tensor) -> Tensor:
+def number(value: float, like: Tensor) -> Tensor:
+    """A tensor of one number, of the type and on the device of ``like``; made once for each."""
     return _constant(value, like.dtype, like.device)
 
 

@@ -17,12 +17,22 @@ from torch import Tensor
 from torch.autograd import Function
 
 from . import devices
-from .geometry import Pair
-from .rectifiers import Gate
+from .geometry import Pair, map_of, per_channel
+from .rectifiers import Gate, number
 
 MAP_AXES = (2, 3)
 """Where a map's rows and columns are in (N, C, h, w)."""
 Handed = tuple[Tensor, Tensor | None]
+
+
+def rectifier_gradient(open: Tensor, g: Tensor, *, guided: bool, fresh: bool) -> Tensor:
+    """``relu(g) · 1[open]`` (Eq. 4), or the ordinary ``g · 1[open]``, as one clamp; in the place of ``g`` if it is ``fresh``.
+
+    Args:
+        open: ∞ where a unit passes its input on, 0 elsewhere. g: (K, N, C, ...), at the rectifier's output.
+    """
+    low = number(0.0, g) if guided else -open
+    return torch.clamp_(g, low, open) if fresh else torch.clamp(g, low, open)
 
 
 @dataclass(frozen=True)
@@ -72,20 +82,6 @@ class Affine:
         return torch.bmm(bias.expand(len(g), 1, -1), g.flatten(2)).view(*lead, 1, *g.shape[2:])
 
 
-def per_channel(vector: Tensor, like: Tensor) -> Tensor:
-    """``vector`` (C,) shaped to multiply ``like`` (N, C, ...)."""
-    return vector.view(1, -1, *([1] * (like.dim() - 2)))
-
-
-def map_of(values: Tensor, spatial: Pair | None) -> Tensor:
-    """``values`` (M, ...) added up over every axis but the first and the ``spatial`` ones: (M, 1, h, w), or (M, 1, 1, 1)."""
-    if spatial is None:
-        return values.reshape(len(values), -1).sum(1).view(-1, 1, 1, 1)
-    other = [axis for axis in range(1, values.dim()) if axis not in spatial]
-    summed = values.sum(other) if other else values
-    return (summed if spatial[0] < spatial[1] else summed.mT).unsqueeze(1)
-
-
 def constant_map(g: Tensor, constant: Tensor, spatial: Pair | None) -> Tensor:
     """Σ_c constant_c g_c from g (K, N, C, ...) and ``constant`` (N, C, ...): (K, N, 1, h, w), or (K, N, 1, 1, 1) where there is no map."""
     if spatial == MAP_AXES and constant.dim() == 4:
@@ -124,7 +120,7 @@ class ApplyLayer(ForAllClasses):
 def _backward(affine: Affine, gate: Gate | None, pictures: int | None, g: Tensor, guided: bool, fresh: bool) -> Handed:
     held = None if gate is None or not pictures else gate.held
     maps = None if held is None else constant_map(g, held, affine.spatial)
-    at_layer = (g if gate is None else gate.backward(g, guided=guided, fresh=fresh)).flatten(0, 1)
+    at_layer = (g if gate is None else rectifier_gradient(gate.open, g, guided=guided, fresh=fresh)).flatten(0, 1)
     if pictures and affine.bias is not None:
         of_bias = affine.bias_map(at_layer, g.shape[:2])
         maps = of_bias if maps is None else maps + of_bias

@@ -22,7 +22,7 @@ from ..sanity.cascade import Mode
 from ..serving.jobs import Cache, Cancel, Job, Progress, Step
 from ..serving.memory import give_back_holes
 from ..serving.queue import Queue
-from ..theory import frame_calibration as frame
+from ..theory import frame_calibration
 from ..theory.coverage import Coverage, coverage
 from ..trgbp.explainer import TRGBP, Explanation, RecordedPicture
 from ..zoo import loading
@@ -91,7 +91,7 @@ class Explorer:
         self._maps: Cache[tuple[Tensor, int]] = Cache(MAP_BYTES, lambda found: found[0].nbytes)
         self._class_maps: Cache[tuple[Explanation, ClassMaps]] = Cache(CLASS_MAP_BYTES, lambda found: found[1].nbytes)
         self._coverages: Cache[list[Coverage]] = Cache(MAP_BYTES, lambda found: sum(c.map.nbytes for c in found))
-        self._tables: Cache[frame.Calibration | None] = Cache(PAYLOAD_BYTES, lambda table: 8_000)
+        self._tables: Cache[frame_calibration.Calibration | None] = Cache(PAYLOAD_BYTES, lambda table: 8_000)
         self._seconds: dict[tuple[str, str], float] = {}
 
     def network(self, name: str, *, progress: Progress | None = None, cancel: Cancel | None = None) -> loading.Zoo:
@@ -261,9 +261,9 @@ class Explorer:
         compute = lambda job: self.queue.run(lambda between: coverage(network, size), job.report)  # noqa: E731
         return self._coverages.get((name, size), compute, **_hooks(step))
 
-    def calibration(self, zoo: loading.Zoo) -> frame.Calibration | None:
+    def calibration(self, zoo: loading.Zoo) -> frame_calibration.Calibration | None:
         """The network's table of real pictures, if one comes with it."""
-        return self._tables.get(zoo.name, lambda job: frame.of_network(zoo.name, zoo.network))
+        return self._tables.get(zoo.name, lambda job: frame_calibration.of_network(zoo.name, zoo.network))
 
     # -- Sanity check -------------------------------------------------------------------------------------------------------------
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..metrics.localisation import FRAME, ibd
 from ..serving.jobs import Step
-from ..theory import frame_calibration as boundary
+from ..theory import frame_calibration
 from ..theory.coverage import Coverage, profile
 from ..theory.frame_calibration import Calibration, Rate
 from ..theory.layer_noise import finest_scale
@@ -35,7 +35,7 @@ def prediction(explorer: Explorer, question: Question, k: int, step: Step | None
 
     def arithmetic(between: Step) -> Payload:
         layers = [_layer(index, c) for index, c in enumerate(predicted, start=1)]
-        frame = {"expected": boundary.expected_ibd(predicted, _size(question)), "uniform": UNIFORM}
+        frame = {"expected": frame_calibration.expected_ibd(predicted, _size(question)), "uniform": UNIFORM}
         return {"key": f"{question.key}:{k}", "layers": layers, "boundary": frame, "draws": DRAWS}
 
     return explorer.queue.run(arithmetic, step, short=True)
@@ -142,7 +142,7 @@ def frame(question: Question, k: int, e: Explanation, predicted: Sequence[Covera
     A table of counts is about the network's own best class; that is what is judged, whatever class is picked.
     """
     best, labels = e.top5[0], question.zoo.labels
-    expected = boundary.expected_ibd(predicted, _size(question))
+    expected = frame_calibration.expected_ibd(predicted, _size(question))
     confidence = float(e.logits.double().softmax(1)[0, best])
     value = _ibd(e.attribution(best))
     found: Payload = {"expected": expected, "uniform": UNIFORM, "ibd": value, "confidence": confidence, "best": labels[best]}
@@ -172,7 +172,7 @@ def sentences(value: float, expected: float, confidence: float, best: str, table
         judged = f"Strong frame: of {like.number} real pictures with a frame at least this strong, {_misclassified(like)}."
     else:
         above = table.at_least(expected)
-        below = boundary.rate(everything.wrong - above.wrong, everything.number - above.number)
+        below = frame_calibration.rate(everything.wrong - above.wrong, everything.number - above.number)
         judged = f"Weak frame, as theory predicts: of {below.number} real pictures with a weak frame, {_misclassified(below)}."
     return [
         judged,

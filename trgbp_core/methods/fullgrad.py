@@ -11,9 +11,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.graph import GradientEdge, get_gradient_edge
 
+from ..engine.geometry import per_channel
 from ..engine.layers import LayerRecord
 from ..engine.recording import record
-from ..engine.rules import per_channel
 from ..engine.tape import Tape
 from ..trgbp.targets import Target, one_hot, per_picture
 from .registry import NotApplicable, Progress, register

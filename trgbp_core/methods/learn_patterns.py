@@ -15,9 +15,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.grad import conv2d_weight
 
+from ..engine.geometry import per_channel
 from ..engine.layers import LayerRecord
 from ..engine.recording import record
-from ..engine.rules import Affine, per_channel
+from ..engine.rules import Affine
 from ..engine.tape import Tape
 from .relevance_rules import folded_weight
 from .rule_tape import Back, RuleTape

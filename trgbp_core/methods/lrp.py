@@ -27,9 +27,9 @@ import torch
 from torch import Tensor, nn
 from torch.utils.weak import WeakTensorKeyDictionary
 
+from ..engine.geometry import per_channel
 from ..engine.layers import LayerRecord
 from ..engine.recording import record
-from ..engine.rules import per_channel
 from ..engine.torch_ops import ADDITIVE, MULTIPLICATIVE, depends, divides_by_constant, tensors
 from ..trgbp.targets import Target
 from .registry import Progress, register

@@ -13,9 +13,10 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor, nn
 
+from ..engine.geometry import per_channel
 from ..engine.layers import LayerRecord
 from ..engine.recording import record
-from ..engine.rules import Affine, per_channel
+from ..engine.rules import Affine
 from ..trgbp.targets import Target
 from .learn_patterns import COMMAND, Patterns, layer_key
 from .registry import NotApplicable, Progress, register

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.autograd import Function
 
-from ..engine.rules import per_channel
+from ..engine.geometry import per_channel
 from .random_layer import TINY, RandomLayer, concentration
 from .rectifier_moments import Arriving, Grid, clipped, levelled, passed, saturated
 

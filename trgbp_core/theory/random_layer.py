@@ -25,7 +25,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.nn.grad import conv2d_input
 
-from ..engine.rules import Affine, per_channel
+from ..engine.geometry import per_channel
+from ..engine.rules import Affine
 from .rectifier_moments import Grid
 
 TINY = 1e-30
