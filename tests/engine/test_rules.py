@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from trgbp_core import TRGBP
 from trgbp_core.engine.rectifiers import Gate
-from trgbp_core.engine.rules import MAP_AXES, constant_map
+from trgbp_core.engine.rules import MAP_AXES, constant_map, rectifier_gradient
 from trgbp_core.trgbp import batches
 
 from ..exactness.checks import dispatched
@@ -48,7 +48,7 @@ def test_a_rectifier_passes_what_eq_4_passes_and_its_held_units_are_constants(
     g = layout(noise(CLASSES * pictures, CHANNELS, 5, 6)).unflatten(0, (CLASSES, pictures))
     kept, maps = g.clone(), constant_map(g, gate.held, MAP_AXES)
     torch.testing.assert_close(maps, (6 * (out == 6) * g).sum(2, keepdim=True), rtol=1e-12, atol=1e-12)  # summation order
-    result = gate.backward(g, guided=guided, fresh=fresh)
+    result = rectifier_gradient(gate.open, g, guided=guided, fresh=fresh)
     assert torch.equal(result, (kept.relu() if guided else kept) * ((out > 0) & (out < 6)))
     assert (result.data_ptr() == g.data_ptr()) is fresh
     assert fresh or torch.equal(g, kept)

@@ -16,7 +16,7 @@ from trgbp_core.cli.main import main
 from trgbp_core.data import examples
 from trgbp_core.evaluation.calibration import calibration_error
 from trgbp_core.metrics.estimate import Estimate
-from trgbp_core.theory import frame_calibration as frame
+from trgbp_core.theory import frame_calibration
 from trgbp_core.theory.coverage import coverage
 from trgbp_core.theory.frame_calibration import Calibration
 from trgbp_core.zoo.loading import load_model
@@ -25,8 +25,8 @@ NOTHING = Estimate(0.5, 0.4, 0.6)
 
 
 def table(ibds: np.ndarray, confidences: np.ndarray, wrong: np.ndarray, network: nn.Module | None = None) -> Calibration:
-    counts = frame.counted(ibds, confidences, wrong)
-    weights = "" if network is None else frame.fingerprint(network)
+    counts = frame_calibration.counted(ibds, confidences, wrong)
+    weights = "" if network is None else frame_calibration.fingerprint(network)
     return Calibration("mine", weights, "0", "python", "pictures", *counts, NOTHING, NOTHING, NOTHING, NOTHING, NOTHING)
 
 
@@ -55,36 +55,36 @@ def test_counts_answer_as_the_pictures_themselves_would() -> None:
 
 @pytest.mark.parametrize(("wrong", "number", "low", "high"), [(5, 10, 0.2366, 0.7634), (0, 10, 0.0, 0.2775), (1, 29, 0.0061, 0.1718)])
 def test_intervals_are_wilsons(wrong: int, number: int, low: float, high: float) -> None:
-    found = frame.rate(wrong, number)
+    found = frame_calibration.rate(wrong, number)
     assert (found.low, found.high) == (pytest.approx(low, abs=1e-4), pytest.approx(high, abs=1e-4))  # as tables of the interval give it
 
 
 def test_a_table_is_that_of_one_network_weight_for_weight(tmp_path: Path) -> None:
     network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4))
     table(*measured(), network).save(tmp_path / "mine.json")
-    assert frame.of_network("mine", network, tmp_path) == table(*measured(), network)
-    assert frame.of_network("yours", network, tmp_path) is None
+    assert frame_calibration.of_network("mine", network, tmp_path) == table(*measured(), network)
+    assert frame_calibration.of_network("yours", network, tmp_path) is None
     network[1].running_mean += 1
-    assert frame.of_network("mine", network, tmp_path) is None
+    assert frame_calibration.of_network("mine", network, tmp_path) is None
 
 
 def test_a_figure_that_does_not_exist_survives_the_file(tmp_path: Path) -> None:
     file = tmp_path / "t.json"
     replace(table(*measured()), gain=Estimate(math.nan, math.nan, math.nan)).save(file)
     json.loads(file.read_text(), parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
-    assert math.isnan(frame.load(file).gain.value)
+    assert math.isnan(frame_calibration.load(file).gain.value)
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"number": 3}', '{"number": [[1]], "wrong": [[0]]}'])
 def test_a_broken_table_is_a_sentence(text: str, tmp_path: Path) -> None:
     (tmp_path / "t.json").write_text(text)
     with pytest.raises(ValueError, match=r"t\.json is no calibration table"):
-        frame.load(tmp_path / "t.json")
+        frame_calibration.load(tmp_path / "t.json")
 
 
 def test_theory_expects_a_frame_weaker_than_that_of_a_map_that_points_nowhere() -> None:
     network = load_model("random:resnet18").network
-    expected = frame.expected_ibd(coverage(network, (1, 3, 224, 224)), (224, 224))
+    expected = frame_calibration.expected_ibd(coverage(network, (1, 3, 224, 224)), (224, 224))
     assert 0 < expected < 1 - (192 / 224) ** 2
 
 
@@ -104,9 +104,9 @@ def test_the_command_writes_a_table_without_names_of_files_or_folders(tmp_path: 
         csv.writer(stream).writerows([["image", "class_index"], *([name, 291] for name in names)])
     folder, out = examples.pictures()["lion.jpg"].parent, tmp_path / "out" / "table.json"
     assert main(["calibrate", "--images", str(folder), "--annotations", str(tmp_path / "labels.csv"), "--out", str(out)]) == 0
-    found = frame.load(out)
+    found = frame_calibration.load(out)
     assert (found.everything().number, found.everything().wrong) == (3, 2)  # the lion is one
-    assert found.weights == frame.fingerprint(load_model("efficientnet_lite0").network)
+    assert found.weights == frame_calibration.fingerprint(load_model("efficientnet_lite0").network)
     assert not {str(folder), str(tmp_path), *names} & set(out.read_text().split('"'))
     assert found.command == "python -m trgbp_core calibrate --images IMAGES --annotations ANNOTATIONS --model efficientnet_lite0 --out FILE"
     assert "3 labelled pictures, 2 of them misclassified" in capsys.readouterr().out
@@ -115,7 +115,7 @@ def test_the_command_writes_a_table_without_names_of_files_or_folders(tmp_path: 
 
 def test_the_embedded_network_has_its_table() -> None:
     zoo = load_model("efficientnet_lite0")
-    found = frame.of_network(zoo.name, zoo.network)
+    found = frame_calibration.of_network(zoo.name, zoo.network)
     assert found is not None, "assets/calibration/efficientnet_lite0.json is missing or of other weights: run `calibrate`"
     assert found.everything().number >= 500
     assert found.auc_confidence.value > found.auc_ibd.value > 0.5

@@ -11,7 +11,7 @@ from PIL import Image
 from trgbp_core.explorer import predict
 from trgbp_core.explorer.explorer import Explorer
 from trgbp_core.metrics.estimate import Estimate
-from trgbp_core.theory import frame_calibration as frame
+from trgbp_core.theory import frame_calibration
 from trgbp_core.theory.frame_calibration import Calibration
 from trgbp_core.zoo.loading import ModelCache
 
@@ -21,7 +21,8 @@ SOME = Estimate(0.8, 0.7, 0.9)
 
 
 def table(gain: Estimate) -> Calibration:
-    counts = frame.counted(np.full(40, 0.1).tolist() + [0.4] * 10, [0.55] * 50, [False] * 38 + [True] * 2 + [True] * 6 + [False] * 4)
+    wrong = [False] * 38 + [True] * 2 + [True] * 6 + [False] * 4
+    counts = frame_calibration.counted(np.full(40, 0.1).tolist() + [0.4] * 10, [0.55] * 50, wrong)
     return Calibration("small", "", "0", "python", "50", *counts, Estimate(0.6, 0.5, 0.7), SOME, SOME, gain, SOME)
 
 
