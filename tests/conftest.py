@@ -22,10 +22,16 @@ SLOW = """
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the quick ones, and begin with the slow ones: else one process is left alone with them at the end."""
     for item in items:
-        place = item.path.relative_to(Path(__file__).parent).with_suffix("").as_posix()
-        if not any(place == slow or place.startswith(f"{slow}/") for slow in SLOW):
+        if not is_slow(item):
             item.add_marker(pytest.mark.quick)
+    items.sort(key=lambda item: not is_slow(item))
+
+
+def is_slow(item: pytest.Item) -> bool:
+    place = item.path.relative_to(Path(__file__).parent).with_suffix("").as_posix()
+    return any(place == slow or place.startswith(f"{slow}/") for slow in SLOW)
 
 
 @pytest.fixture(scope="session")
