@@ -67,7 +67,7 @@ def test_an_error_is_one_line_on_stderr_and_exit_code_2(
     assert main([*arguments, "--out", str(tmp_path)]) == 2
     out, err = capsys.readouterr()
     assert not out
-    assert err.splitlines()[-1].startswith("trgbp_core: ")
+    assert err.splitlines()[-1].startswith("trgbp: ")
     assert sentence in err.splitlines()[-1]
     assert arguments[0] == "figure" or err.count("\n") == 1, "a figure says first what it draws"
 

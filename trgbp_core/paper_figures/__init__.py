@@ -10,13 +10,14 @@ from pathlib import Path
 import torch
 from PIL import Image
 
+from ..data import examples
 from ..drawing.figures import Rows, save, sheet
 from ..engine.devices import CPU
 from ..zoo.download_progress import on_terminal
 from ..zoo.loading import load_model
 from . import class_maps, randomisation
 from . import method_comparison as comparison
-from .subject import EXAMPLES, Options, Subject
+from .subject import Options, Subject
 
 __all__ = ["FIGURES", "Options", "PaperFigure", "draw"]
 
@@ -40,7 +41,7 @@ class PaperFigure:
 
     @property
     def example_files(self) -> list[Path]:
-        return [EXAMPLES / name for name in self.examples]
+        return [examples.FOLDER / name for name in self.examples]
 
     def beneath(self, networks: str) -> str:
         """The line under the heading: how the maps are drawn, and which network the paper drew if ``networks`` are others."""

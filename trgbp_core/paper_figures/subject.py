@@ -16,8 +16,6 @@ from ..drawing.figures import Cell
 from ..drawing.render import overlay, why_empty
 from ..zoo.loading import Zoo
 
-EXAMPLES = Path(__file__).parents[2] / "assets" / "examples"
-
 
 @dataclass(frozen=True)
 class Options:

@@ -19,7 +19,7 @@ from .loading import Zoo, in_memory, load_model
 
 
 def own_model(network: nn.Module, labels: Sequence[str] | int, *, preprocess: Preprocess | None = None, name: str = "mine") -> Zoo:
-    """Any rectifier network with its labels and its preprocessing: what ``app.launch(models={"mine": …})`` takes.
+    """Any rectifier network with its labels and its preprocessing: what :func:`trgbp_core.page.start.launch` takes.
 
     The network is tried once on a black picture, so that whatever is wrong with it is reported here and not on the page. It is neither
     copied nor changed.

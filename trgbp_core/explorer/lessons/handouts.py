@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from ...data import examples
+from ...data import assets, examples
 from ...drawing.render import data_uri, overlay
 from ...engine import devices
 from ...zoo.loading import ModelCache
@@ -18,7 +18,7 @@ from . import equations, lessons, presenting
 from .experiments import Experiment
 from .lessons import Lesson, TitledMap
 
-STYLE = Path(__file__).parents[3] / "assets" / "page" / "handout.css"
+STYLE = assets.folder("page") / "handout.css"
 LINE = '<div class="lines"></div>'
 
 
