@@ -90,9 +90,8 @@ def test_models_lists_the_networks_and_what_must_be_downloaded(capsys: pytest.Ca
 def test_bench_of_methods_prints_forward_passes_and_what_the_path_of_guided_ig_costs(monkeypatch: pytest.MonkeyPatch) -> None:
     layers = [nn.Conv2d(3, 4, 3, stride=4), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 6)]
     zoo = own_model(randomise(nn.Sequential(*layers)).float(), [*"abcdef"], preprocess=Preprocess(size=32, resize=None))
-    monkeypatch.setattr(speed.loading, "load_model", lambda *_, **__: zoo)
     monkeypatch.setattr(speed, "METHODS", {key: METHODS[key] for key in ("saliency", "guided_ig", "pattern_net")})
-    lines = list(speed.bench_methods("mine", repeats=1))
+    lines = list(speed.bench_methods(zoo, repeats=1))
     found = dict(re.findall(r"^\| `(\w+)` \| ([\d.]+) \|$", "\n".join(lines), re.MULTILINE))
     assert set(found) == {"saliency", "guided_ig"}
     assert float(found["guided_ig"]) > 10 * float(found["saliency"]), "two hundred gradients against one"

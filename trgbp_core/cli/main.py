@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import sys
 from typing import Any
@@ -12,6 +11,8 @@ from ..engine import devices
 from ..explorer.lessons import handouts
 from ..serving.memory import keep_freed_memory
 from . import bench, calibrate, cascade, compare, evaluate, explain, figure, models, page, patterns, predict, predictability
+from .grammar import Command, Parser
+from .options import threads
 
 COMMANDS: dict[str, tuple[Any, str]] = {
     "page": (page, "the page in the browser; also what `trgbp` does without a command"),
@@ -39,13 +40,15 @@ COMMANDS: dict[str, tuple[Any, str]] = {
 
 def main(argv: list[str] | None = None) -> int:
     """Run one command, by default that of this process's own command line; returns the exit code."""
-    arguments = _parser().parse_args(with_command(sys.argv[1:] if argv is None else argv))
-    threads = getattr(arguments, "threads", None)
     keep_freed_memory()
     try:
-        if threads is not None and threads < 1:
-            raise ValueError(f"--threads is at least 1, not {threads}.")
-        with contextlib.nullcontext() if threads is None else devices.threads_of(threads):
+        arguments = _parser().parse_args(with_command(sys.argv[1:] if argv is None else argv))
+        count, out = getattr(arguments, "threads", None), getattr(arguments, "out", None)
+        if count is not None and count < 1:
+            raise ValueError(f"--threads is at least 1, not {count}.")
+        if out is not None:
+            arguments.check_out(out)
+        with contextlib.nullcontext() if count is None else devices.threads_of(count):
             arguments.run(arguments)
     except (ValueError, OSError) as error:
         print(f"trgbp: {' '.join(str(error).split())}", file=sys.stderr)
@@ -62,14 +65,15 @@ def with_command(argv: list[str]) -> list[str]:
     return ["page", *argv] if unnamed else argv
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser() -> Parser:
     what = "TR-GBP: Theoretical Refinements of Guided BackPropagation. Without a command, the page starts."
-    parser = argparse.ArgumentParser(prog="trgbp", description=what)
+    parser = Parser(prog="trgbp", description=what)
     parser.add_argument("--version", action="version", version=f"TR-GBP Explorer {VERSION}")
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=Command)
     for name, (module, help) in COMMANDS.items():
         # `models` computes nothing, and `bench` compares with what a processor can do.
-        parents = [] if name == "models" else [devices.option("cpu" if name == "bench" else "auto")]
+        bench = name == "bench"
+        parents = [] if name == "models" else [devices.option("cpu" if bench else "auto"), threads(2 if bench else None)]
         command = commands.add_parser(name, help=help, description=help, parents=parents)
         module.options(command)
         command.set_defaults(run=module.run)

@@ -11,6 +11,7 @@ from typing import Any
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # the page works, and stays silent, without a network
 
 import gradio as gr
+import torch
 
 from ..data import examples
 from ..engine import devices
@@ -19,8 +20,8 @@ from ..explorer.links import Link
 from ..serving.memory import keep_freed_memory
 from ..serving.server import Page, page_device, serve
 from ..serving.workers import WORKERS
-from ..zoo.custom import named, preloaded
-from ..zoo.loading import ModelCache, Zoo
+from ..zoo.custom import from_code, named, preloaded
+from ..zoo.loading import ModelCache, ModelError, Zoo
 from . import endpoints, layout
 from .options import options as page_options
 from .tabs import TABS, export, translation
@@ -77,10 +78,10 @@ def launch(argv: Sequence[str] = (), *, models: Mapping[str, Zoo] | None = None,
     page_options(parser)
     arguments, own = parser.parse_args(argv), named(models)
     try:
-        explorer = _explorer(arguments, own)
+        explorer, first = _explorer(arguments, own)
     except ValueError as error:
         parser.error(str(error))
-    return _served(explorer, arguments, options)
+    return _served(explorer, first, arguments, options)
 
 
 def start(arguments: argparse.Namespace) -> Any:
@@ -89,24 +90,40 @@ def start(arguments: argparse.Namespace) -> Any:
     Raises:
         ValueError: an option that cannot be followed, in a sentence.
     """
-    return _served(_explorer(arguments, {}), arguments, {})
+    return _served(*_explorer(arguments, {}), arguments, {})
 
 
-def _explorer(arguments: argparse.Namespace, own: dict[str, Zoo]) -> Explorer:
+def _explorer(arguments: argparse.Namespace, own: dict[str, Zoo]) -> tuple[Explorer, str]:
+    """The explorer with all networks that were given, and the name of the one that is selected first."""
     if arguments.mcp and importlib.util.find_spec("mcp") is None:
         raise ValueError("--mcp needs one more package: pip install 'gradio[mcp]'")
     device = page_device(arguments.device)
     try:
-        given = own | WORKERS.run(lambda: preloaded(arguments.model, arguments.weights, own, device))
+        given, first = WORKERS.run(lambda: _given(arguments, own, device))
     except ValueError as error:
         raise ValueError(f"{error} `trgbp models` lists the networks.") from error
-    return Explorer(ModelCache(NETWORK_BYTES, own=given, device=device))
+    return Explorer(ModelCache(NETWORK_BYTES, own=given, device=device)), first
 
 
-def _served(explorer: Explorer, arguments: argparse.Namespace, options: Mapping[str, Any]) -> Any:
+def _given(arguments: argparse.Namespace, own: dict[str, Zoo], device: torch.device) -> tuple[dict[str, Zoo], str]:
+    specs = [spec for word in arguments.network for spec in word.replace(",", " ").split()]
+    if arguments.model is None and len(specs) > 1 and arguments.weights is not None:
+        raise ModelError("--weights goes with one network: name a single --network, or --model.")
+    weights = arguments.weights if arguments.model is None else None
+    coded = [from_code(spec, weights).to(device) for spec in specs]
+    given = own | named({zoo.name: zoo for zoo in coded})
+    if len(given) < len(own) + len(coded):
+        raise ModelError("Two networks have the same name: give each its own, own_model(network, labels, name=…).")
+    if arguments.model is None and coded:
+        return given, coded[0].name
+    first = arguments.model or DEFAULT_MODEL
+    return given | preloaded(first, arguments.weights, given, device), first
+
+
+def _served(explorer: Explorer, first: str, arguments: argparse.Namespace, options: Mapping[str, Any]) -> Any:
     keep_freed_memory()
     return serve(
-        build(explorer, arguments.model),
+        build(explorer, first),
         server_name=arguments.host,
         server_port=arguments.port,
         share=arguments.share or None,

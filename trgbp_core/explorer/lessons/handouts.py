@@ -100,6 +100,8 @@ def run(arguments: argparse.Namespace) -> None:
     shelf = lessons.load(pictures=examples.pictures(), models=[entry.name for entry in explorer.entries()])
     for sentence in shelf.broken:
         print(sentence, file=sys.stderr)
+    if not shelf.lessons:
+        raise ValueError(f"There is no lesson to print in {lessons.FOLDER}.")
     arguments.out.mkdir(parents=True, exist_ok=True)
     for number, lesson in shelf.lessons.items():
         for answers in (False, True) if arguments.answers else (False,):
