@@ -12,7 +12,7 @@ from ..engine import devices
 from ..engine.devices import EXPLAINED, EXPLAINED_ON_A_CARD
 from ..evaluation.settings import TARGETS, Settings, chosen_methods
 from .inputs import labelled_pictures, network
-from .options import folder, labels, methods, model, seed
+from .options import MODEL, folder, labels, methods, model, seed
 
 
 def options(command: argparse.ArgumentParser) -> None:
@@ -45,15 +45,15 @@ def run(arguments: argparse.Namespace) -> None:
     from ..evaluation.store import team
 
     device = devices.prepare(arguments.device)
-    zoo = network(arguments)
     values = {field.name: getattr(arguments, field.name) for field in fields(Settings)}
-    values["model"] = zoo.name
+    values["model"] = arguments.model or MODEL
     values["methods"] = chosen_methods(arguments.methods)
     values["batch"] = devices.explained_together(device) if arguments.batch is None else arguments.batch
     settings = Settings(**values)
     workers = devices.reading_processes(device) if arguments.workers is None else arguments.workers
     if workers < 0:
         raise ValueError(f"--workers is at least 0, not {workers}.")
+    zoo = network(arguments)
     dataset = labelled_pictures(arguments, zoo)
     with team(device) as processes:
         if processes.leads:

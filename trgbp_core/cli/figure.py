@@ -12,7 +12,7 @@ from ..methods import METHODS
 from ..paper_figures import FIGURES, Options, draw
 from ..paper_figures.subject import read_all
 from . import inputs
-from .grammar import ListedNumbers, only
+from .grammar import ListedNumbers
 from .options import MODEL, classes, folder, images, methods, models, seed
 
 
@@ -39,7 +39,9 @@ def run(arguments: argparse.Namespace) -> None:
     Raises:
         ValueError: an option that makes no sense, in a sentence.
     """
-    number = only([] if arguments.number is None else [arguments.number], "figure", "`figure`")
+    number = arguments.number
+    if number is None:
+        raise ValueError("Which figure? Put its number before the options. (A list ends where the next option begins.)")
     if number not in FIGURES:
         elsewhere = "1 and 2 are drawings, 6 is measured by `evaluate`"
         raise ValueError(f"There is no figure {number}; there are {', '.join(map(str, FIGURES))} ({elsewhere}).")
