@@ -8,9 +8,9 @@ from ..evaluation.formatting import NOTHING, markdown_table
 from ..evaluation.settings import chosen_methods
 from ..explorer.explorer import Payload
 from ..theory.randomised_weights import sanity_table
-from . import inputs, outputs
+from . import inputs
 from .grammar import Listed, only
-from .options import draws, folder_as_well, picture
+from .options import draws, folder_as_well, picture, write
 
 NOTE = "(Spearman's rank correlation of |R| with the trained network's map; – where a map is the same everywhere)"
 
@@ -24,6 +24,7 @@ def options(command: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
+    inputs.picture_file(arguments)
     beside = only(chosen_methods(arguments.methods or ["grad_cam"]), "method beside TR-GBP", "--methods")
     explorer, question, k = inputs.question(arguments)
     stages = list(explorer.cascade(question, k, beside))
@@ -32,7 +33,7 @@ def run(arguments: argparse.Namespace) -> None:
     predicted = sanity_table(question.zoo.network, question.x, k, seeds=arguments.seeds)
     print(predicted)
     head = f"# {question.zoo.title}, {question.zoo.labels[k]}"
-    outputs.write(arguments.out, "cascade.md", f"{head}\n\n{table(stages, stages[0]['panels'])}\n\n{NOTE}\n\n{predicted}")
+    write(arguments.out, "cascade.md", f"{head}\n\n{table(stages, stages[0]['panels'])}\n\n{NOTE}\n\n{predicted}")
 
 
 def table(stages: list[Payload], panels: list[Payload]) -> str:

@@ -22,6 +22,7 @@ def options(command: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
+    inputs.picture_file(arguments)
     keys = chosen_methods(arguments.methods, "all", every=list(METHODS))
     explorer, question, k = inputs.question(arguments)
     if arguments.patterns is not None:

@@ -19,7 +19,7 @@ from .options import MODEL, classes, folder, images, methods, models, seed
 def options(command: argparse.ArgumentParser) -> None:
     add = command.add_argument
     add("number", nargs="?", type=int, metavar="N", help="3, 4, 5, 7, 8, 9 or 10")
-    images(command, "FILE|DIR", "pictures, or folders of them (default: the examples)")
+    images(command, "PICTURES", "pictures, or folders of them (default: the examples)")
     models(command, f"{MODEL}; the paper drew 3, 5, 8, 10 with resnet50, 7, 9 with vgg16, 4 with both")
     classes(command, "the class to explain; several for 3, 7, 8")
     methods(command, "paper", "Figure 4: ")

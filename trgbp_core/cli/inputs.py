@@ -51,9 +51,15 @@ def images(arguments: argparse.Namespace) -> list[Path]:
     return [*arguments.images, *(arguments.named_images or ())]
 
 
-def picture(arguments: argparse.Namespace) -> Image.Image:
+def picture_file(arguments: argparse.Namespace) -> Path:
     """The one picture that is named."""
-    return pictures.read(only(images(arguments), "picture", "--images"))
+    file: Path = only(images(arguments), "picture", "--images")
+    return file
+
+
+def picture(arguments: argparse.Namespace) -> Image.Image:
+    """That picture, read."""
+    return pictures.read(picture_file(arguments))
 
 
 def labelled_pictures(arguments: argparse.Namespace, zoo: Zoo) -> Dataset:

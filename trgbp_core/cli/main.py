@@ -9,10 +9,11 @@ from typing import Any
 from ..data.version import VERSION
 from ..engine import devices
 from ..explorer.lessons import handouts
+from ..page import command as page
 from ..serving.memory import keep_freed_memory
-from . import bench, calibrate, cascade, compare, evaluate, explain, figure, models, page, patterns, predict, predictability
+from . import bench, calibrate, cascade, compare, evaluate, explain, figure, models, patterns, predict, predictability
 from .grammar import Command, Parser
-from .options import threads
+from .options import check_folder, threads
 
 COMMANDS: dict[str, tuple[Any, str]] = {
     "page": (page, "the page in the browser; also what `trgbp` does without a command"),
@@ -47,7 +48,7 @@ def main(argv: list[str] | None = None) -> int:
         if count is not None and count < 1:
             raise ValueError(f"--threads is at least 1, not {count}.")
         if out is not None:
-            arguments.check_out(out)
+            getattr(arguments, "check_out", check_folder)(out)
         with contextlib.nullcontext() if count is None else devices.threads_of(count):
             arguments.run(arguments)
     except (ValueError, OSError) as error:
@@ -73,7 +74,7 @@ def _parser() -> Parser:
     for name, (module, help) in COMMANDS.items():
         # `models` computes nothing, and `bench` compares with what a processor can do.
         bench = name == "bench"
-        parents = [] if name == "models" else [devices.option("cpu" if bench else "auto"), threads(2 if bench else None)]
+        parents: list[Any] = [] if name == "models" else [devices.option("cpu" if bench else "auto"), threads(2 if bench else None)]
         command = commands.add_parser(name, help=help, description=help, parents=parents)
         module.options(command)
         command.set_defaults(run=module.run)

@@ -1,11 +1,11 @@
-"""Options that several commands share, each defined once. README of the grammar: docs/commands.md."""
+"""Options that several commands share, each defined once; docs/commands.md has the table of them."""
 
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
 
-from . import outputs
 from .grammar import Listed, ListedClasses, ListedPaths
 
 MODEL = "efficientnet_lite0"
@@ -89,16 +89,42 @@ def draws(command: argparse.ArgumentParser) -> None:
 def folder(command: argparse.ArgumentParser, default: str = "out", what: str = "folder to write to") -> None:
     """``--out DIR``."""
     command.add_argument("--out", type=Path, default=Path(default), metavar="DIR", help=f"{what} (default {default})")
-    command.set_defaults(check_out=outputs.check_folder)
+    command.set_defaults(check_out=check_folder)
 
 
 def folder_as_well(command: argparse.ArgumentParser) -> None:
     """``--out DIR`` of a command that prints its tables anyway."""
     command.add_argument("--out", type=Path, metavar="DIR", help="folder to write the tables to as well (default: they are only printed)")
-    command.set_defaults(check_out=outputs.check_folder)
+    command.set_defaults(check_out=check_folder)
 
 
 def file(command: argparse.ArgumentParser, what: str) -> None:
     """``--out FILE``."""
     command.add_argument("--out", type=Path, required=True, metavar="FILE", help=what)
-    command.set_defaults(check_out=outputs.check_file)
+    command.set_defaults(check_out=check_file)
+
+
+def check_folder(path: Path) -> None:
+    """Raises ValueError: nothing can be written into that folder, which need not exist yet."""
+    there = next(folder for folder in (path, *path.absolute().parents) if folder.exists())
+    if not there.is_dir():
+        raise ValueError(f"--out {path}: {there} is a file, not a folder.")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise ValueError(f"--out {path}: nothing can be written into {there}.")
+
+
+def check_file(path: Path) -> None:
+    """Raises ValueError: that file cannot be written; its folder need not exist yet."""
+    if path.is_dir():
+        raise ValueError(f"--out {path} is a folder; here it names a file.")
+    check_folder(path.absolute().parent)
+    if path.exists() and not os.access(path, os.W_OK):
+        raise ValueError(f"--out {path}: the file cannot be written.")
+
+
+def write(folder: Path | None, name: str, text: str) -> None:
+    """A file of text in ``--out``, if that was given; its path is printed."""
+    if folder is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text if text.endswith("\n") else f"{text}\n", encoding="utf-8")
+        print(folder / name)

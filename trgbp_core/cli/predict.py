@@ -15,9 +15,9 @@ from ..evaluation.formatting import markdown_row, markdown_table
 from ..theory.coverage import coverage
 from ..theory.randomised_weights import draw, verdict
 from ..zoo.custom import loaded
-from . import inputs, outputs
+from . import inputs
 from .grammar import ListedNumbers
-from .options import draws, folder_as_well, images, models, wanted_class
+from .options import draws, folder_as_well, images, models, wanted_class, write
 
 COLUMNS = (
     "network",
@@ -60,7 +60,7 @@ def run(arguments: argparse.Namespace) -> None:
     head = f"{arguments.seeds} draws; in brackets: layers that a rectifier follows / that none follows."
     text = "\n\n".join([head, "\n".join([HEAD, *summaries]), *details])
     print(text)
-    outputs.write(arguments.out, "predict.md", text)
+    write(arguments.out, "predict.md", text)
 
 
 def tables(network: nn.Module, x: Tensor, k: int, name: str, *, seeds: int, layers: Sequence[int] | None = None) -> tuple[str, str]:

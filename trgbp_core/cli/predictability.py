@@ -10,9 +10,8 @@ from ..evaluation.formatting import markdown_table
 from ..evaluation.settings import chosen_methods
 from ..methods import METHODS
 from ..theory.coverage import coverage
-from . import outputs
 from .inputs import labelled_pictures, network
-from .options import folder_as_well, labels, methods, model
+from .options import folder_as_well, labels, methods, model, write
 from .options import seed as seed_option
 
 
@@ -47,7 +46,7 @@ def run(arguments: argparse.Namespace) -> None:
         measured, refused = tables.measure_boundaries([key for key in (RAW, *keys) if key not in boundaries], sample)
         text = "\n".join([markdown_table(tables.BOUNDARY_HEAD), *tables.boundary_lines((RAW, *keys), boundaries | measured, refused, seed)])
         print(text)
-        outputs.write(arguments.out, "predictability.md", text)
+        write(arguments.out, "predictability.md", text)
         return
     covered = coverage(zoo.network, (1, len(zoo.mean), zoo.input_size, zoo.input_size))
     lines = [markdown_table(tables.HEAD)]
@@ -57,4 +56,4 @@ def run(arguments: argparse.Namespace) -> None:
         sample = PictureSample(zoo, dataset, arguments.slow if slow else arguments.limit, seed)
         lines.append(tables.line(key, sample, covered, boundaries.get(key)))
         print(lines[-1], flush=True)
-    outputs.write(arguments.out, "predictability.md", "\n".join(lines))
+    write(arguments.out, "predictability.md", "\n".join(lines))

@@ -90,7 +90,7 @@ def _text(markdown: str) -> str:
 
 
 def options(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--out", type=Path, default=Path("out"), help="folder to write to (default out)")
+    command.add_argument("--out", type=Path, default=Path("out"), metavar="DIR", help="folder to write to (default out)")
     command.add_argument("--answers", action="store_true", help="also write each sheet with its answers, for the teacher")
 
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import argparse
 
-from ..page.options import options
+from .options import options
 
 __all__ = ["options", "run"]
 
 
 def run(arguments: argparse.Namespace) -> None:
-    from ..page.start import start  # Gradio, which no other command waits for
+    """Serve the page as the arguments say."""
     from ..serving.server import leave
+    from .start import start  # Gradio, which no other command waits for
 
     start(arguments)
     leave()
