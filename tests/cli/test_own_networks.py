@@ -27,11 +27,11 @@ LION = str(ROOT / "assets" / "examples" / "lion.jpg")
 SMALL = f"{own.FILE}:small"
 SET = ["FOLDER", "--annotations", "TABLE"]
 RUNS = {
-    "explain": ([LION, "--layers", "0", "2", "--out", "OUT"], ["tr_gbp.npy", "layer2_raw.png"]),
-    "compare": ([LION, "--methods", "saliency", "grad_cam", "--out", "OUT"], ["comparison.png"]),
+    "explain": ([LION, "--layers", "0,2", "--out", "OUT"], ["tr_gbp.npy", "layer0_raw.npy", "layer2_raw.png"]),
+    "compare": ([LION, "--methods", "saliency", "grad_cam", "--out", "OUT"], ["compare.png"]),
     "cascade": ([LION, "--seeds", "2", "--class", "tiger cat", "--out", "OUT"], ["cascade.md"]),
     "predict": ([LION, "--seeds", "2", "--layers", "1", "--out", "OUT"], ["predict.md"]),
-    "figure": (["8", LION, "--class", "a", "b", "c", "d", "e", "--dpi", "30", "--out", "OUT"], ["figure8.png"]),
+    "figure": (["8", LION, "--class", "a", "b", "tiger cat", "e", "f,g", "--dpi", "30", "--out", "OUT"], ["figure8.png"]),
     "patterns": (["FOLDER", "--out", "OUT/patterns"], ["patterns"]),
     "calibrate": ([*SET, "--out", "OUT/table.json"], ["table.json"]),
     "predictability": ([*SET, "--limit", "2", "--methods", "saliency", "--out", "OUT"], ["predictability.md"]),
@@ -57,7 +57,7 @@ def test_a_command_works_on_a_network_of_ones_own_and_writes_where_it_is_told(
     out = capsys.readouterr().out
     assert "nan" not in out
     if command == "explain":
-        assert np.load(tmp_path / "out" / "layer2_raw.npy").shape == (16, 16)
+        assert np.load(tmp_path / "out" / "layer2_raw.npy").shape == (32, 32)
         assert "tiger cat" in out
     if command in ("cascade", "predict", "predictability"):
         assert out.count("|") > 20

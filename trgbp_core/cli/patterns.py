@@ -40,6 +40,7 @@ def run(arguments: argparse.Namespace) -> None:
     def count_pictures(count: int) -> None:
         print(f"\r{count} pictures", end="", file=sys.stderr, flush=True)
 
+    arguments.out.parent.mkdir(parents=True, exist_ok=True)
     fit_patterns(zoo.network, _batches(files, zoo), seen=count_pictures).save(arguments.out)
     print(f"\npatterns of {zoo.name} in {arguments.out}")
 
