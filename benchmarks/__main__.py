@@ -20,7 +20,7 @@ def _page(arguments: argparse.Namespace) -> None:
 def _load(arguments: argparse.Namespace) -> None:
     from .load import drive
 
-    drive.run(arguments.clients, arguments.seconds, arguments.alone, arguments.pause)
+    drive.run(arguments.clients, arguments.seconds, arguments.alone, arguments.pause, arguments.url)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -37,6 +37,7 @@ def main(argv: list[str] | None = None) -> int:
     load.add_argument("--seconds", type=float, default=180.0, help="how long all clients ask (default 180)")
     load.add_argument("--alone", type=float, default=40.0, help="how long one client asks alone, for comparison (default 40)")
     load.add_argument("--pause", type=float, default=0.0, help="seconds between an answer and a client's next question (default 0)")
+    load.add_argument("--url", help="a page that runs already, of `python -m benchmarks.load.server`, one or several behind a proxy")
     arguments = parser.parse_args(argv)
     try:
         arguments.run(arguments)

@@ -18,13 +18,13 @@ import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-from benchmarks.speed import CLASSES, NETWORKS, example, forward_pass
+from benchmarks.speed import CLASSES, NETWORKS, example, forward_pass, with_classes
 from trgbp_core.engine.recording import record
 from trgbp_core.evaluation.formatting import markdown_table
 from trgbp_core.trgbp.explainer import TRGBP
 from trgbp_core.trgbp.targets import one_hot
-from trgbp_core.zoo import loading
-from trgbp_core.zoo.download_progress import on_terminal
+from trgbp_core.zoo.custom import loaded
+from trgbp_core.zoo.loading import Zoo
 
 from .machine import medians
 
@@ -104,13 +104,12 @@ GUIDED = {"captum": _captum, "zennit": _zennit}
 BIASES = {"": _bias_gradients, "pytorch_grad_cam": _grad_cam}
 
 
-def compare(networks: Iterable[str] = NETWORKS, *, repeats: int = 5) -> str:
+def compare(networks: Iterable[Zoo | str] = NETWORKS, *, repeats: int = 5) -> str:
     """The table that ``python -m trgbp_core bench --compare`` prints: each peer's time over ours, above 1 where we lead."""
     cells = []
-    for name in networks:
-        with on_terminal(name) as progress:
-            zoo = loading.load_model(name, progress=progress)
-        cells += rows(name, zoo.network, example(zoo), repeats)
+    for source in networks:
+        zoo = with_classes(loaded(source))
+        cells += rows(zoo.name, zoo.network, example(zoo), repeats)
     machine = f"{torch.get_num_threads()} threads, torch {torch.__version__}"
     head = f"{machine}; medians of {repeats}, taking turns; {CLASSES} classes of one picture"
     return f"{head}\n\n" + markdown_table(["network", "work", "by", "÷ forward", "÷ ours"], cells, "lllrr")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +20,8 @@ from trgbp_core.methods.gradients import input_gradient, prepared
 from trgbp_core.methods.paths import GUIDED_STEPS
 from trgbp_core.trgbp.explainer import TRGBP
 from trgbp_core.trgbp.targets import one_hot
-from trgbp_core.zoo import loading
-from trgbp_core.zoo.download_progress import on_terminal
+from trgbp_core.zoo.custom import loaded
+from trgbp_core.zoo.loading import Zoo
 
 from .machine import bandwidth, gemm_rate, medians, traffic
 
@@ -30,11 +30,10 @@ CLASSES = 5
 EXAMPLE = Path(__file__).parent.parent / "assets" / "examples" / "cheetah_and_lion.jpg"
 
 
-def bench_network(name: str, repeats: int, device: torch.device = devices.CPU) -> dict[str, float]:
+def bench_network(source: Zoo | str, repeats: int, device: torch.device = devices.CPU) -> dict[str, float]:
     """Seconds of one network's forward pass, of an explanation of 5 classes with all layers, of their guided gradients alone, of a further
     class of the same picture, and of autograd's own backward pass to the picture."""
-    with on_terminal(name) as progress:
-        zoo = loading.load_model(name, device=device, progress=progress)
+    zoo = with_classes(loaded(source, device))
     x = example(zoo)
     explainer, classes = TRGBP(zoo.network), torch.arange(CLASSES)[:, None]
     recorded = explainer.record(x)
@@ -62,7 +61,14 @@ def bench_network(name: str, repeats: int, device: torch.device = devices.CPU) -
     return seconds | {"flops": float(counter.get_total_flops()), "moved": float(moved)}
 
 
-def example(zoo: loading.Zoo) -> Tensor:
+def with_classes(zoo: Zoo) -> Zoo:
+    """The same network. Raises ValueError: it has fewer classes than are explained here."""
+    if len(zoo.labels) < CLASSES:
+        raise ValueError(f"The time of {CLASSES} classes is measured; {zoo.name} has {len(zoo.labels)}.")
+    return zoo
+
+
+def example(zoo: Zoo) -> Tensor:
     """The page's first example; noise where the pictures were not installed (more units saturate in noise than in a photograph)."""
     if EXAMPLE.exists():
         return zoo.preprocess(EXAMPLE)
@@ -86,14 +92,15 @@ HEAD = (
 )
 
 
-def bench(networks: Iterable[str] = NETWORKS, *, repeats: int = 10, device: torch.device = devices.CPU) -> str:
+def bench(networks: Iterable[Zoo | str] = NETWORKS, *, repeats: int = 10, device: torch.device = devices.CPU) -> str:
     """The table that ``python -m trgbp_core bench`` prints."""
     rate, memory = gemm_rate(device), bandwidth(device)
     machine = f"{platform.machine()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads, {device}, torch {torch.__version__}"
     rates = f"GEMM {rate:.0f} GFLOP/s; copying {memory / 1e9:.1f} GB/s"
     rows = []
-    for name in networks:
-        s = bench_network(name, repeats, device)
+    for source in networks:
+        name = source.name if isinstance(source, Zoo) else source
+        s = bench_network(source, repeats, device)
         achieved, moved = (1 + CLASSES) * s["flops"] / s["explain"] / 1e9, s["moved"] / s["explain"]
         rows.append(
             [
@@ -110,14 +117,20 @@ def bench(networks: Iterable[str] = NETWORKS, *, repeats: int = 10, device: torc
     return f"{machine}; {rates}; medians of {repeats}; {CLASSES} classes\n\n{markdown_table(HEAD, rows)}"
 
 
-def bench_methods(name: str = NETWORKS[-1], *, repeats: int = 3, device: torch.device = devices.CPU) -> Iterator[str]:
-    """The table of ``bench --methods``, line by line: a method's time for one map, in forward passes of the same network and run."""
-    with on_terminal(name) as progress:
-        zoo = loading.load_model(name, device=device, progress=progress)
+def bench_methods(
+    source: Zoo | str = NETWORKS[-1], *, repeats: int = 3, device: torch.device = devices.CPU, keys: Sequence[str] | None = None
+) -> Iterator[str]:
+    """The table of ``bench --methods``, line by line: a method's time for one map, in forward passes of the same network and run.
+
+    Args:
+        keys: of the methods to measure; all of them by default.
+    """
+    zoo = loaded(source, device)
     x = example(zoo)
-    yield from (f"{name}, {torch.get_num_threads()} threads, {device}, medians of {repeats}", "")
+    yield from (f"{zoo.name}, {torch.get_num_threads()} threads, {device}, medians of {repeats}", "")
     yield markdown_table(["method", "÷ one forward pass"])
-    for key, method in METHODS.items():
+    for key in METHODS if keys is None else keys:
+        method = METHODS[key]
         try:
             s = medians(
                 {"forward": lambda: forward_pass(zoo.network, x), "method": lambda m=method: m.attribute(zoo.network, x, 0)},  # type: ignore[misc]
@@ -128,10 +141,11 @@ def bench_methods(name: str = NETWORKS[-1], *, repeats: int = 3, device: torch.d
             yield f"| `{key}` | {s['method'] / s['forward']:.1f} |"
         except NotApplicable as error:
             yield f"| `{key}` | does not apply: {error} |"
-    yield from ("", f"Guided IG ÷ its {GUIDED_STEPS} gradients alone: {guided_ig_overhead(zoo, x, repeats):.2f}")
+    if keys is None or "guided_ig" in keys:
+        yield from ("", f"Guided IG ÷ its {GUIDED_STEPS} gradients alone: {guided_ig_overhead(zoo, x, repeats):.2f}")
 
 
-def guided_ig_overhead(zoo: loading.Zoo, x: Tensor, repeats: int) -> float:
+def guided_ig_overhead(zoo: Zoo, x: Tensor, repeats: int) -> float:
     """The time of Guided IG over that of as many gradients, one after the other: what its path costs beside them."""
     network, _ = prepared(zoo.network, x, 0)
 

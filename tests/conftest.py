@@ -13,10 +13,10 @@ import pytest
 from .support.serving import served
 
 SLOW = """
-    benchmarks browser cli/test_cli cli/test_downloads engine/test_devices evaluation/test_evaluate evaluation/test_predictability
-    evaluation/test_processes evaluation/test_reading explorer/test_export methods/test_architectures page/test_assistants
-    page/test_endpoints page/test_strangers paper_figures serving/test_workers trgbp/test_claims trgbp/test_determinism trgbp/test_golden
-    zoo/test_architectures zoo/test_timm
+    benchmarks browser cli/test_cli cli/test_downloads cli/test_own_networks engine/test_devices evaluation/test_evaluate
+    evaluation/test_predictability evaluation/test_processes evaluation/test_reading explorer/test_export methods/test_architectures
+    page/test_assistants page/test_endpoints page/test_several_processes page/test_strangers paper_figures serving/test_workers
+    trgbp/test_claims trgbp/test_determinism trgbp/test_golden zoo/test_architectures zoo/test_timm
 """.split()
 """Folders and files that start processes, browsers, or whole architectures; all others are marked ``quick``."""
 

@@ -19,6 +19,7 @@ import trgbp_core
 from trgbp_core import METHODS, load_model
 from trgbp_core.cli import models
 from trgbp_core.cli.main import _parser as main_parser
+from trgbp_core.cli.main import with_command
 from trgbp_core.data.version import VERSION
 from trgbp_core.zoo import catalogue
 
@@ -64,10 +65,13 @@ def test_a_python_block_runs_and_a_method_that_it_registers_gives_a_map(document
         assert names["scores"] == pytest.approx(ours)
 
 
-@pytest.mark.parametrize("command", [c for c in COMMANDS if "-m trgbp_core" in c and not PLACEHOLDERS & set(c.split())])
+OURS = re.compile(r"(?:.*-m trgbp_core|trgbp)(?: |$)")
+
+
+@pytest.mark.parametrize("command", [c for c in COMMANDS if OURS.match(c) and not PLACEHOLDERS & set(c.split())])
 def test_a_command_and_its_options_exist(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     """What it does is under test elsewhere. A command named without its arguments is asked for its help."""
-    arguments = shlex.split(command.partition("-m trgbp_core")[2])
+    arguments = with_command(shlex.split(OURS.sub("", command, count=1)))
     if len(arguments) > 1:
         assert main_parser().parse_args(arguments).run
     else:
@@ -79,7 +83,7 @@ def test_the_options_of_the_page_exist(capsys: pytest.CaptureFixture[str]) -> No
     with pytest.raises(SystemExit, match="0"):
         app.launch(["--help"])
     shown = capsys.readouterr().out
-    named = {option for command in COMMANDS if "app.py" in command for option in re.findall(r"--[\w-]+", command)}
+    named = {option for command in COMMANDS if re.search(r"app\.py|trgbp (page|-)", command) for option in re.findall(r"--[\w-]+", command)}
     assert len(named) > 4
     assert all(option in shown for option in named), named
 

@@ -2,12 +2,15 @@
 
 from .data.images import ImageError
 from .data.preprocessing import Preprocess
+from .data.version import VERSION
 from .engine.validation import UnsupportedOperation
 from .methods import METHODS, NotApplicable
 from .sanity.cascade import Stage, cascade
 from .trgbp.explainer import TRGBP, Explanation, Layer
 from .zoo.custom import own_model
 from .zoo.loading import ModelError, available_models, load_model
+
+__version__ = VERSION
 
 __all__ = [
     "METHODS",
@@ -20,6 +23,7 @@ __all__ = [
     "Preprocess",
     "Stage",
     "UnsupportedOperation",
+    "__version__",
     "available_models",
     "cascade",
     "load_model",

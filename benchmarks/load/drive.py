@@ -24,6 +24,7 @@ from tests.support.serving import running
 PICTURES = 30
 MEGABYTE = 2**20
 PROGRAM = ("-m", "benchmarks.load.server")
+HEAD = ("| measured | value | limit | met |", "|---|---:|---:|---|")
 TLS: Any = ssl.create_default_context()
 """One for all requests. Each would make its own otherwise, which took half of the machine; and a class has a machine each."""
 
@@ -46,7 +47,9 @@ def percentile(values: list[float], share: float) -> float:
 
 
 def connected(url: str) -> Client:
-    return Client(url, verbose=False, ssl_verify=TLS)
+    """A client that has opened the page before it asks, as a browser does: a proxy may have given it a cookie."""
+    cookies = dict(httpx.get(url, verify=TLS, follow_redirects=True).cookies)
+    return Client(url, verbose=False, ssl_verify=TLS, httpx_kwargs={"cookies": cookies})
 
 
 def client(
@@ -74,18 +77,22 @@ def client(
         record.errors.append(f"client {number}: {type(error).__name__}: {error}")
 
 
-def drive(server: Server, count: int, seconds: float, pause: float, files: list[Path], truth: dict[tuple[Path, str], Truth]) -> Record:
-    """``count`` clients for ``seconds``."""
+def drive(
+    server: Server | str, count: int, seconds: float, pause: float, files: list[Path], truth: dict[tuple[Path, str], Truth]
+) -> Record:
+    """``count`` clients for ``seconds``. Of a server that is known by its address alone, no memory is recorded."""
+    url = server if isinstance(server, str) else server.url
     record, until = Record(), time.monotonic() + seconds
     begun = time.monotonic()
     threads = [
-        threading.Thread(target=client, args=(i, server.url, questions.sequence(i, files, truth), truth, until, pause, record), daemon=True)
+        threading.Thread(target=client, args=(i, url, questions.sequence(i, files, truth), truth, until, pause, record), daemon=True)
         for i in range(count)
     ]
     for thread in threads:
         thread.start()
     while time.monotonic() < until:
-        record.resident.append((time.monotonic() - begun, server.resident()))
+        if isinstance(server, Server):
+            record.resident.append((time.monotonic() - begun, server.resident()))
         time.sleep(1)
     for thread in threads:
         thread.join(120)
@@ -133,20 +140,27 @@ def row(what: str, value: str, asked: str, met: bool) -> str:
     return f"| {what} | {value} | {asked} | {'yes' if met else '**no**'} |"
 
 
-def table(one: Record, many: Record, alone: float, seconds: float, pause: float, idle: float, passes: int) -> str:
-    """Every figure beside its limit; those that compare with one client only where nobody pauses."""
-    wrong, picks = one.errors + many.errors, many.seconds("pick") or [float("inf")]
+def answers(records: list[Record], many: Record, pause: float) -> list[str]:
+    """What the clients noticed: lines of the table."""
+    wrong, picks = [error for record in records for error in record.errors], many.seconds("pick") or [float("inf")]
     clients = {who for *_, who in many.answers}
-    means = [statistics.mean(s for _, _, s, who in many.answers if who == i) for i in clients]
+    means = [statistics.mean(s for _, _, s, who in many.answers if who == i) for i in clients] or [float("inf")]
     middle, slowest = statistics.median(means), max(means)
-    late = [size / MEGABYTE for at, size in many.resident if at >= 60] or [many.resident[-1][1] / MEGABYTE]
-    largest = max(size for _, size in many.resident) / MEGABYTE
     high, longest, limit = percentile(picks, 0.95), max(picks), 2 if pause else 6
-    rows = [
-        row("errors and mixed-up answers", f"{len(wrong)} of {len(one.answers) + len(many.answers)}", "0", not wrong),
+    return [
+        row("errors and mixed-up answers", f"{len(wrong)} of {sum(len(record.answers) for record in records)}", "0", not wrong),
         row("class pick, 95 %", f"{high:.2f} s", f"≤ {limit} s", high <= limit),
         row("class pick, longest", f"{longest:.1f} s", "≤ 20 s", longest <= 20),
         row("slowest client ÷ median client", f"{slowest / middle:.1f} ({slowest:.1f} s, {middle:.1f} s)", "≤ 3", slowest <= 3 * middle),
+    ]
+
+
+def table(one: Record, many: Record, alone: float, seconds: float, pause: float, idle: float, passes: int) -> str:
+    """Every figure beside its limit; those that compare with one client only where nobody pauses."""
+    late = [size / MEGABYTE for at, size in many.resident if at >= 60] or [many.resident[-1][1] / MEGABYTE]
+    largest = max(size for _, size in many.resident) / MEGABYTE
+    rows = [
+        *answers([one, many], many, pause),
         row("memory after the first minute", f"{late[0]:.0f} to {max(late):.0f} MB", "flat, within 10 %", max(late) <= 1.1 * late[0]),
         row("memory, largest", f"{largest:.0f} MB", "≤ 2048 MB", largest <= 2048),
         row("forward passes for one picture asked by all", f"{passes}", "1", passes == 1),
@@ -156,11 +170,11 @@ def table(one: Record, many: Record, alone: float, seconds: float, pause: float,
         rate_one, rate_many = len(one.answers) / alone, len(many.answers) / seconds
         rates = f"{rate_many / rate_one:.2f} ({rate_many:.2f}/s, {rate_one:.2f}/s)"
         rows.append(row("throughput ÷ one busy client's", rates, "≥ 0.9", rate_many >= 0.9 * rate_one))
-    return "\n".join(["| measured | value | limit | met |", "|---|---:|---:|---|", *rows])
+    return "\n".join([*HEAD, *rows])
 
 
-def run(clients: int, seconds: float, alone: float, pause: float) -> None:
-    """Measure and print.
+def run(clients: int, seconds: float, alone: float, pause: float, url: str | None = None) -> None:
+    """Measure and print; of a page that runs already, at ``url`` (:mod:`.server`, one or several behind a proxy), what clients notice.
 
     Raises:
         ValueError: a number that makes no sense.
@@ -171,6 +185,11 @@ def run(clients: int, seconds: float, alone: float, pause: float) -> None:
         folder = Path(name)
         files = questions.pictures(folder, PICTURES)
         truth = questions.truths(files)
+        if url is not None:
+            there = drive(url, clients, seconds, pause, files, truth)
+            rows = [*answers([there], there, pause), row("answers in a second", f"{len(there.answers) / seconds:.2f}", "–", True)]
+            print("\n".join([f"{clients} clients for {seconds:.0f} s at {url}", "", *HEAD, *rows, *there.errors[:10]]))
+            return
         with fresh(folder) as server:
             one = drive(server, 1, alone, pause, files, truth)
         with fresh(folder) as server:

@@ -67,7 +67,7 @@ def test_an_error_is_one_line_on_stderr_and_exit_code_2(
     assert main([*arguments, "--out", str(tmp_path)]) == 2
     out, err = capsys.readouterr()
     assert not out
-    assert err.splitlines()[-1].startswith("trgbp_core: ")
+    assert err.splitlines()[-1].startswith("trgbp: ")
     assert sentence in err.splitlines()[-1]
     assert arguments[0] == "figure" or err.count("\n") == 1, "a figure says first what it draws"
 
@@ -90,9 +90,8 @@ def test_models_lists_the_networks_and_what_must_be_downloaded(capsys: pytest.Ca
 def test_bench_of_methods_prints_forward_passes_and_what_the_path_of_guided_ig_costs(monkeypatch: pytest.MonkeyPatch) -> None:
     layers = [nn.Conv2d(3, 4, 3, stride=4), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 6)]
     zoo = own_model(randomise(nn.Sequential(*layers)).float(), [*"abcdef"], preprocess=Preprocess(size=32, resize=None))
-    monkeypatch.setattr(speed.loading, "load_model", lambda *_, **__: zoo)
     monkeypatch.setattr(speed, "METHODS", {key: METHODS[key] for key in ("saliency", "guided_ig", "pattern_net")})
-    lines = list(speed.bench_methods("mine", repeats=1))
+    lines = list(speed.bench_methods(zoo, repeats=3))
     found = dict(re.findall(r"^\| `(\w+)` \| ([\d.]+) \|$", "\n".join(lines), re.MULTILINE))
     assert set(found) == {"saliency", "guided_ig"}
     assert float(found["guided_ig"]) > 10 * float(found["saliency"]), "two hundred gradients against one"
@@ -100,7 +99,10 @@ def test_bench_of_methods_prints_forward_passes_and_what_the_path_of_guided_ig_c
     assert float(lines[-1].removeprefix("Guided IG ÷ its 200 gradients alone: ")) > 0
 
 
-def test_bench_without_the_benchmarks_is_a_sentence(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_bench_without_the_benchmarks_is_a_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
     for name in [name for name in sys.modules if name.partition(".")[0] == "benchmarks"]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setattr(sys, "path", [path for path in sys.path if path and Path(path).resolve() != ROOT])

@@ -91,7 +91,7 @@ def test_a_stopped_download_leaves_no_half_file_and_the_next_command_resumes_it(
     process.send_signal(signal.SIGINT)
     assert process.wait(60) == 130
     rest = process.stderr.read()  # type: ignore[union-attr]
-    assert "trgbp_core: stopped" in rest
+    assert "trgbp: stopped" in rest
     assert "Traceback" not in rest
     cache = tmp_path / "hub" / "checkpoints"
     assert [file.suffix for file in cache.iterdir()] == [".part"]
@@ -106,7 +106,7 @@ def test_a_failed_download_is_a_sentence_and_exit_code_2(server: Server, folder:
     code, out, err = finished("explain", LION, "--model", NAME, server=server, folder=folder, home=tmp_path)
     assert (code, out) == (2, "")
     last = err.splitlines()[-1]
-    assert last.startswith("trgbp_core: ")
+    assert last.startswith("trgbp: ")
     assert "wrong SHA-256" in last
     assert "embedded network efficientnet_lite0" in last
 

@@ -124,7 +124,7 @@ ARGUMENTS = {
 def test_a_command_refuses_a_device_that_does_not_exist_in_one_line(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([command, *ARGUMENTS[command], "--device", "tpu"]) == 2
     lines = capsys.readouterr().err.strip().splitlines()
-    assert lines == ["trgbp_core: A device is auto, cpu, cuda (cuda:1 for the second card) or mps, not 'tpu'."]
+    assert lines == ["trgbp: A device is auto, cpu, cuda (cuda:1 for the second card) or mps, not 'tpu'."]
 
 
 @pytest.mark.skipif(CARDS, reason="there is a card here")

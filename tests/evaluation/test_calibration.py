@@ -108,7 +108,7 @@ def test_the_command_writes_a_table_without_names_of_files_or_folders(tmp_path: 
     assert (found.everything().number, found.everything().wrong) == (3, 2)  # the lion is one
     assert found.weights == frame_calibration.fingerprint(load_model("efficientnet_lite0").network)
     assert not {str(folder), str(tmp_path), *names} & set(out.read_text().split('"'))
-    assert found.command == "python -m trgbp_core calibrate --images IMAGES --annotations ANNOTATIONS --model efficientnet_lite0 --out FILE"
+    assert found.command == "trgbp calibrate --images IMAGES --annotations ANNOTATIONS --model efficientnet_lite0 --out FILE"
     assert "3 labelled pictures, 2 of them misclassified" in capsys.readouterr().out
     assert main(["calibrate", "--images", str(tmp_path), "--out", str(out)]) == 2
 

@@ -14,6 +14,7 @@ from PIL import Image
 
 from trgbp_core import METHODS, TRGBP, Preprocess, cascade, load_model, own_model
 from trgbp_core.cli.main import main
+from trgbp_core.data import examples
 from trgbp_core.drawing.figures import Cell, save, sheet
 from trgbp_core.drawing.render import overlay
 from trgbp_core.engine.geometry import upsample
@@ -23,7 +24,7 @@ from trgbp_core.paper_figures import FIGURES, Options, draw
 from trgbp_core.paper_figures.class_maps import top_five, two_classes
 from trgbp_core.paper_figures.method_comparison import compared
 from trgbp_core.paper_figures.randomisation import blocks, cascade_of_layers, cascade_row, milestones, single_layers
-from trgbp_core.paper_figures.subject import EXAMPLES, Subject, read_all
+from trgbp_core.paper_figures.subject import Subject, read_all
 
 from ..support.documents import ROOT
 from ..support.nets import Residual, randomise
@@ -190,7 +191,7 @@ def test_every_title_stays_within_its_column() -> None:
 
 
 def read(name: str) -> Image.Image:
-    return Image.open(EXAMPLES / f"{name}.jpg").convert("RGB").resize((64, 64))
+    return Image.open(examples.FOLDER / f"{name}.jpg").convert("RGB").resize((64, 64))
 
 
 def test_a_folder_is_read_in_order_without_what_is_no_picture_and_an_empty_one_is_an_error(

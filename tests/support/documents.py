@@ -33,5 +33,5 @@ def inline_code() -> list[str]:
 def commands() -> list[str]:
     """Every command line of the documents, each once: the lines of shell blocks, and inline code that runs a program."""
     lines = [line.partition(" #")[0].strip() for _, block in blocks("bash") for line in block.splitlines()]
-    inline = [code for code in inline_code() if re.match(r"(python|torchrun|pip) ", code)]
+    inline = [code for code in inline_code() if re.match(r"(python|torchrun|pip|trgbp) ", code)]
     return sorted({*filter(None, lines), *inline})

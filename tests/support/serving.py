@@ -24,6 +24,12 @@ def until(true: Callable[[], object], seconds: float = 120.0) -> None:
         time.sleep(0.05)
 
 
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
 @contextmanager
 def served(log: Path, *program: str, environment: Environment | None = None, faults: bool = False) -> Iterator[str]:
     """The address of ``python PROGRAM --port …`` once it answers; nothing in its log may be a traceback unless ``faults`` are asked for."""
@@ -39,16 +45,15 @@ def running(
     faults: bool = False,
     folder: Path = ROOT,
     before: Sequence[str] = (),
+    port: int | None = None,
 ) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
     """What :func:`served` gives, and the process. A program that reads no arguments finds the port where Gradio looks for it.
 
     Args:
         environment: added to this process's; None removes a variable.
-        folder: where the program runs. before: stands before the command.
+        folder: where the program runs. before: stands before the command. port: by default a free one.
     """
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port() if port is None else port
     command = [*before, sys.executable, *program, "--port", str(port)]
     variables = {**os.environ, "GRADIO_SERVER_PORT": str(port), **(environment or {})}
     with log.open("w") as out:

@@ -3,29 +3,26 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 from ..engine import devices
 from ..evaluation import calibration
 from .inputs import labelled_pictures, network
-from .options import labels, model, weights
+from .options import file, labels, model
 
 
 def options(command: argparse.ArgumentParser) -> None:
     labels(command)
     model(command)
-    weights(command)
-    command.add_argument("--out", type=Path, required=True, metavar="FILE", help="the table; the page reads assets/calibration/MODEL.json")
+    file(command, "the table; the page reads assets/calibration/MODEL.json")
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Measure, write the table, and print what it says."""
     device = devices.prepare(arguments.device)
-    if arguments.out.is_dir():
-        raise ValueError(f"{arguments.out} is a folder; --out names a file.")
-    zoo = network(arguments.model, device, arguments.weights)
+    zoo = network(arguments, device)
     measured = calibration.measure(labelled_pictures(arguments, zoo), zoo, shown=True)
-    given = "".join(f" --{name} {name.upper()}" for name in ("images", "annotations", "weights") if getattr(arguments, name) is not None)
-    table = calibration.tabulate(measured, zoo, f"python -m trgbp_core calibrate{given} --model {zoo.name} --out FILE")
+    given = "".join(f" --{name} {name.upper()}" for name in ("annotations", "weights") if getattr(arguments, name) is not None)
+    which = f"--network {arguments.network[0]}" if arguments.network else f"--model {zoo.name}"
+    table = calibration.tabulate(measured, zoo, f"trgbp calibrate --images IMAGES{given} {which} --out FILE")
     table.save(arguments.out)
     print(calibration.describe(table, measured))

@@ -4,31 +4,44 @@ from __future__ import annotations
 
 import argparse
 
-from ..evaluation.formatting import markdown_table
+from ..evaluation.formatting import NOTHING, markdown_table
 from ..evaluation.settings import chosen_methods
+from ..explorer.explorer import Payload
 from ..theory.randomised_weights import sanity_table
 from . import inputs
-from .options import draws, picture
+from .grammar import Listed, only
+from .options import draws, folder_as_well, picture, write
+
+NOTE = "(Spearman's rank correlation of |R| with the trained network's map; – where a map is the same everywhere)"
 
 
 def options(command: argparse.ArgumentParser) -> None:
     picture(command)
-    command.add_argument("--beside", default="grad_cam", metavar="METHOD", help="the method beside TR-GBP, any key (default grad_cam)")
+    what = "the method beside TR-GBP, any key (default grad_cam)"
+    command.add_argument("--methods", "--method", "--beside", nargs="+", action=Listed, metavar="KEY", help=what)
     draws(command)
+    folder_as_well(command)
 
 
 def run(arguments: argparse.Namespace) -> None:
-    beside = chosen_methods(arguments.beside)
-    if len(beside) > 1:
-        raise ValueError("--beside takes one method.")
+    inputs.picture_file(arguments)
+    beside = only(chosen_methods(arguments.methods or ["grad_cam"]), "method beside TR-GBP", "--methods")
     explorer, question, k = inputs.question(arguments)
-    stages = list(explorer.cascade(question, k, beside[0]))
-    titles = {panel["id"]: panel["title"] for panel in stages[0]["panels"]}
-    rows = [
-        [str(stage["index"]), *(f"{stage['similarity'][key]['spearman']:.2f}" for key in titles)]
-        for stage in stages
-        if stage["index"] in (1, 5, 10) or stage["index"] % 10 == 0 or stage is stages[-1]
-    ]
-    print(markdown_table(["layers randomised", *titles.values()], rows, "r" * (1 + len(titles))))
-    print("(Spearman's rank correlation of |R| with the trained network's map)\n")
-    print(sanity_table(question.zoo.network, question.x, k, seeds=arguments.seeds))
+    stages = list(explorer.cascade(question, k, beside))
+    similar = table([s for s in stages if s["index"] in (1, 5, 10) or s["index"] % 10 == 0 or s is stages[-1]], stages[0]["panels"])
+    print(f"{similar}\n{NOTE}\n")
+    predicted = sanity_table(question.zoo.network, question.x, k, seeds=arguments.seeds)
+    print(predicted)
+    head = f"# {question.zoo.title}, {question.zoo.labels[k]}"
+    write(arguments.out, "cascade.md", f"{head}\n\n{table(stages, stages[0]['panels'])}\n\n{NOTE}\n\n{predicted}")
+
+
+def table(stages: list[Payload], panels: list[Payload]) -> str:
+    """A line a stage, a column a map."""
+    titles = {panel["id"]: panel["title"] for panel in panels}
+    rows = [[str(stage["index"]), *(_alike(stage["similarity"][key]) for key in titles)] for stage in stages]
+    return markdown_table(["layers randomised", *titles.values()], rows, "r" * (1 + len(titles)))
+
+
+def _alike(similarity: Payload) -> str:
+    return NOTHING if similarity["constant"] else f"{similarity['spearman']:.2f}"

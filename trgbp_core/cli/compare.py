@@ -11,17 +11,19 @@ from ..methods import METHODS
 from ..methods.learn_patterns import Patterns
 from ..methods.patterns import use_patterns
 from . import inputs
-from .options import methods, picture
+from .options import folder, methods, picture
 
 
 def options(command: argparse.ArgumentParser) -> None:
     picture(command)
     methods(command, "all")
     command.add_argument("--patterns", type=Path, metavar="FILE", help="fitted by `patterns`, for PatternNet and PatternAttribution")
+    folder(command)
 
 
 def run(arguments: argparse.Namespace) -> None:
-    keys = chosen_methods(arguments.methods, every=list(METHODS))
+    inputs.picture_file(arguments)
+    keys = chosen_methods(arguments.methods, "all", every=list(METHODS))
     explorer, question, k = inputs.question(arguments)
     if arguments.patterns is not None:
         use_patterns(question.zoo.network, Patterns.load(arguments.patterns))

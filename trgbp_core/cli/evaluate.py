@@ -12,7 +12,7 @@ from ..engine import devices
 from ..engine.devices import EXPLAINED, EXPLAINED_ON_A_CARD
 from ..evaluation.settings import TARGETS, Settings, chosen_methods
 from .inputs import labelled_pictures, network
-from .options import folder, labels, methods, model, seed, threads
+from .options import MODEL, folder, labels, methods, model, seed
 
 
 def options(command: argparse.ArgumentParser) -> None:
@@ -37,31 +37,27 @@ def options(command: argparse.ArgumentParser) -> None:
     add("--stages", type=int, default=12, help="stages of the cascade that are looked at (default 12)")
     add("--batch", type=int, help=f"pictures that are explained together (default {EXPLAINED}; {EXPLAINED_ON_A_CARD} on a graphics card)")
     add("--workers", type=int, metavar="N", help="processes that read pictures ahead (default 0; up to 8 with a graphics card)")
-    threads(command)
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Run the command. Every process of a run comes through here; the first one writes and prints."""
-    from ..evaluation.report import write_report
-    from ..evaluation.run import run, write_results
-    from ..evaluation.store import Store, team
+    from ..evaluation.report import evaluate
+    from ..evaluation.store import team
 
     device = devices.prepare(arguments.device)
     values = {field.name: getattr(arguments, field.name) for field in fields(Settings)}
+    values["model"] = arguments.model or MODEL
     values["methods"] = chosen_methods(arguments.methods)
     values["batch"] = devices.explained_together(device) if arguments.batch is None else arguments.batch
     settings = Settings(**values)
     workers = devices.reading_processes(device) if arguments.workers is None else arguments.workers
     if workers < 0:
         raise ValueError(f"--workers is at least 0, not {workers}.")
-    zoo = network(settings.model)
+    zoo = network(arguments)
     dataset = labelled_pictures(arguments, zoo)
     with team(device) as processes:
-        store = Store(arguments.out)
         if processes.leads:
             print(f"{dataset.layout}: {len(dataset.samples)} pictures. {datasets.tally(dataset.problems)}", file=sys.stderr, flush=True)
-        store.open(settings.fingerprint(dataset, device.type))
-        finished = run(dataset, zoo, settings, store, processes, workers=workers)
+        summary = evaluate(zoo, dataset, arguments.out, settings, processes=processes, workers=workers, shown=True)
         if processes.leads:
-            write_results(store, finished, dataset)
-            print(write_report(store, finished, dataset, zoo, settings, processes))
+            print(summary)

@@ -11,21 +11,24 @@ from torch import Tensor
 
 from ..drawing.render import heat, overlay, to_array
 from . import inputs
-from .options import picture
+from .grammar import ListedNumbers
+from .options import folder, picture
 
 
 def options(command: argparse.ArgumentParser) -> None:
     picture(command)
-    command.add_argument("--layer", type=int, help="also write R̃^l and R^l of this layer; 0 is the picture")
+    what = "also write R̃^l and R^l of these layers; 0 is the picture"
+    command.add_argument("--layers", "--layer", nargs="+", action=ListedNumbers, metavar="L", help=what)
+    folder(command)
 
 
 def run(arguments: argparse.Namespace) -> None:
     explorer, question, k = inputs.question(arguments, float64=False)
     e = explorer.explanation(question, k)
     maps = {"raw": e.raw(k), "tr_gbp": e.attribution(k), "tr_gbp_conserving": e.attribution(k, "conserving")}
-    if arguments.layer is not None:
-        maps[f"layer{arguments.layer}_raw"] = e.layer_raw(arguments.layer, k)
-        maps[f"layer{arguments.layer}_tr_gbp"] = e.layer_attribution(arguments.layer, k)
+    for layer in arguments.layers or ():
+        maps[f"layer{layer}_raw"] = e.layer_raw(layer, k)
+        maps[f"layer{layer}_tr_gbp"] = e.layer_attribution(layer, k)
     for name, map in maps.items():
         _write(arguments.out, name, question.picture, map)
     for i in dict.fromkeys((*e.top5, k)):

@@ -1,18 +1,22 @@
-"""The command line: ``python -m trgbp_core COMMAND``. Whatever is wrong is one line on stderr and exit code 2."""
+"""The command line: ``trgbp COMMAND``, or ``python -m trgbp_core COMMAND``. Whatever is wrong is one line on stderr and exit code 2."""
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import sys
 from typing import Any
 
+from ..data.version import VERSION
 from ..engine import devices
 from ..explorer.lessons import handouts
+from ..page import command as page
 from ..serving.memory import keep_freed_memory
 from . import bench, calibrate, cascade, compare, evaluate, explain, figure, models, patterns, predict, predictability
+from .grammar import Command, Parser
+from .options import check_folder, threads
 
 COMMANDS: dict[str, tuple[Any, str]] = {
+    "page": (page, "the page in the browser; also what `trgbp` does without a command"),
     "explain": (explain, "explain one picture: overlays, maps (PNG, .npy) and the top 5"),
     "compare": (compare, "every method on one picture, and one figure of them all"),
     "patterns": (patterns, "learn the patterns of PatternNet and PatternAttribution from a folder of pictures"),
@@ -36,30 +40,41 @@ COMMANDS: dict[str, tuple[Any, str]] = {
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run one command; returns the exit code."""
-    arguments = _parser().parse_args(argv)
-    threads = getattr(arguments, "threads", None)
+    """Run one command, by default that of this process's own command line; returns the exit code."""
     keep_freed_memory()
     try:
-        if threads is not None and threads < 1:
-            raise ValueError(f"--threads is at least 1, not {threads}.")
-        with contextlib.nullcontext() if threads is None else devices.threads_of(threads):
+        arguments = _parser().parse_args(with_command(sys.argv[1:] if argv is None else argv))
+        count, out = getattr(arguments, "threads", None), getattr(arguments, "out", None)
+        if count is not None and count < 1:
+            raise ValueError(f"--threads is at least 1, not {count}.")
+        if out is not None:
+            getattr(arguments, "check_out", check_folder)(out)
+        with contextlib.nullcontext() if count is None else devices.threads_of(count):
             arguments.run(arguments)
     except (ValueError, OSError) as error:
-        print(f"trgbp_core: {' '.join(str(error).split())}", file=sys.stderr)
+        print(f"trgbp: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("trgbp_core: stopped", file=sys.stderr)
+        print("trgbp: stopped", file=sys.stderr)
         return 130
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m trgbp_core", description="TR-GBP: Theoretical Refinements of Guided BackPropagation.")
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+def with_command(argv: list[str]) -> list[str]:
+    """The arguments, with the command ``page`` before them where they name none."""
+    unnamed = not argv or (argv[0].startswith("-") and argv[0] not in ("-h", "--help", "--version"))
+    return ["page", *argv] if unnamed else argv
+
+
+def _parser() -> Parser:
+    what = "TR-GBP: Theoretical Refinements of Guided BackPropagation. Without a command, the page starts."
+    parser = Parser(prog="trgbp", description=what)
+    parser.add_argument("--version", action="version", version=f"TR-GBP Explorer {VERSION}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=Command)
     for name, (module, help) in COMMANDS.items():
         # `models` computes nothing, and `bench` compares with what a processor can do.
-        parents = [] if name == "models" else [devices.option("cpu" if name == "bench" else "auto")]
+        bench = name == "bench"
+        parents: list[Any] = [] if name == "models" else [devices.option("cpu" if bench else "auto"), threads(2 if bench else None)]
         command = commands.add_parser(name, help=help, description=help, parents=parents)
         module.options(command)
         command.set_defaults(run=module.run)

@@ -10,13 +10,14 @@ from ..zoo import catalogue
 from ..zoo.catalogue import Entry
 from ..zoo.download_progress import on_terminal
 from ..zoo.loading import available_models, fetch
-from . import options as shared
+from .grammar import Listed
 
 HEAD = ("name", "network", "input", "parameters", "top-1", "weights", "licence")
 
 
 def options(command: argparse.ArgumentParser) -> None:
-    shared.models(command, "--fetch", help="download the weights of these now, for working offline later")
+    what = "download the weights of these now, for working offline later"
+    command.add_argument("--fetch", nargs="+", action=Listed, metavar="MODEL", help=what)
 
 
 def run(arguments: argparse.Namespace) -> None:

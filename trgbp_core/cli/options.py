@@ -1,58 +1,68 @@
-"""Options that several commands share, each defined once."""
+"""Options that several commands share, each defined once; docs/commands.md has the table of them."""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+import os
 from pathlib import Path
-from typing import Any
+
+from .grammar import Listed, ListedClasses, ListedPaths
 
 MODEL = "efficientnet_lite0"
-
-
-class _Names(argparse.Action):
-    """A list of names with spaces or commas between them."""
-
-    def __call__(self, parser: Any, namespace: argparse.Namespace, values: Any, option_string: str | None = None) -> None:
-        setattr(namespace, self.dest, [name for value in values for name in value.split(",") if name])
-
-
-def models(command: argparse.ArgumentParser, flag: str, *, help: str, default: Sequence[str] | None = None) -> None:
-    """``flag MODEL …``."""
-    command.add_argument(flag, nargs="+", action=_Names, default=default, metavar="MODEL", help=help)
+OWN = "a network of your own: MODULE:FUNCTION or FILE.py:FUNCTION, which returns a torch module, or what own_model made"
+WEIGHTS = "the network's weights: safetensors, or a checkpoint of plain tensors"
 
 
 def model(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--model", default=MODEL, help=f"a network of `models` (default {MODEL})")
+    """``--model``, ``--weights`` and ``--network``, of a command for one network."""
+    command.add_argument("--model", help=f"a network of `models` (default {MODEL}; random:NAME needs no weights)")
+    _weights_and_network(command)
 
 
-def weights(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--weights", type=Path, metavar="FILE", help="its weights: safetensors, or a checkpoint of plain tensors")
+def models(command: argparse.ArgumentParser, default: str = MODEL) -> None:
+    """The same, of a command for several."""
+    what = f"networks of `models` (default {default}; random:NAME needs no weights)"
+    command.add_argument("--models", "--model", nargs="+", action=Listed, metavar="MODEL", help=what)
+    _weights_and_network(command)
+
+
+def _weights_and_network(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--weights", type=Path, metavar="FILE", help=WEIGHTS)
+    command.add_argument("--network", nargs="+", action=Listed, metavar="OWN", help=OWN)
 
 
 def wanted_class(command: argparse.ArgumentParser) -> None:
     command.add_argument("--class", dest="wanted", metavar="K|NAME", help="the class to explain (default: the best)")
 
 
+def classes(command: argparse.ArgumentParser, what: str) -> None:
+    command.add_argument("--class", "--classes", dest="classes", nargs="+", action=ListedClasses, metavar="K|NAME", help=what)
+
+
+def images(command: argparse.ArgumentParser, metavar: str, what: str) -> None:
+    """Pictures, or a folder of them: on their own or after ``--images``. :func:`trgbp_core.cli.inputs.images` reads both."""
+    command.add_argument("images", nargs="*", type=Path, metavar=metavar, help=what)
+    same = f"the same as {metavar} on its own"
+    command.add_argument("--images", "--image", dest="named_images", nargs="+", action=ListedPaths, metavar=metavar, help=same)
+
+
 def picture(command: argparse.ArgumentParser) -> None:
-    """What :func:`trgbp_core.cli.inputs.question` reads, and ``--out``."""
-    command.add_argument("picture", metavar="PICTURE")
+    """What :func:`trgbp_core.cli.inputs.question` reads."""
+    images(command, "PICTURE", "the picture")
     model(command)
-    weights(command)
     wanted_class(command)
-    threads(command)
-    folder(command)
 
 
 def methods(command: argparse.ArgumentParser, default: str, what: str = "") -> None:
     usual = " (default)"
     paper = f"paper{usual * (default == 'paper')}: the paper's, TR-GBP with both ψ"
-    command.add_argument("--methods", default=default, help=f"{what}comma-separated keys; {paper}; or all{usual * (default == 'all')}")
+    text = f"{what}keys of methods; {paper}; or all{usual * (default == 'all')}"
+    command.add_argument("--methods", "--method", nargs="+", action=Listed, metavar="KEY", help=text)
 
 
 def labels(command: argparse.ArgumentParser) -> None:
-    """``--images`` and ``--annotations``."""
-    command.add_argument("--images", type=Path, required=True, metavar="DIR", help="the folder of pictures")
+    """A folder of pictures, and ``--annotations``."""
+    images(command, "DIR", "the folder of pictures")
     command.add_argument(
         "--annotations",
         type=Path,
@@ -61,10 +71,11 @@ def labels(command: argparse.ArgumentParser) -> None:
     )
 
 
-def threads(command: argparse.ArgumentParser, default: int | None = None) -> None:
-    """``--threads``, which :func:`trgbp_core.cli.main.main` follows."""
-    usual = "torch's" if default is None else default
-    command.add_argument("--threads", type=int, default=default, metavar="N", help=f"threads to compute with (default: {usual})")
+def threads(default: int | None = None) -> argparse.ArgumentParser:
+    """``--threads``, which :func:`trgbp_core.cli.main.main` follows, as a parent of every command that computes."""
+    parent, usual = argparse.ArgumentParser(add_help=False), "torch's" if default is None else default
+    parent.add_argument("--threads", type=int, default=default, metavar="N", help=f"threads to compute with (default: {usual})")
+    return parent
 
 
 def seed(command: argparse.ArgumentParser, what: str = "of every draw") -> None:
@@ -78,3 +89,42 @@ def draws(command: argparse.ArgumentParser) -> None:
 def folder(command: argparse.ArgumentParser, default: str = "out", what: str = "folder to write to") -> None:
     """``--out DIR``."""
     command.add_argument("--out", type=Path, default=Path(default), metavar="DIR", help=f"{what} (default {default})")
+    command.set_defaults(check_out=check_folder)
+
+
+def folder_as_well(command: argparse.ArgumentParser) -> None:
+    """``--out DIR`` of a command that prints its tables anyway."""
+    command.add_argument("--out", type=Path, metavar="DIR", help="folder to write the tables to as well (default: they are only printed)")
+    command.set_defaults(check_out=check_folder)
+
+
+def file(command: argparse.ArgumentParser, what: str) -> None:
+    """``--out FILE``."""
+    command.add_argument("--out", type=Path, required=True, metavar="FILE", help=what)
+    command.set_defaults(check_out=check_file)
+
+
+def check_folder(path: Path) -> None:
+    """Raises ValueError: nothing can be written into that folder, which need not exist yet."""
+    there = next(folder for folder in (path, *path.absolute().parents) if folder.exists())
+    if not there.is_dir():
+        raise ValueError(f"--out {path}: {there} is a file, not a folder.")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise ValueError(f"--out {path}: nothing can be written into {there}.")
+
+
+def check_file(path: Path) -> None:
+    """Raises ValueError: that file cannot be written; its folder need not exist yet."""
+    if path.is_dir():
+        raise ValueError(f"--out {path} is a folder; here it names a file.")
+    check_folder(path.absolute().parent)
+    if path.exists() and not os.access(path, os.W_OK):
+        raise ValueError(f"--out {path}: the file cannot be written.")
+
+
+def write(folder: Path | None, name: str, text: str) -> None:
+    """A file of text in ``--out``, if that was given; its path is printed."""
+    if folder is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text if text.endswith("\n") else f"{text}\n", encoding="utf-8")
+        print(folder / name)

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import argparse
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from torch import Tensor, nn
 
-from ..data import images
 from ..data.labels import find_class
 from ..engine import devices
 from ..engine.recording import record
 from ..evaluation.formatting import markdown_row, markdown_table
 from ..theory.coverage import coverage
 from ..theory.randomised_weights import draw, verdict
-from .inputs import network
-from .options import MODEL, draws, models, threads, wanted_class
+from ..zoo.custom import loaded
+from . import inputs
+from .grammar import ListedNumbers
+from .options import draws, folder_as_well, images, models, wanted_class, write
 
 COLUMNS = (
     "network",
@@ -34,12 +35,13 @@ LAYER_COLUMNS = ("layer", "rectified", "ε predicted", "noise's share, measured"
 
 
 def options(command: argparse.ArgumentParser) -> None:
-    command.add_argument("picture", metavar="PICTURE")
-    models(command, "--models", default=[MODEL], help="networks (random:NAME needs no weights)")
+    images(command, "PICTURE", "the picture")
+    models(command)
     wanted_class(command)
     draws(command)
-    command.add_argument("--layers", action="store_true", help="a table of every layer as well")
-    threads(command)
+    what = "a table of every layer as well, or of these, from 1 on"
+    command.add_argument("--layers", "--layer", nargs="*", action=ListedNumbers, metavar="L", help=what)
+    folder_as_well(command)
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -47,21 +49,33 @@ def run(arguments: argparse.Namespace) -> None:
     if arguments.seeds < 2:
         raise ValueError("--seeds is at least 2: one draw has no spread.")
     device = devices.prepare(arguments.device)
-    picture, summaries, details = images.read(arguments.picture), [], []
-    for name in arguments.models:
-        zoo = network(name, device)
+    picture, summaries, details = inputs.picture(arguments), [], []
+    for source in inputs.networks(arguments, device):
+        zoo = loaded(source, device)
         x = zoo.preprocess(picture)
         k = int(record(zoo.network, x).logits.argmax()) if arguments.wanted is None else find_class(arguments.wanted, zoo.labels)
-        summary, layers = tables(zoo.network, x, k, zoo.name, seeds=arguments.seeds)
+        summary, layers = tables(zoo.network, x, k, zoo.name, seeds=arguments.seeds, layers=arguments.layers)
         summaries.append(summary)
-        details += [f"{zoo.name}\n\n{layers}"] if arguments.layers else []
-    print(f"{arguments.seeds} draws; in brackets: layers that a rectifier follows / that none follows.\n")
-    print("\n\n".join(["\n".join([HEAD, *summaries]), *details]))
+        details += [] if arguments.layers is None else [f"{zoo.name}\n\n{layers}"]
+    head = f"{arguments.seeds} draws; in brackets: layers that a rectifier follows / that none follows."
+    text = "\n\n".join([head, "\n".join([HEAD, *summaries]), *details])
+    print(text)
+    write(arguments.out, "predict.md", text)
 
 
-def tables(network: nn.Module, x: Tensor, k: int, name: str, *, seeds: int) -> tuple[str, str]:
-    """One network's line under :data:`HEAD`, and the table of its layers."""
+def tables(network: nn.Module, x: Tensor, k: int, name: str, *, seeds: int, layers: Sequence[int] | None = None) -> tuple[str, str]:
+    """One network's line under :data:`HEAD`, and the table of its layers.
+
+    Args:
+        layers: those to list, from 1 on; all if none is named.
+
+    Raises:
+        ValueError: there is no such layer.
+    """
     predicted = coverage(network, x.shape)
+    for index in layers or ():
+        if not 1 <= index <= len(predicted):
+            raise ValueError(f"{name} has the layers 1 to {len(predicted)}; there is no layer {index}.")
     *_, drawn = draw(network, x, k, seeds=seeds)
     found = verdict(predicted, drawn)
 
@@ -80,7 +94,7 @@ def tables(network: nn.Module, x: Tensor, k: int, name: str, *, seeds: int) -> t
         f"{found.total_uniform:.4f}",
     ]
     rows = []
-    for layer in found.layers:
+    for layer in [found.layers[index - 1] for index in layers] if layers else found.layers:
         numbers = (layer.predicted, layer.noise, layer.rule, layer.cosine, layer.expected, layer.uniform)
         rows.append([layer.name, "yes" if layer.rectified else "no", *map(_number, numbers)])
     return markdown_row(cells), markdown_table(LAYER_COLUMNS, rows, "ll" + "r" * 6)

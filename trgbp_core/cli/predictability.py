@@ -11,7 +11,8 @@ from ..evaluation.settings import chosen_methods
 from ..methods import METHODS
 from ..theory.coverage import coverage
 from .inputs import labelled_pictures, network
-from .options import labels, methods, model, seed
+from .options import folder_as_well, labels, methods, model, write
+from .options import seed as seed_option
 
 
 def options(command: argparse.ArgumentParser) -> None:
@@ -19,12 +20,13 @@ def options(command: argparse.ArgumentParser) -> None:
     labels(command)
     model(command)
     methods(command, "all")
+    folder_as_well(command)
     add("--limit", type=int, default=24, metavar="N", help="pictures, drawn at random (default 24)")
     add("--slow", type=int, default=6, metavar="N", help="pictures for methods of more than --cost passes (default 6)")
     add("--cost", type=float, default=60, help="see --slow (default 60 forward passes a map)")
     add("--frames", type=int, metavar="N", help="the boundary alone, from one map of each of N pictures, or from --results")
     add("--results", type=Path, metavar="CSV", help="results.csv of `evaluate`: the boundary of its methods is taken from all its pictures")
-    seed(command)
+    seed_option(command)
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -35,19 +37,23 @@ def run(arguments: argparse.Namespace) -> None:
     device = devices.prepare(arguments.device)
     if min(arguments.limit, arguments.slow, 2 if arguments.frames is None else arguments.frames) < 2 or arguments.seed < 0:
         raise ValueError("--limit, --slow and --frames are at least 2, --seed at least 0.")
-    keys = chosen_methods(arguments.methods)
-    zoo = network(arguments.model, device)
+    keys, seed = chosen_methods(arguments.methods, "all"), arguments.seed
+    zoo = network(arguments, device)
     dataset = labelled_pictures(arguments, zoo)
     boundaries = {} if arguments.results is None else tables.read_boundaries(arguments.results)
     if arguments.frames is not None:
-        sample = PictureSample(zoo, dataset, arguments.frames, arguments.seed)
+        sample = PictureSample(zoo, dataset, arguments.frames, seed)
         measured, refused = tables.measure_boundaries([key for key in (RAW, *keys) if key not in boundaries], sample)
-        print(markdown_table(tables.BOUNDARY_HEAD))
-        print("\n".join(tables.boundary_lines((RAW, *keys), boundaries | measured, refused, arguments.seed)))
+        text = "\n".join([markdown_table(tables.BOUNDARY_HEAD), *tables.boundary_lines((RAW, *keys), boundaries | measured, refused, seed)])
+        print(text)
+        write(arguments.out, "predictability.md", text)
         return
     covered = coverage(zoo.network, (1, len(zoo.mean), zoo.input_size, zoo.input_size))
-    print(markdown_table(tables.HEAD), flush=True)
+    lines = [markdown_table(tables.HEAD)]
+    print(lines[0], flush=True)
     for key in (RAW, *sorted(keys, key=lambda key: METHODS[key].cost)):
         slow = key != RAW and METHODS[key].cost > arguments.cost
-        sample = PictureSample(zoo, dataset, arguments.slow if slow else arguments.limit, arguments.seed)
-        print(tables.line(key, sample, covered, boundaries.get(key)), flush=True)
+        sample = PictureSample(zoo, dataset, arguments.slow if slow else arguments.limit, seed)
+        lines.append(tables.line(key, sample, covered, boundaries.get(key)))
+        print(lines[-1], flush=True)
+    write(arguments.out, "predictability.md", "\n".join(lines))

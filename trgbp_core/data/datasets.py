@@ -94,6 +94,8 @@ def load(images: Path, annotations: Path | None, *, boxes: Path | None = None, l
     for folder, what in ((images, "pictures"), (boxes, "box files")):
         if folder is not None and not folder.is_dir():
             raise DatasetError(f"There is no folder of {what} {folder}.")
+    if annotations is not None and not annotations.exists():
+        raise DatasetError(f"There is no annotation file {annotations}.")
     found = _pictures(images)
     try:
         layout = _layout(found, annotations, labels)

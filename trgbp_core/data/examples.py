@@ -8,9 +8,9 @@ from pathlib import Path
 
 from PIL import Image
 
-from . import images
+from . import assets, images
 
-FOLDER = Path(__file__).parents[2] / "assets" / "examples"
+FOLDER = assets.folder("examples")
 FIRST = "cheetah_and_lion.jpg"
 
 

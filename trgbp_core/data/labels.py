@@ -8,6 +8,23 @@ LONGEST = 200
 """Letters of a class's name that are read."""
 
 
+def find_classes(wanted: Sequence[str], labels: Sequence[str]) -> list[int]:
+    """The classes that a list of words means; commas part what is no class as it stands.
+
+    Raises:
+        ValueError: as :func:`find_class`.
+    """
+    found = []
+    for text in wanted:
+        try:
+            found.append(find_class(text, labels))
+        except ValueError:
+            if "," not in text:
+                raise
+            found += [find_class(part, labels) for part in text.split(",") if part.strip()]
+    return list(dict.fromkeys(found))
+
+
 def find_class(wanted: object, labels: Sequence[str]) -> int:
     """The index of the class that ``wanted`` means: a number, a full name (in any case), or a part of exactly one name.
 

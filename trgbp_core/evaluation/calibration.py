@@ -5,6 +5,7 @@ Every picture is explained at the network's own best class; what is kept of it i
 
 from __future__ import annotations
 
+import math
 import sys
 from dataclasses import dataclass
 
@@ -132,12 +133,18 @@ def describe(table: Calibration, measured: Measured) -> str:
         markdown_table(["IBD at least", "pictures", "misclassified", "95 %"], rows, "rrrr"),
         "",
         f"All: {100 * mean.share:.0f} % ({100 * mean.low:.0f} to {100 * mean.high:.0f} %). Calibration error, five-fold: "
-        f"{_text(table.error)} points.",
+        f"{_text(table.error)}.",
         f"AUC against 'misclassified': IBD {_text(table.auc_ibd)}; 1 − confidence {_text(table.auc_confidence)}; both, cross-validated "
-        f"{_text(table.auc_both)}; gain over confidence alone {_text(table.gain, 2)} points.",
+        f"{_text(table.auc_both)}; gain over confidence alone {_text(table.gain, 2)}.",
     ]
     return "\n".join(lines)
 
 
 def _text(of: Estimate, digits: int = 1) -> str:
-    return f"{100 * of.value:.{digits}f} [{100 * of.low:.{digits}f}, {100 * of.high:.{digits}f}]"
+    """In hundredths, with the interval where there are pictures enough for one."""
+    if not math.isfinite(of.value):
+        return "– (too few pictures)"
+    value = f"{100 * of.value:.{digits}f}"
+    if not math.isfinite(of.low + of.high):
+        return f"{value} points (too few pictures for an interval)"
+    return f"{value} points [{100 * of.low:.{digits}f}, {100 * of.high:.{digits}f}]"

@@ -7,7 +7,9 @@ import os
 import platform
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,12 +19,13 @@ from matplotlib.figure import Figure
 from ..data.datasets import KINDS, Dataset
 from ..drawing.figures import save
 from ..metrics.perturbation import FRACTIONS
+from ..theory.frame_calibration import fingerprint
 from ..zoo.loading import Zoo
 from . import tables
 from .attributions import RECORDING, SHARED
 from .formatting import title
 from .results import Results, read
-from .run import Finished
+from .run import Finished, run, write_results
 from .sanity_measures import SIGNS, SIMILARITIES
 from .settings import Settings
 from .statistics import Array, means, resampled
@@ -43,6 +46,40 @@ SECTIONS: tuple[tuple[str, Callable[[Results], str]], ...] = (
 PACKAGES = ("torchvision", "numpy", "pillow", "matplotlib")
 
 
+def evaluate(
+    zoo: Zoo,
+    dataset: Dataset,
+    out: str | os.PathLike[str],
+    settings: Settings | None = None,
+    *,
+    processes: Team | None = None,
+    workers: int = 0,
+    shown: bool = False,
+) -> str:
+    """The whole evaluation of any network: what the command ``evaluate`` does. Called again, it continues where it was stopped.
+
+    Args:
+        zoo: of :func:`trgbp_core.load_model`, or your own network by :func:`trgbp_core.own_model`. dataset: see :func:`datasets.load`.
+        out: the folder of the run. settings: what is measured, by default what the command measures.
+        processes: that share the work. workers: processes that read pictures ahead. shown: show the progress on stderr.
+
+    Returns:
+        a summary in words; the tables are in ``out``, ``report.md`` first.
+
+    Raises:
+        ValueError: ``out`` holds another run or something else, or nothing can be measured.
+    """
+    store, team = Store(Path(out)), processes or Team(device=zoo.device)
+    settings = replace(settings or Settings(), model=zoo.name)
+    network = {"weights": fingerprint(zoo.network), "preprocess": repr(zoo.entry.preprocess), "classes": list(zoo.labels)}
+    store.open(settings.fingerprint(dataset, team.device.type) | network)
+    finished = run(dataset, zoo, settings, store, team, workers=workers, shown=shown)
+    if not team.leads:
+        return ""
+    write_results(store, finished, dataset)
+    return write_report(store, finished, dataset, zoo, settings, team)
+
+
 def write_report(store: Store, finished: Finished, dataset: Dataset, zoo: Zoo, settings: Settings, team: Team) -> str:
     """Write the report and ``run.json`` into the run's folder; returns the summary to print."""
     results = read(store, finished, dataset, zoo, settings)
@@ -59,7 +96,7 @@ def write_report(store: Store, finished: Finished, dataset: Dataset, zoo: Zoo, s
 def _run(results: Results, settings: Settings, team: Team) -> dict[str, object]:
     """All that is needed to run it again."""
     return {
-        "command": [os.path.basename(sys.executable), "-m", "trgbp_core", *sys.argv[1:]],
+        "command": ["trgbp", *sys.argv[1:]] if Path(sys.argv[0]).stem in ("trgbp", "__main__") else sys.argv,
         "settings": {name: getattr(settings, name) for name in settings.__dataclass_fields__},
         "versions": {"python": platform.python_version()} | {name: _version(name) for name in PACKAGES} | {"torch": torch.__version__},
         "machine": {

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
@@ -90,26 +89,28 @@ def sources(package: Path) -> str:
     return digest.hexdigest()[:16]
 
 
-def chosen_methods(text: str, every: Sequence[str] | None = None) -> tuple[str, ...]:
-    """``paper``, ``all``, or keys with commas or spaces between them.
+def chosen_methods(words: Sequence[str] | None, usual: str = "paper", every: Sequence[str] | None = None) -> tuple[str, ...]:
+    """Keys of methods, of which ``paper`` and ``all`` stand for several, each once.
 
     Args:
-        every: what ``all`` stands for, by default the paper's methods and then the others.
+        words: None for ``usual``. every: what ``all`` stands for, by default the paper's methods and then the others.
 
     Raises:
-        ValueError: there is no such method.
+        ValueError: there is no such method, or none is named.
     """
-    if text == "paper":
-        return DEFAULT
-    if text == "all":
-        return tuple(every or dict.fromkeys((*DEFAULT, *METHODS)))
-    return _check_methods(tuple(re.split(r"[,\s]+", text.strip(", "))))
+    groups = {"paper": DEFAULT, "all": tuple(every or dict.fromkeys((*DEFAULT, *METHODS)))}
+    keys = [key for word in ([usual] if words is None else words) for key in groups.get(word, (word,))]
+    if not keys:
+        raise ValueError(f"Name at least one method; there are {', '.join(METHODS)}.")
+    return _check_methods(tuple(dict.fromkeys(keys)))
 
 
 def _check_methods(keys: tuple[str, ...]) -> tuple[str, ...]:
-    unknown = [key for key in keys if key not in METHODS]
-    if unknown:
-        raise ValueError(f"There is no method {unknown[0]!r}; there are {', '.join(METHODS)}.")
+    for key in keys:
+        try:
+            METHODS[key]
+        except KeyError as error:  # which names the nearest
+            raise ValueError(error.args[0]) from None
     return keys
 
 

@@ -19,7 +19,14 @@ from ..data.datasets import Problem
 from ..engine import devices
 
 Row = dict[str, Any]
-NAMES = {"pictures": "the pictures or their annotations", "code": "this program's version or sources", "device": "the device, cpu or cuda"}
+NAMES = {
+    "pictures": "the pictures or their annotations",
+    "code": "this program's version or sources",
+    "device": "the device, cpu or cuda",
+    "weights": "the network's weights",
+    "preprocess": "the network's preprocessing",
+    "classes": "the network's classes",
+}
 """What two runs may differ in, where the key of the fingerprint does not say it."""
 
 PATIENCE = timedelta(days=7)

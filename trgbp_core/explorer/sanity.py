@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -173,15 +174,16 @@ class _Trained:
         self._windows = _windows(self._maps)
 
     def similarity(self, maps: dict[str, Tensor]) -> dict[str, dict[str, float]]:
-        """Spearman of |R| and SSIM of relu(R); 0 where a map is constant or no number, for then there is nothing to compare."""
-        found = {key: {"spearman": 0.0, "ssim": 0.0} for key in maps}
+        """Spearman of |R| and SSIM of relu(R); ``constant`` where |R| is the same everywhere or no number: then the first is 0."""
+        found = {key: {"spearman": 0.0, "ssim": 0.0, "constant": True} for key in maps}
         known = {key: m for key, m in _finite(maps).items() if key in self._maps}
         if known:
             same = list(known) == list(self._maps)
             trained = self._windows if same else _windows({key: self._maps[key] for key in known})
             for (key, m), alike in zip(known.items(), _windows(known).ssim(trained), strict=True):
-                rank = pearson(ranks(m.abs().flatten()), self._ranks[key]).nan_to_num(0.0)
-                found[key] = {"spearman": float(rank), "ssim": float(alike)}
+                rank = float(pearson(ranks(m.abs().flatten()), self._ranks[key]))
+                constant = math.isnan(rank)
+                found[key] = {"spearman": 0.0 if constant else rank, "ssim": float(alike), "constant": constant}
         return found
 
 

@@ -58,8 +58,18 @@ class Method:
     of_activation: OfActivation | None = None
 
 
+ABOUT = """All attribution methods by key; an unknown key's error names the nearest.
+
+``METHODS[key].attribute(network, x, target)`` gives one map for each picture, (N, 1, H, W); ``METHODS[key].promise`` and ``.failure`` say
+what it promises and how it is known to fail.
+"""
+
+
 class Methods(dict[str, Method]):
-    """All attribution methods by key. An unknown key's error names the nearest."""
+    __doc__ = ABOUT
+
+    def __repr__(self) -> str:
+        return f"<{len(self)} attribution methods: {', '.join(self)}>"
 
     def __missing__(self, key: object) -> Method:
         wanted = re.sub(r"\W+", "_", str(key).lower())
@@ -79,6 +89,7 @@ def register(key: str, **about: Any) -> Callable[[Attribute], Attribute]:
         if key in METHODS:
             raise ValueError(f"There is a method {key!r} already.")
         METHODS[key] = Method(key, attribute=attribute, **about)
+        Methods.__doc__ = "\n".join([ABOUT, *(f"{key}: {method.title}. {method.what}" for key, method in METHODS.items())])
         return attribute
 
     return decorate

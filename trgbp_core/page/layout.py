@@ -6,12 +6,11 @@ import base64
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 from PIL import Image
 
-from ..data import examples, images
+from ..data import assets, examples, images
 from ..drawing.render import COLOUR_MAPS, DIVERGING, lookup
 from ..engine.layer_order import layer_groups
 from ..explorer.explorer import Explorer, Payload, Question, named_class
@@ -20,7 +19,7 @@ from ..methods import METHODS
 from ..serving.jobs import Step, Update, streamed
 from ..zoo.loading import Entry
 
-ASSETS = Path(__file__).parents[2] / "assets" / "page"
+ASSETS = assets.folder("page")
 SCRIPTS = "gradio colour_maps elements classes explain_panels compare_panels measure predict links learn panels".split()
 FONTS = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif"]
 TITLE = (

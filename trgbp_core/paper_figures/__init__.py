@@ -10,13 +10,14 @@ from pathlib import Path
 import torch
 from PIL import Image
 
+from ..data import examples
 from ..drawing.figures import Rows, save, sheet
 from ..engine.devices import CPU
-from ..zoo.download_progress import on_terminal
-from ..zoo.loading import load_model
+from ..zoo.custom import loaded
+from ..zoo.loading import Zoo
 from . import class_maps, randomisation
 from . import method_comparison as comparison
-from .subject import EXAMPLES, Options, Subject
+from .subject import Options, Subject
 
 __all__ = ["FIGURES", "Options", "PaperFigure", "draw"]
 
@@ -40,7 +41,7 @@ class PaperFigure:
 
     @property
     def example_files(self) -> list[Path]:
-        return [EXAMPLES / name for name in self.examples]
+        return [examples.FOLDER / name for name in self.examples]
 
     def beneath(self, networks: str) -> str:
         """The line under the heading: how the maps are drawn, and which network the paper drew if ``networks`` are others."""
@@ -68,7 +69,7 @@ FIGURES = {
 def draw(
     number: int,
     pictures: Sequence[tuple[str, Image.Image]],
-    models: Sequence[str],
+    models: Sequence[Zoo | str],
     options: Options,
     folder: Path,
     *,
@@ -76,7 +77,8 @@ def draw(
     dpi: int = 150,
     report: Callable[[str], None] = lambda sentence: None,
 ) -> Iterator[Path]:
-    """Draw one of :data:`FIGURES` of ``pictures`` (name, RGB), each before every network of ``models``.
+    """Draw one of :data:`FIGURES` of ``pictures`` (name, RGB), each before every network of ``models``: your own
+    (:func:`trgbp_core.own_model`), or one of the zoo by its name, loaded when its turn comes.
 
     Yields:
         the files, PNG and PDF, as they are written into ``folder``; several sheets where the pictures do not fit on one.
@@ -90,8 +92,7 @@ def draw(
     for count, part in enumerate(sheets, start=1):
         made, titles = [], dict[str, None]()
         for letter, (model, name, image) in zip(string.ascii_lowercase, part, strict=False):
-            with on_terminal(model) as progress:
-                zoo = load_model(model, device=device, progress=progress)
+            zoo = loaded(model, device)
             report(f"{zoo.title}: {name}")
             titles[zoo.title] = None
             made.append(figure.rows(Subject.of(image, zoo, options, f"({letter})\n" if len(part) > 1 else "")))

@@ -11,12 +11,10 @@ from PIL import Image
 from torch import Tensor
 
 from ..data import images
-from ..data.labels import find_class
+from ..data.labels import find_classes
 from ..drawing.figures import Cell
 from ..drawing.render import overlay, why_empty
 from ..zoo.loading import Zoo
-
-EXAMPLES = Path(__file__).parents[2] / "assets" / "examples"
 
 
 @dataclass(frozen=True)
@@ -74,7 +72,7 @@ class Subject:
         Raises:
             ValueError: no class of this network is called so.
         """
-        return [find_class(wanted, self.zoo.labels) for wanted in self.options.classes] or list(best)
+        return find_classes(self.options.classes, self.zoo.labels) or list(best)
 
     def one_class(self, best: int) -> int:
         """The class to explain in a figure that explains a single one.
@@ -82,9 +80,10 @@ class Subject:
         Raises:
             ValueError: several were chosen, or none of this network is called so.
         """
-        if len(self.options.classes) > 1:
-            raise ValueError(f"This figure explains one class; {len(self.options.classes)} were given.")
-        return self.classes([best])[0]
+        found = self.classes([best])
+        if len(found) > 1:
+            raise ValueError(f"This figure explains one class; {len(found)} were given.")
+        return found[0]
 
 
 def read_all(paths: Sequence[Path]) -> list[tuple[str, Image.Image]]:
@@ -97,6 +96,8 @@ def read_all(paths: Sequence[Path]) -> list[tuple[str, Image.Image]]:
     found = []
     for path in paths:
         if not path.is_dir():
+            if not path.exists():
+                raise images.ImageError(f"There is no such picture file: {path}")
             try:
                 found.append((path.stem, images.read(path)))
             except images.ImageError as error:

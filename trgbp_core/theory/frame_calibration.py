@@ -18,12 +18,13 @@ from typing import Any
 import torch
 from torch import nn
 
+from ..data import assets
 from ..engine.geometry import Pair
 from ..metrics.estimate import Estimate
 from ..metrics.localisation import ibd
 from .coverage import Coverage, predicted_sum
 
-FOLDER = Path(__file__).parents[2] / "assets" / "calibration"
+FOLDER = assets.folder("calibration")
 IBD_BINS, CONFIDENCE_BINS = 100, 10
 Counts = tuple[tuple[int, ...], ...]
 

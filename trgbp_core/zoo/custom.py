@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import copy
+import importlib
+import importlib.util
 import os
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import torch
 from torch import nn
@@ -14,19 +21,22 @@ from ..engine.recording import record
 from ..trgbp import axiom
 from . import catalogue
 from .catalogue import Entry, ModelError
+from .checkpoints import adopt, read
 from .download_progress import on_terminal
 from .loading import Zoo, in_memory, load_model
 
 
-def own_model(network: nn.Module, labels: Sequence[str] | int, *, preprocess: Preprocess | None = None, name: str = "mine") -> Zoo:
-    """Any rectifier network with its labels and its preprocessing: what ``app.launch(models={"mine": …})`` takes.
+def own_model(
+    network: nn.Module, labels: Sequence[str] | int | None = None, *, preprocess: Preprocess | None = None, name: str = "mine"
+) -> Zoo:
+    """Any rectifier network with its labels and its preprocessing: what :func:`trgbp_core.page.start.launch` takes.
 
     The network is tried once on a black picture, so that whatever is wrong with it is reported here and not on the page. It is neither
     copied nor changed.
 
     Args:
         network: (N, C, size, size) → logits (N, classes); float32, all of it on one device, where it is explained.
-        labels: a name for every class, or their number.
+        labels: a name for every class, or their number, which the network itself tells where it is left out.
         preprocess: from a picture to the network's input; by default ImageNet's, 224×224. One number in ``mean`` and ``std`` reads grey.
         name: what the picker shows.
 
@@ -37,7 +47,6 @@ def own_model(network: nn.Module, labels: Sequence[str] | int, *, preprocess: Pr
         >>> zoo = own_model(network, ["cat", "dog"], preprocess=Preprocess(size=32, resize=None, mean=(0.5,), std=(0.5,)))
     """
     preprocess = preprocess or Preprocess()
-    names = [f"class {k}" for k in range(labels)] if isinstance(labels, int) else [str(label) for label in labels]
     _check_numbers(network)
     try:
         black = preprocess.black.expand(-1, -1, preprocess.size, preprocess.size)
@@ -46,6 +55,8 @@ def own_model(network: nn.Module, labels: Sequence[str] | int, *, preprocess: Pr
     except ValueError as error:
         raise ModelError(f"This network cannot be put on the page. {str(error).partition(' strict=')[0]}") from error
     classes = recording.logits.shape[1]
+    labels = classes if labels is None else labels
+    names = [f"class {k}" for k in range(labels)] if isinstance(labels, int) else [str(label) for label in labels]
     if isinstance(labels, str) or len(names) != classes:
         raise ModelError(f"The network has {classes} classes; give a list of as many labels, or their number, not {len(names)}.")
     entry = Entry(
@@ -77,6 +88,69 @@ def _device(network: nn.Module) -> torch.device:
     return tensors[0].device if tensors else torch.device("cpu")
 
 
+def from_code(spec: str, weights: str | os.PathLike[str] | None = None) -> Zoo:
+    """The network that ``MODULE:NAME`` or ``FILE.py:NAME`` names: what that function returns, or that object.
+
+    It is a torch module (explained with ImageNet's preprocessing, its classes numbered), or what :func:`own_model` made of one. Its module
+    is imported, from the working folder too: this is for code of one's own.
+
+    Args:
+        weights: a file of weights for it.
+
+    Raises:
+        ModelError: there is no such thing, it fails, or it is no such network. WeightsError: the file does not fit it.
+    """
+    place, _, name = spec.rpartition(":")
+    if not place or not name:
+        raise ModelError(f"A network of your own is MODULE:FUNCTION or FILE.py:FUNCTION, not {spec!r}.")
+    try:
+        found: Any = getattr(_module(place), name)
+        found = found if isinstance(found, (nn.Module, Zoo)) else found()
+    except Exception as error:  # whatever a stranger's code raises
+        raise ModelError(f"The network {spec} cannot be had: {type(error).__name__}: {error}") from error
+    if not isinstance(found, (nn.Module, Zoo)):
+        raise ModelError(f"{spec} gave {type(found).__name__}; it returns a torch module, or own_model(network, labels).")
+    if weights is not None:
+        network = copy.deepcopy(found.network if isinstance(found, Zoo) else found)
+        adopt(network, read(weights), os.path.basename(weights))
+        found = own_model(network, found.labels, preprocess=found.preprocess, name=found.name) if isinstance(found, Zoo) else network
+    if isinstance(found, nn.Module):
+        found = own_model(found, name=name)
+    found.network.eval()
+    return found
+
+
+def working_folder_first() -> None:
+    """Modules of the working folder can be imported, as by ``python -m``; what they import later, too."""
+    if os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())
+
+
+def _module(place: str) -> ModuleType:
+    """A module by its name, or the file of one."""
+    if not place.endswith(".py"):
+        working_folder_first()
+        return importlib.import_module(place)
+    made = importlib.util.spec_from_file_location(Path(place).stem, place)
+    assert made is not None
+    assert made.loader is not None
+    module = importlib.util.module_from_spec(made)
+    made.loader.exec_module(module)
+    return module
+
+
+def loaded(source: Zoo | str, device: torch.device | str = "cpu", weights: str | os.PathLike[str] | None = None) -> Zoo:
+    """A network on ``device``: one that is there already, or one by its name; a download shows its progress on the terminal.
+
+    Raises:
+        ModelError, WeightsError, DeviceError: as :func:`load_model`.
+    """
+    if isinstance(source, Zoo):
+        return source.to(device)
+    with on_terminal(source) as progress:
+        return load_model(source, weights=weights, device=device, progress=progress)
+
+
 def preloaded(
     name: str, weights: str | os.PathLike[str] | None, own: Mapping[str, Zoo] | None = None, device: torch.device | str = "cpu"
 ) -> dict[str, Zoo]:
@@ -94,8 +168,7 @@ def preloaded(
         return {}
     if weights is None and name in catalogue.entries():
         return {}
-    with on_terminal(name) as progress:
-        return {name: load_model(name, weights=weights, device=device, progress=progress)}
+    return {name: loaded(name, device, weights)}
 
 
 def named(models: Mapping[str, Zoo] | None) -> dict[str, Zoo]:

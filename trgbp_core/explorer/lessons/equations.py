@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from pathlib import Path
 
-FOLDER = Path(__file__).parents[3] / "assets" / "equations"
+from ...data import assets
+
+FOLDER = assets.folder("equations")
 
 
 @lru_cache(maxsize=1)

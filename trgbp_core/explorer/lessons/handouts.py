@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from ...data import examples
+from ...data import assets, examples
 from ...drawing.render import data_uri, overlay
 from ...engine import devices
 from ...zoo.loading import ModelCache
@@ -18,7 +18,7 @@ from . import equations, lessons, presenting
 from .experiments import Experiment
 from .lessons import Lesson, TitledMap
 
-STYLE = Path(__file__).parents[3] / "assets" / "page" / "handout.css"
+STYLE = assets.folder("page") / "handout.css"
 LINE = '<div class="lines"></div>'
 
 
@@ -90,7 +90,7 @@ def _text(markdown: str) -> str:
 
 
 def options(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--out", type=Path, default=Path("out"), help="folder to write to (default out)")
+    command.add_argument("--out", type=Path, default=Path("out"), metavar="DIR", help="folder to write to (default out)")
     command.add_argument("--answers", action="store_true", help="also write each sheet with its answers, for the teacher")
 
 
@@ -100,6 +100,8 @@ def run(arguments: argparse.Namespace) -> None:
     shelf = lessons.load(pictures=examples.pictures(), models=[entry.name for entry in explorer.entries()])
     for sentence in shelf.broken:
         print(sentence, file=sys.stderr)
+    if not shelf.lessons:
+        raise ValueError(f"There is no lesson to print in {lessons.FOLDER}.")
     arguments.out.mkdir(parents=True, exist_ok=True)
     for number, lesson in shelf.lessons.items():
         for answers in (False, True) if arguments.answers else (False,):

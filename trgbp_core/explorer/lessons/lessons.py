@@ -17,10 +17,11 @@ import yaml
 from markdown_it import MarkdownIt
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
+from ...data import assets
 from ...methods import METHODS
 from ...trgbp.explainer import Explanation
 
-FOLDER = Path(__file__).parents[3] / "assets" / "lessons"
+FOLDER = assets.folder("lessons")
 SECTIONS = ("Explanation", "What to try next")
 _NAME = re.compile(r"(\d{1,3})-[\w-]+\.md", re.ASCII)
 _HEAD = re.compile(r"---\n(.*?\n)---\n(.*)", re.DOTALL)
