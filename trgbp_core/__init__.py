@@ -2,6 +2,7 @@
 
 from .data.images import ImageError
 from .data.preprocessing import Preprocess
+from .drawing.render import overlay
 from .engine.validation import UnsupportedOperation
 from .methods import METHODS, NotApplicable
 from .sanity.cascade import Stage, cascade
@@ -23,5 +24,6 @@ __all__ = [
     "available_models",
     "cascade",
     "load_model",
+    "overlay",
     "own_model",
 ]

@@ -6,6 +6,7 @@ matrices, one for each spatial axis, whatever the stride, dilation or asymmetry 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Literal
@@ -114,14 +115,21 @@ def spread(maps: Tensor, window: Window) -> Tensor:
 
 
 @lru_cache(maxsize=1024)
-def _conserving_weights(length: int, size: int, dtype: torch.dtype, device: torch.device) -> Tensor:
-    """(size, length): bilinear weights along one axis whose columns, one for each unit of the small map, are divided by their sums."""
+def _upsampling(length: int, size: int, psi: Psi, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """(size, length): the bilinear weights of ψ along one axis; of the conserving one every column, a unit's, adds up to 1."""
     units = torch.eye(length, dtype=torch.float64, device="cpu")
     weights = F.interpolate(units[:, None], size=size, mode="linear", align_corners=False)[:, 0].T.contiguous()
-    # Of a map that is larger than the picture some units lie between the places that are looked at: theirs goes to the nearest pixel.
-    empty = (weights.sum(0) == 0).nonzero()[:, 0]
-    weights[((empty + 0.5) * size / length).long(), empty] = 1
-    return (weights / weights.sum(0)).to(device, dtype)
+    if psi == "conserving":
+        # Of a map that is larger than the picture some units lie between the places that are looked at: theirs goes to the nearest pixel.
+        empty = (weights.sum(0) == 0).nonzero()[:, 0]
+        weights[((empty + 0.5) * size / length).long(), empty] = 1
+        weights = weights / weights.sum(0)
+    return weights.to(device, dtype)
+
+
+def _check_psi(psi: str) -> None:
+    if psi not in ("paper", "conserving"):
+        raise ValueError(f'psi is "paper" or "conserving", not {psi!r}.')
 
 
 def upsample(maps: Tensor, size: Pair, psi: Psi = "paper") -> Tensor:
@@ -134,15 +142,58 @@ def upsample(maps: Tensor, size: Pair, psi: Psi = "paper") -> Tensor:
     Raises:
         ValueError: ``psi`` is neither of the two.
     """
-    if psi not in ("paper", "conserving"):
-        raise ValueError(f'psi is "paper" or "conserving", not {psi!r}.')
+    _check_psi(psi)
     height, width = maps.shape[-2:]
     if (height, width) == size:
         return maps
     if psi == "paper":
         return F.interpolate(maps, size=size, mode="bilinear", align_corners=False)
-    rows, columns = (_conserving_weights(*axis, maps.dtype, maps.device) for axis in ((height, size[0]), (width, size[1])))
+    rows, columns = (_upsampling(*axis, psi, maps.dtype, maps.device) for axis in ((height, size[0]), (width, size[1])))
     return rows @ maps @ columns.T
+
+
+def upsampled_sum(map: Tensor, inside: Sequence[Tensor], psi: Psi) -> Tensor:
+    """Σ of ψ(map) over a box, float64, without making the whole map.
+
+    Args:
+        map: (..., h, w). inside: which rows and which columns of ψ(map) the box holds, boolean, (H,) and (W,).
+
+    Returns:
+        (...).
+
+    Raises:
+        ValueError: there is no such ψ.
+    """
+    _check_psi(psi)
+    found = map.double()
+    for axis, chosen in reversed(list(zip(map.shape[-len(inside) :], inside, strict=True))):
+        found = found @ _upsampling(axis, len(chosen), psi, found.dtype, found.device)[chosen.to(found.device)].sum(0)
+    return found
+
+
+def box_axes(box: Sequence[float] | Tensor, size: Pair) -> tuple[Tensor, ...]:
+    """Which rows and which columns have their centres in ``box``, boolean, (H,) and (W,), for :func:`upsampled_sum`.
+
+    Args:
+        box: (left, top, right, bottom) in fractions of the width and height. size: (H, W).
+
+    Raises:
+        ValueError: the box has not four edges, or holds no pixel.
+    """
+    try:
+        edges = torch.as_tensor(box, dtype=torch.float64, device="cpu")
+    except (TypeError, ValueError, RuntimeError):
+        edges = torch.empty(0)
+    if edges.shape != (4,):
+        raise ValueError(f"A box is (left, top, right, bottom), in fractions of the picture's width and height, not {box!r}.")
+    left, top, right, bottom = edges
+    found = []
+    for length, low, high in zip(size, (top, left), (bottom, right), strict=True):
+        centres = torch.arange(length, dtype=torch.float64) + 0.5
+        found.append((centres >= low * length) & (centres < high * length))
+    if not all(bool(axis.any()) for axis in found):
+        raise ValueError(f"The box {edges.tolist()} holds no pixel of a {size[0]}×{size[1]} picture.")
+    return tuple(found)
 
 
 def per_channel(vector: Tensor, like: Tensor) -> Tensor:
