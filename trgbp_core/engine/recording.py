@@ -75,20 +75,22 @@ class Recording:
         return gradient, maps
 
 
-def record(network: nn.Module, x: Tensor, *, args: tuple[Any, ...] = (), tape: Tape | None = None, **options: Any) -> Recording:
+def record(
+    network: nn.Module, x: Tensor, *, args: tuple[Any, ...] = (), tape: Tape | None = None, pictures: bool = True, **options: Any
+) -> Recording:
     """Call ``network(x, *args)`` once under ``tape``, by default ``Tape(network, **options)``.
 
     Args:
         network: any module that maps (N, C, H, W) to (N, classes); explained in evaluation mode whatever mode it is in, never changed.
             What ``torch.compile`` or ``nn.DataParallel`` has wrapped is taken out of its wrapper.
-        x: (N, C, H, W), normalised.
+        x: (N, C, H, W), normalised; or, unless they are to be ``pictures``, signals (N, C, T) or volumes (N, C, D, H, W).
 
     Raises:
         UnsupportedOperation: an operation outside the theory, named.
         UnsuitableNetwork: a scripted, quantised, exported or in parts compiled network.
         ValueError: the input or the output has not the shape of a classifier's, or does not fit the network.
     """
-    check(network, x)
+    check(network, x, pictures=pictures)
     tape = tape or Tape(network, **options)
     leaf, output = _called(tape, x, args)
     graph = Graph(output)
@@ -126,9 +128,9 @@ def own(args: tuple[Any, ...]) -> tuple[Any, ...]:
 def _called(tape: Tape, x: Tensor, args: tuple[Any, ...]) -> tuple[Tensor, Tensor]:
     """The leaf that the picture ``x`` was for the tape's network, and what it made of it, connected to the leaf."""
     with torch.inference_mode(False), torch.enable_grad():
-        leaf = x.detach().clone(memory_format=devices.layout(x.device)).requires_grad_()
+        leaf = x.detach().clone(memory_format=devices.layout(x.device, x.dim())).requires_grad_()
         tape.picture = leaf.clone()  # the network may write to its input
-        tape.notes.pictures = len(x)
+        tape.notes.pictures, tape.notes.axes = len(x), tuple(range(2, x.dim()))
         with tape, without_autocast(x.device):
             output = logits_of(forward(tape.network, tape.picture, own(args)))
         tape.unfold_checkpoint(output)

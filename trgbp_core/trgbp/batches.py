@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..engine.geometry import Pair, Pixel, Psi
+from ..engine.geometry import Pixel, Psi, Size
 from ..engine.recording import Recording
 from .aggregation import aggregate, class_specific, contribution, pixel_term, summed_layer_maps
 from .targets import chosen, one_hot
@@ -37,7 +37,7 @@ class Part:
 
     logits: Tensor
     classes: Tensor
-    size: Pair
+    size: Size
     pixels: dict[Pixel, Tensor]
     sums: tuple[Tensor, ...]
     own: Tensor
@@ -100,4 +100,4 @@ def explain_part(recording: Recording, wanted: Sequence[Sequence[Any]], top: int
     pixels: dict[Pixel, Tensor] = {"gradient": gradients.sum(2, keepdim=True), "contribution": contribution(x, gradients)}
     sums = tuple(summed_layer_maps(recording, bias_maps))
     recording.check_numbers()
-    return Part(recording.logits, picked, (x.shape[2], x.shape[3]), pixels, sums, own, len(best))
+    return Part(recording.logits, picked, tuple(x.shape[2:]), pixels, sums, own, len(best))

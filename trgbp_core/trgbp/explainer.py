@@ -58,7 +58,7 @@ class TRGBP:
             UnsupportedOperation: the network holds an operation that the theory does not cover.
             ValueError: ``x`` is not one picture, or does not fit the network.
         """
-        check(self.network, x)
+        check(self.network, x, pictures=False)
         if len(x) != 1:
             raise ValueError(f"explain takes one picture (1, C, H, W), not {len(x)}; explain_each takes batches, and so does attribute.")
         recording = self._record(x, forward_args(additional_forward_args, 1))
@@ -66,7 +66,7 @@ class TRGBP:
         return RecordedPicture(recording, guided=self.guided, network=ref(unwrapped(self.network)))
 
     def _record(self, x: Tensor, args: tuple[Any, ...]) -> Recording:
-        return record(self.network, x, args=args, guided=self.guided, strict=self.strict)
+        return record(self.network, x, args=args, pictures=False, guided=self.guided, strict=self.strict)
 
     def explain(self, x: Tensor, targets: Target = None, additional_forward_args: Any = None) -> Explanation:
         """Explain one picture, (1, C, H, W): one forward and one backward pass for ``targets``, one class or several, and the top 5."""
@@ -80,7 +80,7 @@ class TRGBP:
         Args:
             targets: one class for all pictures, a class for each, or a list of classes for each; by default each picture's best.
         """
-        check(self.network, x)
+        check(self.network, x, pictures=False)
         wanted, args = classes_of_each(targets, len(x)), forward_args(additional_forward_args, len(x))
 
         def each() -> Iterator[Explanation]:
@@ -99,7 +99,7 @@ class TRGBP:
             target: one class for all, or one for each picture; by default each picture's best class.
             psi, pixel: see :meth:`Explanation.attribution`.
         """
-        check(self.network, x)
+        check(self.network, x, pictures=False)
         classes: Sequence[int | None] = one_for_each(target, len(x)) or [None] * len(x)
         parts = self._parts(x, [[k] for k in classes], forward_args(additional_forward_args, len(x)))
         return torch.cat([part.attribution(psi, pixel)[0] for part in parts])
@@ -113,7 +113,7 @@ class TRGBP:
             targets: one class for all pictures, a class for each, or a list of classes for each, as many for one as for the others; by
                 default, and for None in a list, the picture's best.
         """
-        check(self.network, x)
+        check(self.network, x, pictures=False)
         wanted = classes_of_each(targets, len(x))
         return BatchExplanation(tuple(self._parts(x, wanted, forward_args(additional_forward_args, len(x)))))
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from ..drawing.overview import Answer, overview
 from ..drawing.render import Picture, as_picture, rescaled
-from ..engine.geometry import Pair, Pixel, Psi, box_axes, upsampled_sum
+from ..engine.geometry import Pixel, Psi, Size, box_axes, upsampled_sum
 from . import saving
 from .aggregation import aggregate, class_specific, contribution, pixel_term
 
@@ -45,10 +45,10 @@ class Layer:
     index: int
     name: str
     kind: str
-    kernel: Pair
+    kernel: Size
     filters: int
     taps: int
-    size: Pair
+    size: Size
     rectified: bool
 
 
@@ -71,7 +71,7 @@ class Explanation:
     classes: tuple[int, ...]
     top5: tuple[int, ...]
     layers: tuple[Layer, ...]
-    size: Pair
+    size: Size
     let_through: tuple[str, ...]
     _gradients: dict[int, Tensor]
     _maps: dict[int, tuple[Tensor, ...]]

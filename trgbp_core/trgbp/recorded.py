@@ -96,7 +96,7 @@ def _explanation(
         classes=tuple(maps),
         top5=top5,
         layers=_layers(recording),
-        size=(x.shape[2], x.shape[3]),
+        size=tuple(x.shape[2:]),
         let_through=recording.let_through,
         _gradients=gradients,
         _maps=maps,
