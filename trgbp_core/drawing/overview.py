@@ -51,13 +51,13 @@ def overview(
         axis.set_title(name, fontsize=9)
         axis.set_axis_off()
     _bars(axes[-1], answers)
-    _scale(figure, list(axes[1:-1]), signed)
+    _scale(figure, list(axes), signed)
     return figure
 
 
 def _bars(axis: Any, answers: Sequence[Answer]) -> None:
     places = np.arange(len(answers))[::-1]
-    axis.barh(places, [answer.probability for answer in answers], color=["#c2410c" if answer.chosen else "0.75" for answer in answers])
+    axis.barh(places, [answer.probability for answer in answers], color=["#fdba74" if answer.chosen else "0.85" for answer in answers])
     for place, answer in zip(places, answers, strict=True):
         name = answer.name if len(answer.name) <= LONGEST else answer.name[: LONGEST - 1] + "…"
         weight = "bold" if answer.chosen else "normal"
@@ -73,7 +73,7 @@ def _scale(figure: Any, axes: Sequence[Any], signed: bool) -> None:
 
     colours = ListedColormap(lookup(DIVERGING if signed else COLOUR_MAPS[0]) / 255)
     shown = ScalarMappable(Normalize(-1 if signed else 0, 1), colours)
-    bar = figure.colorbar(shown, ax=axes, location="bottom", aspect=40, shrink=0.8)
+    bar = figure.colorbar(shown, ax=axes, location="bottom", aspect=40, shrink=0.4)
     at, words = ([-1, 0, 1], ["−1 against", "0", "for 1"]) if signed else ([0, 1], ["0", "1"])
     bar.set_ticks(at, labels=words, fontsize=7)
     bar.set_label(f"{'both signs' if signed else 'the positive part'}; {SCALE}", fontsize=7)

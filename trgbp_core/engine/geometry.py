@@ -168,27 +168,30 @@ def upsample(maps: Tensor, size: Size, psi: Psi = "paper") -> Tensor:
     return maps @ last.T
 
 
-def upsampled_sum(map: Tensor, inside: Sequence[Tensor], psi: Psi) -> Tensor:
-    """Σ of ψ(map) over a box, float64, without making the whole map.
+def upsampled_sums(maps: Sequence[Tensor], inside: Sequence[Tensor], psi: Psi) -> Tensor:
+    """Σ of ψ(map) over a box for each of ``maps``, (len(maps),), float64, without making the whole maps.
 
     Args:
-        map: (..., h, w). inside: which rows and which columns of ψ(map) the box holds, boolean, (H,) and (W,).
-
-    Returns:
-        (...).
+        maps: (1, 1, h, w) each. inside: which rows and which columns of ψ(map) the box holds, boolean, (H,) and (W,).
 
     Raises:
         ValueError: there is no such ψ.
     """
     _check_psi(psi)
-    found = map.double()
-    for axis, chosen in reversed(list(zip(map.shape[-len(inside) :], inside, strict=True))):
-        found = found @ _upsampling(axis, len(chosen), psi, found.dtype, found.device)[chosen.to(found.device)].sum(0)
+    places: dict[Size, list[int]] = {}
+    for i, m in enumerate(maps):
+        places.setdefault(tuple(m.shape[2:]), []).append(i)
+    found = torch.zeros(len(maps), dtype=torch.float64, device=maps[0].device)
+    for size, alike in places.items():
+        sums = torch.cat([maps[i][0] for i in alike]).double()
+        for length, chosen in reversed(list(zip(size, inside, strict=True))):
+            sums = sums @ _upsampling(length, len(chosen), psi, sums.dtype, sums.device)[chosen.to(sums.device)].sum(0)
+        found[alike] = sums
     return found
 
 
 def box_axes(box: Sequence[float] | Tensor, size: Size) -> tuple[Tensor, ...]:
-    """Which rows and which columns have their centres in ``box``, boolean, (H,) and (W,), for :func:`upsampled_sum`.
+    """Which rows and which columns have their centres in ``box``, boolean, (H,) and (W,), for :func:`upsampled_sums`.
 
     Args:
         box: (left, top, right, bottom) in fractions of the width and height; of other than two axes, the lower edges from the last axis to

@@ -19,7 +19,8 @@ from ..engine.recording import Recording, record, rows
 from ..engine.validation import check, unwrapped
 from . import axiom
 from .batches import GRADIENTS_AT_ONCE, BatchExplanation, Part, explain_part, memory_budget
-from .explanation import Explanation, Layer
+from .explanation import Explanation
+from .layer import Layer
 from .recorded import TOP, RecordedPicture, explanations
 from .targets import Target, Targets, classes_of_each, one_for_each
 

@@ -13,9 +13,10 @@ from torch import Tensor, nn
 
 from ..drawing.overview import Answer, overview
 from ..drawing.render import Picture, as_picture, rescaled
-from ..engine.geometry import Pixel, Psi, Size, box_axes, upsampled_sum
+from ..engine.geometry import Pixel, Psi, Size, box_axes, upsampled_sums
 from . import saving
 from .aggregation import aggregate, class_specific, contribution, pixel_term
+from .layer import Layer
 
 if TYPE_CHECKING:
     from ..drawing.notebook_figure import NotebookFigure
@@ -25,31 +26,6 @@ LayerKey = int | str | nn.Module
 """A layer: its number l (0 is the picture), its name, or the module of the network that holds its weights."""
 Of = Callable[[int, Pixel], Tensor]
 """A layer's map, (1, 1, h, w), by the layer's number and the kind of the pixel term."""
-
-
-@dataclass(frozen=True)
-class Layer:
-    """A bias-carrying layer, l = 1..L from input to output.
-
-    Attributes:
-        index: l.
-        name: the module's qualified name; ``name#2`` where a module runs a second time.
-        kind: ``conv``, ``linear``, ``batch_norm`` (alone), ``rectifier`` (saturating, behind an addition) or ``constant``.
-        kernel: (vertical, horizontal), pixels of the layer's input.
-        filters: N of Section 4.2, the number of filters.
-        taps: p of Section 4.2, the filter size: input channels of a group × kernel taps.
-        size: (h, w) of R̃^l, the layer's spatial input.
-        rectified: a rectifier follows, directly or after an addition; where none does, Theorem 1 promises nothing.
-    """
-
-    index: int
-    name: str
-    kind: str
-    kernel: Size
-    filters: int
-    taps: int
-    size: Size
-    rectified: bool
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -166,7 +142,7 @@ class Explanation:
             ValueError: the box has not four edges or holds no pixel; an option or a class as in :meth:`attribution`.
         """
         term, of, inside = pixel_term(pixel, psi), self._of(k, against), box_axes(box, self.size)
-        return torch.stack([upsampled_sum(of(index, term), inside, psi).sum() for index in range(len(self.layers) + 1)])
+        return upsampled_sums([of(index, term) for index in range(len(self.layers) + 1)], inside, psi)
 
     def _of(self, k: int, against: int | None) -> Of:
         """A layer's part of the map of k, less what the top 5 share or less that of the class ``against``."""
@@ -286,7 +262,8 @@ class Explanation:
         k = self.classes[0] if k is None else self._known(k)
         names = {i: f"class {i}" if labels is None else labels[i] for i in {*self.top5, *self.classes}}
         maps = [(title, self._shown(k, against, psi)) for title, psi in PSIS.items()]
-        answers = [Answer(names[i], float(self.probabilities[0, i]), i == k) for i in dict.fromkeys([*self.top5, k])]
+        chosen = (k,) if against is None else (k, against)
+        answers = [Answer(names[i], float(self.probabilities[0, i]), i in chosen) for i in dict.fromkeys([*self.top5, *chosen])]
         seen = rescaled(self._input) if picture is None else as_picture(picture)
         title = names[k] if against is None else f"{names[k]} rather than {names[against]}"
         return overview(seen, maps, answers, title, signed=signed or against is not None)

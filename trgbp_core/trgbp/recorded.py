@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from ..engine.recording import Recording
 from .aggregation import layer_maps
-from .explanation import Explanation, Layer
+from .explanation import Explanation
+from .layer import Layer
 from .targets import Target, as_list, class_index, one_hot
 
 TOP = 5
