@@ -67,7 +67,7 @@ def computed(network: str, ways: list[str]) -> dict[str, np.ndarray]:
         gates = Gates(zoo.network)
         network_here, pictures = gates.network.to(dtype).to(memory_format=layout), x.to(dtype).contiguous(memory_format=layout)
         if way == "batch":
-            batch = TRGBP(network_here).explain_batch(pictures, [None])
+            batch = TRGBP(network_here).explain_batch(pictures)
             kinds = [batch.attribution()[0], batch.attribution("conserving")[0], batch.guided[0]]
             maps = torch.stack([torch.full_like(kinds[0], torch.nan), *kinds], 1)
             found[f"{way}/gates"] = gates.taken()

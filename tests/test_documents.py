@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import importlib.util
+import json
 import pydoc
 import re
+import runpy
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
@@ -29,6 +32,8 @@ from .test_plan import FOLDERS
 README, CONTRIBUTING = DOCUMENTS["README.md"], DOCUMENTS["CONTRIBUTING.md"]
 BLOCKS = [(name, block) for name, block in python_blocks() if "launch(" not in block]  # those open a page: tests/browser runs them
 COMMANDS = commands()
+OPTIONAL = ("lightning", "transformers")
+"""Packages of examples that no other test needs."""
 PLACEHOLDERS = {"COMMAND", "KEY", "NAME", "NUMBER", "OUT"}
 """Words in capitals that stand for a reader's own."""
 
@@ -51,6 +56,9 @@ def restored(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest.mark.parametrize(("document", "block"), BLOCKS, ids=[f"{name}-{i}" for i, (name, _) in enumerate(BLOCKS)])
 def test_a_python_block_runs_and_a_method_that_it_registers_gives_a_map(document: str, block: str, restored: None) -> None:
+    for package in OPTIONAL:
+        if f"import {package}" in block or f"from {package}" in block:
+            pytest.importorskip(package, reason=f"{package} is not installed; requirements-dev.txt has it")
     known = set(METHODS)
     names: dict[str, Any] = {"__name__": "__main__"}
     exec(compile(block, document, "exec"), names)
@@ -162,6 +170,30 @@ def test_the_table_of_methods_holds_every_method_by_its_title() -> None:
     assert rows == [(key, method.title) for key, method in METHODS.items()]
     assert "twenty-five other" in " ".join(README.split())
     assert len(METHODS) == 2 + 25
+
+
+def test_the_reference_is_what_the_docstrings_say() -> None:
+    written = runpy.run_path(str(ROOT / "docs" / "make_api.py"))["page"]()
+    assert DOCUMENTS["docs/api.md"] == written, "python docs/make_api.py writes it anew"
+    assert re.findall(r"^## (\w+)$", written, re.MULTILINE) == list(trgbp_core.__all__)
+
+
+def test_the_notebook_runs_from_the_first_cell_to_the_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Cell by cell in one namespace; what a cell ends in is asked how it shows itself, as a notebook would."""
+    monkeypatch.chdir(ROOT / "docs")
+    cells = json.loads((ROOT / "docs" / "tour.ipynb").read_text(encoding="utf-8"))["cells"]
+    names: dict[str, Any] = {"__name__": "__main__"}
+    shown = []
+    for source in ("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"):
+        *statements, last = ast.parse(source).body
+        ends_in_value = isinstance(last, ast.Expr)
+        exec(compile(ast.Module(statements if ends_in_value else [*statements, last], []), "tour.ipynb", "exec"), names)
+        if isinstance(last, ast.Expr):
+            value = eval(compile(ast.Expression(last.value), "tour.ipynb", "eval"), names)
+            shown.append(value._repr_png_() if hasattr(value, "_repr_png_") else repr(value))
+    assert len(shown) >= 8
+    assert all(shown)
+    assert sum(isinstance(each, bytes) and each.startswith(b"\x89PNG") for each in shown) >= 4
 
 
 def test_pydoc_prints_every_public_name() -> None:

@@ -3,6 +3,7 @@
 from .data.images import ImageError
 from .data.preprocessing import Preprocess
 from .data.version import VERSION
+from .drawing.render import overlay
 from .engine.validation import UnsupportedOperation
 from .methods import METHODS, NotApplicable
 from .sanity.cascade import Stage, cascade
@@ -27,5 +28,6 @@ __all__ = [
     "available_models",
     "cascade",
     "load_model",
+    "overlay",
     "own_model",
 ]

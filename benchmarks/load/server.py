@@ -21,12 +21,12 @@ def count(file: Path) -> None:
     """Add a byte to ``file`` whenever a picture's forward pass is recorded."""
     record = TRGBP.record
 
-    def counted(self: TRGBP, x: Any) -> Any:
+    def counted(self: TRGBP, x: Any, *further: Any) -> Any:
         with file.open("ab") as out:
             out.write(b".")
-        return record(self, x)
+        return record(self, x, *further)
 
-    TRGBP.record = counted  # type: ignore[method-assign]
+    TRGBP.record = counted  # type: ignore[method-assign, assignment]
 
 
 def main() -> None:

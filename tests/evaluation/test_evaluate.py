@@ -87,7 +87,7 @@ def test_one_recording_gives_a_batch_what_each_picture_gets_alone() -> None:
     x = torch.randn(5, 3, 32, 32, generator=torch.Generator().manual_seed(0)).double()
     network = zoo.network.double()
     labels = torch.tensor([0, 6, 2, 3, 1])
-    batch = TRGBP(network).explain_batch(x, [None, labels])
+    batch = TRGBP(network).explain_batch(x, [[None, k] for k in labels])
     for i in range(5):
         e = TRGBP(network).explain(x[i : i + 1], [int(labels[i])])
         for place, k in enumerate((e.top5[0], int(labels[i]))):

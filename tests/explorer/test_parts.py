@@ -7,6 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
+from trgbp_core import METHODS
 from trgbp_core.data.labels import find_class
 from trgbp_core.drawing.figures import comparison
 from trgbp_core.drawing.render import describe, heat, lookup, overlay, read_tile, shown, tile, why_empty
@@ -81,7 +82,7 @@ def test_the_figure_of_a_comparison_shows_every_map_and_names_what_does_not_appl
     ]
     panels.append({"key": "pattern_net", "title": "PatternNet", "empty": "needs patterns", "seconds": None, "citation": "Somebody else"})
     picture = Image.new("RGB", (32, 32))
-    text = comparison(picture, panels, "a title", "svg").decode()
+    text = comparison(picture, panels, "a title", "svg", order=METHODS).decode()
     for words in (
         "a title",
         "the picture",
@@ -94,4 +95,4 @@ def test_the_figure_of_a_comparison_shows_every_map_and_names_what_does_not_appl
         assert f"<!-- {words}" in text or words in text, words
     assert text.index("saliency") < text.index("lrp_epsilon"), "in the order of METHODS"
     assert text.count("<image") == 5, "the picture, two maps, two scales"
-    assert comparison(picture, panels, "a title", "png").startswith(b"\x89PNG")
+    assert comparison(picture, panels, "a title", "png", order=METHODS).startswith(b"\x89PNG")

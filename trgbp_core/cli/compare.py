@@ -32,5 +32,5 @@ def run(arguments: argparse.Namespace) -> None:
         panels.append(panel)
         seconds = "" if panel["seconds"] is None else f"{panel['seconds']:8.2f} s"
         print(f"{panel['title']:28s} {seconds} {panel['empty']}", flush=True)
-    files = save_comparison(question.picture, panels, arguments.out, f"{question.zoo.title}: {question.zoo.labels[k]}")
+    files = save_comparison(question.picture, panels, arguments.out, f"{question.zoo.title}: {question.zoo.labels[k]}", order=METHODS)
     print(f"figure: {', '.join(map(str, files))}")

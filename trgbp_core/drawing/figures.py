@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,6 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
-from ..methods import METHODS
 from .render import COLOUR_MAPS, DIVERGING, PERCENTILE, heat, lookup, read_tile
 
 PANEL, WORDS = 1.5, 1.0
@@ -169,15 +168,15 @@ def grid(picture: Image.Image, cells: Sequence[Cell], title: str, note: str = ""
     return sheet(title, "", [rows], f"{SCALE}\n{note}" if note else SCALE)
 
 
-def comparison(picture: Image.Image, panels: Sequence[dict[str, Any]], title: str, kind: str) -> bytes:
-    """The file that ``compare`` writes and the tab Compare offers: every method's map beside the picture, in the order of METHODS.
+def comparison(picture: Image.Image, panels: Sequence[dict[str, Any]], title: str, kind: str, *, order: Iterable[str]) -> bytes:
+    """The file that ``compare`` writes and the tab Compare offers: every method's map beside the picture.
 
     Args:
         panels: of :meth:`explorer.Explorer.compare`, in any order; those that do not apply are named below the figure.
-        title: above it. kind: ``png``, ``pdf`` or ``svg``.
+        title: above it. kind: ``png``, ``pdf`` or ``svg``. order: the methods' keys as they are to stand, METHODS itself for instance.
     """
-    order = list(METHODS)
-    panels = sorted(panels, key=lambda panel: order.index(panel["key"]))
+    keys = list(order)
+    panels = sorted(panels, key=lambda panel: keys.index(panel["key"]))
     cells = []
     for panel in (panel for panel in panels if panel.get("src")):
         note = f"{panel['citation'].partition(';')[0]}; {seconds(panel['seconds'])}"
@@ -187,12 +186,14 @@ def comparison(picture: Image.Image, panels: Sequence[dict[str, Any]], title: st
     return written(grid(picture, cells, title, f"does not apply here: {left_out}" if left_out else ""), kind, title)
 
 
-def save_comparison(picture: Image.Image, panels: Sequence[dict[str, Any]], folder: Path, title: str) -> list[Path]:
+def save_comparison(
+    picture: Image.Image, panels: Sequence[dict[str, Any]], folder: Path, title: str, *, order: Iterable[str]
+) -> list[Path]:
     """:func:`comparison` as ``compare.png`` and ``compare.pdf`` in ``folder``."""
     folder.mkdir(parents=True, exist_ok=True)
     files = [folder / "compare.png", folder / "compare.pdf"]
     for file in files:
-        file.write_bytes(comparison(picture, panels, title, file.suffix[1:]))
+        file.write_bytes(comparison(picture, panels, title, file.suffix[1:], order=order))
     return files
 
 

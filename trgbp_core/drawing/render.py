@@ -27,9 +27,19 @@ PERCENTILE = 99.9
 """What counts as full brightness. A lone outlier would otherwise turn a fine-grained map black; 50 pixels of 224×224 lie above."""
 
 
+Picture = Image.Image | np.ndarray | Tensor
+"""A PIL image; or integers up to 255 or numbers up to 1, as an array (H, W) or (H, W, 3) or a tensor ([1,] 3, H, W)."""
+
+
 def to_array(map: Tensor | np.ndarray) -> np.ndarray:
-    """A map of any leading shape (..., h, w) with one element as float32 (h, w)."""
+    """A map of any leading shape (..., h, w) with one element as float32 (h, w).
+
+    Raises:
+        ValueError: it is several maps, or none.
+    """
     array = map.detach().cpu().float().numpy() if isinstance(map, Tensor) else np.asarray(map, dtype=np.float32)
+    if array.ndim < 2 or not array.size or array.size != array.shape[-1] * array.shape[-2]:
+        raise ValueError(f"One map (h, w) at a time, its colours added up: this has the shape {tuple(array.shape)}.")
     return np.nan_to_num(array.reshape(array.shape[-2:]), posinf=0.0, neginf=0.0)
 
 
@@ -85,11 +95,48 @@ def heat(map: Tensor | np.ndarray, size: tuple[int, int], colours: str = "infern
     return Image.fromarray(lookup(DIVERGING if signed else colours)[np.asarray(grey)])
 
 
+def as_picture(picture: Picture) -> Image.Image:
+    """Any kind of :data:`Picture` as an RGB image.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if isinstance(picture, Image.Image):
+        return picture.convert("RGB")
+    values = picture.detach().cpu().numpy() if isinstance(picture, Tensor) else np.asarray(picture)
+    if isinstance(picture, Tensor):
+        values = values[0] if values.ndim == 4 and len(values) == 1 else values
+        values = values.transpose(1, 2, 0) if values.ndim == 3 else values
+    values = values[..., 0] if values.ndim == 3 and values.shape[2] == 1 else values
+    if values.ndim not in (2, 3) or values.shape[2:] not in ((), (3,)) or not values.size:
+        raise ValueError(f"A picture is an image, an array (H, W, 3) or a tensor (3, H, W); this has the shape {tuple(picture.shape)}.")
+    most = 255 if values.dtype.kind in "ui" else 1
+    if not (values.min() >= 0 and values.max() <= most):
+        raise ValueError(f"A picture's numbers lie between 0 and {most}: give it as it was before it was normalised.")
+    return Image.fromarray((values * (255 / most)).round().astype(np.uint8)).convert("RGB")
+
+
+def rescaled(x: Tensor) -> Image.Image:
+    """A network's input (1, C, H, W) as a picture: its numbers scaled to 0..1, grey where it has not three channels."""
+    values = x[0].float() if x.shape[1] == 3 else x[0].float().mean(0)
+    low, high = values.min(), values.max()
+    return as_picture(((values - low) / (high - low).clamp(min=1e-12)).clamp(0, 1))
+
+
 def overlay(
-    picture: Image.Image, map: Tensor | np.ndarray, *, opacity: float = 0.6, colours: str = "inferno", signed: bool = False
+    picture: Picture, map: Tensor | np.ndarray, *, opacity: float = 0.6, colours: str = "inferno", signed: bool = False
 ) -> Image.Image:
-    """The coloured map over the picture that the network saw."""
-    return Image.blend(picture.convert("RGB"), heat(map, picture.size, colours, signed=signed), opacity)
+    """The coloured map over the picture that the network saw, in the picture's size.
+
+    Args:
+        picture: see :data:`Picture`. map: one map of any size, (..., h, w).
+        opacity: of the map, 0 to 1. colours: one of :data:`COLOUR_MAPS`. signed: draw both signs, blue against and red for the class.
+
+    Raises:
+        ValueError: it is no picture, not one map, or there is no such colour map.
+    """
+    seen = as_picture(picture)
+    return Image.blend(seen, heat(map, seen.size, colours, signed=signed), opacity)
 
 
 def tile(map: Tensor | np.ndarray, *, signed: bool = False) -> str:

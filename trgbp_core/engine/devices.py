@@ -79,9 +79,9 @@ def option(default: str = "auto") -> argparse.ArgumentParser:
     return parent
 
 
-def layout(device: torch.device) -> torch.memory_format:
-    """The memory format in which ``device`` convolves float32 fastest."""
-    return torch.channels_last if device.type == "cpu" else torch.contiguous_format
+def layout(device: torch.device, dims: int = 4) -> torch.memory_format:
+    """The memory format in which ``device`` convolves float32 fastest: pictures (N, C, H, W), or tensors of another number of ``dims``."""
+    return torch.channels_last if device.type == "cpu" and dims == 4 else torch.contiguous_format
 
 
 def explained_together(device: torch.device) -> int:

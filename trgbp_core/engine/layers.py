@@ -10,8 +10,8 @@ from typing import Any
 from torch import Tensor, nn
 from torch.utils.weak import WeakTensorKeyDictionary
 
-from .geometry import Pair, Window
-from .rules import MAP_AXES, Affine
+from .geometry import Size, Window
+from .rules import Affine
 from .torch_ops import ADDITIVE, PADS, same_memory, tensors, zero_padding
 
 
@@ -39,8 +39,8 @@ class Origin:
 
     layers: tuple[int, ...] = ()
     source: Tensor | None = None
-    padding: tuple[int, int, int, int] | None = None
-    flattened: Pair | None = None
+    padding: tuple[int, ...] | None = None
+    flattened: Size | None = None
 
 
 class Origins:
@@ -61,16 +61,16 @@ class Origins:
             return replace(origin, source=None)
         return origin
 
-    def follow(self, result: Tensor, x: Tensor, spatial: Pair | None, name: str, args: Any, kwargs: Any) -> None:
+    def follow(self, result: Tensor, x: Tensor, spatial: Size | None, name: str, args: Any, kwargs: Any) -> None:
         """Note the origin of ``result``, a sum, a flattened map or a padding of ``x``, whose map lies along the axes ``spatial``."""
         if name in ADDITIVE:
             # Of a sum in place its first operand's origin, from before it was written to, counts.
             known = [self._known.get(t, (None, None))[1] if t is result else self.get(t) for t in tensors(args, kwargs)]
             self[result] = Origin(layers=tuple(dict.fromkeys(i for origin in known if origin is not None for i in origin.layers)))
-        elif spatial != MAP_AXES:
+        elif spatial != tuple(range(2, x.dim())):
             return
         elif name in ("flatten", "reshape", "squeeze") and result.dim() == 2 and len(result) == len(x):
-            self[result] = Origin(flattened=(x.shape[2], x.shape[3]))
+            self[result] = Origin(flattened=tuple(x.shape[2:]))
         elif name in PADS and (padding := zero_padding(*args, **kwargs)) is not None:
             self[result] = Origin(source=x, padding=padding)
 

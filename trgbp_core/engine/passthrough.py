@@ -19,7 +19,7 @@ from torch.utils.weak import WeakTensorKeyDictionary
 
 from . import torch_ops as ops
 from .evaluation_mode import evaluation_copy
-from .geometry import Pair, Window, map_size
+from .geometry import Size, Window
 from .layers import LayerRecord, Names, Origin, Origins
 from .rectifiers import Gate
 from .rules import AddConstant, Affine
@@ -167,7 +167,7 @@ class Passthrough(TorchFunctionMode):
             return self.passed(name, outcome)
         if not isinstance(outcome, Tensor):
             return outcome
-        constants = any(ops.adds_constant(node) for node in new) and not ops.pads_with_zeros(name, args, kwargs)
+        constants = any(ops.adds_constant(node) for node in new) and not ops.pads_with_zeros(name, args, kwargs, self.notes.dims)
         if mixed or (constants and any(kind(node) in ops.MIXING for node in new)):
             self.notes.mixed[outcome] = sources
         self._origins.follow(outcome, sources[0], self.notes.spatial(sources[0]), name, args, kwargs)
@@ -281,13 +281,13 @@ class Passthrough(TorchFunctionMode):
     def _layer_alone(self, kind: str, x: Tensor) -> LayerRecord:
         """A 1×1 layer of its own for constants that enter at ``x``, named after the running module; ``kind``: constant or rectifier."""
         constant, axes, filters = kind == "constant", self.notes.spatial(x), x.shape[1] if x.dim() > 1 else 1
-        size, affine = map_size(x, axes), Affine(None, None, x.shape, spatial=axes)
+        size, affine = self.notes.map_size(x), Affine(None, None, x.shape, spatial=axes)
         name = self.names.unique(self.names.running() + (".constant" if constant else ""))
         record = LayerRecord(name, kind, affine, Window.pointwise(size), self._tap(x, size), constant, filters, filters)
         self.layers.append(record)
         return record
 
-    def _tap(self, x: Tensor, size: Pair) -> Tensor | None:
+    def _tap(self, x: Tensor, size: Size) -> Tensor | None:
         if not self.layer_maps:
             return None
         pictures = self.notes.pictures

@@ -13,7 +13,7 @@ from torch.overrides import TorchFunctionMode
 from . import devices
 from .evaluation_mode import evaluation_copy
 from .layer_order import layer_groups
-from .recording import forward, logits_of, record, without_autocast
+from .recording import forward, logits_of, own, record, without_autocast
 from .torch_ops import DROPOUTS, detached
 from .validation import UnsupportedOperation, check
 
@@ -56,13 +56,13 @@ def scores(network: nn.Module, pictures: Callable[[int, int], Tensor], count: in
 
 
 @torch.no_grad()
-def plain_logits(network: nn.Module, x: Tensor) -> Tensor:
-    """Logits (N, classes) of ``network(x)`` in evaluation mode by torch alone; buffers that a forward pass writes to are copies."""
+def plain_logits(network: nn.Module, x: Tensor, args: tuple[Any, ...] = ()) -> Tensor:
+    """Logits (N, classes) of ``network(x, *args)`` in evaluation mode by torch alone; buffers that a forward pass writes to are copies."""
     twin = evaluation_copy(network)
     for module in twin.modules():
         module._buffers = {key: None if buffer is None else buffer.clone() for key, buffer in module._buffers.items()}
     with torch.inference_mode(False), _AsExplained(), without_autocast(x.device):
-        return logits_of(forward(twin, x.detach().clone(memory_format=torch.contiguous_format)))
+        return logits_of(forward(twin, x.detach().clone(memory_format=torch.contiguous_format), own(args)))
 
 
 def score_gradient(network: nn.Module, x: Tensor, classes: Callable[[Tensor], Tensor]) -> Tensor:

@@ -15,6 +15,7 @@ from .layers import LayerRecord
 from .rectifiers import Gate
 from .tape import Tape
 from .tensor_notes import Untracked
+from .torch_ops import mapped
 from .validation import check
 
 
@@ -28,6 +29,7 @@ class Recording:
         rectified: names of the layers that a rectifier follows, directly or after an addition.
         gates: the rectifiers' states.
         let_through: operations outside the theory that ``strict=False`` let through, as ``module: operation``.
+        args: what the network was called with besides the input; a tensor among it has a row for each picture.
     """
 
     network: nn.Module
@@ -39,6 +41,7 @@ class Recording:
     rectified: frozenset[str]
     gates: tuple[Gate, ...]
     let_through: tuple[str, ...]
+    args: tuple[Any, ...] = ()
 
     @property
     def largest(self) -> int:
@@ -72,22 +75,24 @@ class Recording:
         return gradient, maps
 
 
-def record(network: nn.Module, x: Tensor, *, tape: Tape | None = None, **options: Any) -> Recording:
-    """Call ``network(x)`` once under ``tape``, by default ``Tape(network, **options)``.
+def record(
+    network: nn.Module, x: Tensor, *, args: tuple[Any, ...] = (), tape: Tape | None = None, pictures: bool = True, **options: Any
+) -> Recording:
+    """Call ``network(x, *args)`` once under ``tape``, by default ``Tape(network, **options)``.
 
     Args:
         network: any module that maps (N, C, H, W) to (N, classes); explained in evaluation mode whatever mode it is in, never changed.
             What ``torch.compile`` or ``nn.DataParallel`` has wrapped is taken out of its wrapper.
-        x: (N, C, H, W), normalised.
+        x: (N, C, H, W), normalised; or, unless they are to be ``pictures``, signals (N, C, T) or volumes (N, C, D, H, W).
 
     Raises:
         UnsupportedOperation: an operation outside the theory, named.
         UnsuitableNetwork: a scripted, quantised, exported or in parts compiled network.
         ValueError: the input or the output has not the shape of a classifier's, or does not fit the network.
     """
-    check(network, x)
+    check(network, x, pictures=pictures)
     tape = tape or Tape(network, **options)
-    leaf, output = _called(tape, x)
+    leaf, output = _called(tape, x, args)
     graph = Graph(output)
     tape.verify(graph.nodes, output)
     # A layer whose batch norm was folded in, or an unused branch, is not on the way.
@@ -103,20 +108,31 @@ def record(network: nn.Module, x: Tensor, *, tape: Tape | None = None, **options
         rectified=frozenset(layer.name for i, layer in kept if i in tape.rectified),
         gates=tuple(tape.gates),
         let_through=tuple(dict.fromkeys(tape.outside)),
+        args=args,
     )
     if x.device.type == "cpu":
         recording.check_numbers()
     return recording
 
 
-def _called(tape: Tape, x: Tensor) -> tuple[Tensor, Tensor]:
+def rows(args: tuple[Any, ...], part: slice) -> tuple[Any, ...]:
+    """What the network is called with besides the pictures of ``part``: of every tensor those rows."""
+    return tuple(value[part] if isinstance(value, Tensor) else value for value in args)
+
+
+def own(args: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Copies of the tensors among ``args``, which the network may write to, as constants."""
+    return mapped(args, lambda t: t.detach().clone())  # type: ignore[no-any-return]
+
+
+def _called(tape: Tape, x: Tensor, args: tuple[Any, ...]) -> tuple[Tensor, Tensor]:
     """The leaf that the picture ``x`` was for the tape's network, and what it made of it, connected to the leaf."""
     with torch.inference_mode(False), torch.enable_grad():
-        leaf = x.detach().clone(memory_format=devices.layout(x.device)).requires_grad_()
+        leaf = x.detach().clone(memory_format=devices.layout(x.device, x.dim())).requires_grad_()
         tape.picture = leaf.clone()  # the network may write to its input
-        tape.notes.pictures = len(x)
+        tape.notes.pictures, tape.notes.axes = len(x), tuple(range(2, x.dim()))
         with tape, without_autocast(x.device):
-            output = logits_of(forward(tape.network, tape.picture))
+            output = logits_of(forward(tape.network, tape.picture, own(args)))
         tape.unfold_checkpoint(output)
         output = tape.current(output)
     if len(output) != len(x):
@@ -126,9 +142,9 @@ def _called(tape: Tape, x: Tensor) -> tuple[Tensor, Tensor]:
     return leaf, output
 
 
-def forward(network: nn.Module, x: Tensor) -> Any:
+def forward(network: nn.Module, x: Tensor, args: tuple[Any, ...] = ()) -> Any:
     try:
-        return network(x)
+        return network(x, *args)
     except (torch.OutOfMemoryError, ValueError):
         raise
     except Exception as error:  # whatever the network itself raises

@@ -17,11 +17,12 @@ from torch import Tensor
 from torch.autograd import Function
 
 from . import devices
-from .geometry import Pair, map_of, per_channel
+from .geometry import Size, map_of, per_channel
 from .rectifiers import Gate, number
 
 MAP_AXES = (2, 3)
 """Where a map's rows and columns are in (N, C, h, w)."""
+CONV_TRANSPOSE = {1: F.conv_transpose1d, 2: F.conv_transpose2d, 3: F.conv_transpose3d}
 Handed = tuple[Tensor, Tensor | None]
 
 
@@ -39,20 +40,20 @@ def rectifier_gradient(open: Tensor, g: Tensor, *, guided: bool, fresh: bool) ->
 class Affine:
     """A layer ``W * x + b`` with its batch norm folded in (evaluation mode): what its backward pass needs.
 
-    ``weight`` is (O, I/groups, kh, kw) for a convolution, (O, I) for a linear layer, None for the identity (then the layer is 1×1 and
-    keeps its channels apart). ``scale`` is the batch norm's s, (O,), still to be multiplied in, or None; ``bias`` is the folded b', (O,),
-    or None. ``spatial`` are the axes of the output that are rows and columns of a map, None where there is no map.
+    ``weight`` is (O, I/groups, kh, kw) for a convolution over two axes, (O, I) for a linear layer, None for the identity (then the layer is
+    1×1 and keeps its channels apart). ``scale`` is the batch norm's s, (O,), still to be multiplied in, or None; ``bias`` is the folded b',
+    (O,), or None. ``spatial`` are the axes of the output that are rows and columns of a map, None where there is no map.
     """
 
     weight: Tensor | None
     bias: Tensor | None
     input_shape: torch.Size
     scale: Tensor | None = None
-    stride: Pair = (1, 1)
-    padding: Pair = (0, 0)
-    dilation: Pair = (1, 1)
+    stride: Size = (1, 1)
+    padding: Size = (0, 0)
+    dilation: Size = (1, 1)
     groups: int = 1
-    spatial: Pair | None = MAP_AXES
+    spatial: Size | None = MAP_AXES
 
     def input_gradient(self, g: Tensor) -> Tensor:
         """The gradient at the layer's input, (M, I, h, w) or (M, ..., I), from ``g`` at its output."""
@@ -64,27 +65,25 @@ class Affine:
         weight = weight.to(g.dtype)
         if weight.dim() == 2:
             return g @ weight
-        reached = [
-            (g.shape[2 + i] - 1) * self.stride[i] - 2 * self.padding[i] + self.dilation[i] * (weight.shape[2 + i] - 1) + 1 for i in (0, 1)
-        ]
-        rest = [self.input_shape[2 + i] - reached[i] for i in (0, 1)]  # behind the last position
-        g = g.contiguous(memory_format=devices.layout(g.device))
-        return F.conv_transpose2d(g, weight, None, self.stride, self.padding, rest, self.groups, self.dilation)
+        every = zip(self.input_shape[2:], g.shape[2:], weight.shape[2:], self.stride, self.padding, self.dilation, strict=True)
+        rest = [length - ((out - 1) * s - 2 * p + d * (k - 1) + 1) for length, out, k, s, p, d in every]  # behind the last position
+        g = g.contiguous(memory_format=devices.layout(g.device, g.dim()))
+        return CONV_TRANSPOSE[len(rest)](g, weight, None, self.stride, self.padding, rest, self.groups, self.dilation)
 
     def bias_map(self, g: Tensor, lead: torch.Size) -> Tensor:
-        """Σ_o b'_o g_o (Eq. 8), (*lead, 1, h, w), lead = (K, N) and K × N = M; (*lead, 1, 1, 1) where there is no map."""
+        """Σ_o b'_o g_o (Eq. 8), (*lead, 1, h, w), lead = (K, N) and K × N = M; (*lead, 1) where there is no map."""
         assert self.bias is not None
         bias = self.bias.to(g.dtype)
         if self.weight is not None and self.weight.dim() == 2:
             return map_of((g @ bias).unsqueeze(-1), self.spatial).unflatten(0, lead)
-        if g.dim() != 4 or self.spatial != MAP_AXES:
+        if self.spatial != tuple(range(2, g.dim())):
             return map_of(g * per_channel(bias, g), self.spatial).unflatten(0, lead)
         return torch.bmm(bias.expand(len(g), 1, -1), g.flatten(2)).view(*lead, 1, *g.shape[2:])
 
 
-def constant_map(g: Tensor, constant: Tensor, spatial: Pair | None) -> Tensor:
-    """Σ_c constant_c g_c from g (K, N, C, ...) and ``constant`` (N, C, ...): (K, N, 1, h, w), or (K, N, 1, 1, 1) where there is no map."""
-    if spatial == MAP_AXES and constant.dim() == 4:
+def constant_map(g: Tensor, constant: Tensor, spatial: Size | None) -> Tensor:
+    """Σ_c constant_c g_c from g (K, N, C, ...) and ``constant`` (N, C, ...): (K, N, 1, h, w), or (K, N, 1) where there is no map."""
+    if spatial == tuple(range(2, constant.dim())):
         return (g * constant).sum(2, keepdim=True)
     return map_of((g * constant).flatten(0, 1), spatial).unflatten(0, g.shape[:2])
 
@@ -113,34 +112,35 @@ class ApplyLayer(ForAllClasses):
     def forward(
         ctx: Any, x: Tensor, tap: Tensor | None, value: Callable[[], Tensor], affine: Affine, gate: Gate | None, guided: bool
     ) -> Tensor:
-        ctx.guided, ctx.for_all_classes = guided, partial(_backward, affine, gate, None if tap is None else len(tap))
+        ctx.guided, ctx.for_all_classes = guided, partial(_backward, affine, gate, None if tap is None else tap.shape)
         return value()
 
 
-def _backward(affine: Affine, gate: Gate | None, pictures: int | None, g: Tensor, guided: bool, fresh: bool) -> Handed:
-    held = None if gate is None or not pictures else gate.held
+def _backward(affine: Affine, gate: Gate | None, tap: torch.Size | None, g: Tensor, guided: bool, fresh: bool) -> Handed:
+    held = None if gate is None or tap is None else gate.held
     maps = None if held is None else constant_map(g, held, affine.spatial)
     at_layer = (g if gate is None else rectifier_gradient(gate.open, g, guided=guided, fresh=fresh)).flatten(0, 1)
-    if pictures and affine.bias is not None:
+    if tap is not None and affine.bias is not None:
         of_bias = affine.bias_map(at_layer, g.shape[:2])
         maps = of_bias if maps is None else maps + of_bias
-    return affine.input_gradient(at_layer).unflatten(0, g.shape[:2]), _of_pictures(maps, pictures)
+    return affine.input_gradient(at_layer).unflatten(0, g.shape[:2]), None if maps is None or tap is None else _of_pictures(maps, tap)
 
 
-def _of_pictures(maps: Tensor | None, pictures: int | None) -> Tensor | None:
-    """What a picture's several rows gave, (K, rows, 1, 1, 1), as the one picture's, (K, 1, 1, 1, 1)."""
-    return maps if maps is None or maps.shape[1] == pictures else maps.sum(1, keepdim=True)
+def _of_pictures(maps: Tensor, tap: torch.Size) -> Tensor:
+    """The maps as the gradient of ``tap``, (K, N, 1, h, w); what a picture's several rows gave, (K, rows, 1), as the one picture's."""
+    maps = maps if maps.shape[1] == tap[0] else maps.sum(1, keepdim=True)
+    return maps if maps.shape[1:] == tap else maps.reshape(len(maps), *tap)
 
 
 class AddConstant(ForAllClasses):
     """A constant that joins on the way, ``constant`` (N, C, ...), is a bias that no layer holds: it arrives at ``tap`` as a map."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, tap: Tensor | None, constant: Tensor, spatial: Pair | None, guided: bool) -> Tensor:
-        pictures = None if tap is None else len(tap)
+    def forward(ctx: Any, x: Tensor, tap: Tensor | None, constant: Tensor, spatial: Size | None, guided: bool) -> Tensor:
+        shape = None if tap is None else tap.shape
 
         def backward(g: Tensor, guided: bool, fresh: bool) -> Handed:
-            return g, _of_pictures(constant_map(g, constant, spatial) if pictures else None, pictures)
+            return g, None if shape is None else _of_pictures(constant_map(g, constant, spatial), shape)
 
         ctx.guided, ctx.for_all_classes = guided, backward
         return x.clone()

@@ -24,11 +24,11 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import BackwardCFunction
 
-from .geometry import Window, convolution_padding, map_size, output_size, pair
+from .geometry import Window, convolution_padding, output_size, per_axis
 from .layers import LayerRecord, Origin
 from .passthrough import Passthrough
 from .rectifiers import Gate, rectifier_calls
-from .rules import MAP_AXES, Affine, ApplyLayer
+from .rules import Affine, ApplyLayer
 from .torch_ops import depends, detached, is_part, tensors
 
 
@@ -85,10 +85,10 @@ class Tape(Passthrough):
         out = ApplyLayer.apply(x, record.tap, forward, record.affine, None, self.guided)
         self.layers.append(record)
         self._origins[out] = Origin(layers=(len(self.layers) - 1,), source=x)
-        self.notes.set_spatial(out, MAP_AXES[::-1] if record.transposed else record.affine.spatial)
+        self.notes.set_spatial(out, self.notes.axes[::-1] if record.transposed else record.affine.spatial)
         return out
 
-    def conv2d(
+    def convolution(
         self,
         func: Any,
         input: Tensor,
@@ -99,30 +99,35 @@ class Tape(Passthrough):
         dilation: Any = 1,
         groups: int = 1,
     ) -> Tensor:
-        if input.dim() != 4 or not self.is_constant(weight) or not self.is_constant(bias):
-            return self._ordinary(func, (input, weight, bias, stride, padding, dilation, groups), {})  # type: ignore[no-any-return]
-        name = self.names.holder(weight, "conv2d")
+        """Over as many axes as the network's input has; over others it is an ordinary linear operation."""
+        if not input.dim() == weight.dim() == self.notes.dims or not self.is_constant(weight) or not self.is_constant(bias):
+            return self._ordinary(func, detached((input, weight, bias, stride, padding, dilation, groups)), {})  # type: ignore[no-any-return]
+        name, count = self.names.holder(weight, func.__name__), len(self.notes.axes)
         weight, bias = weight.detach(), None if bias is None else bias.detach()
-        stride, dilation, kernel = pair(stride), pair(dilation), pair(weight.shape[2:])
+        stride, dilation, kernel = per_axis(stride, count), per_axis(dilation, count), tuple(weight.shape[2:])
         before, after = convolution_padding(padding, kernel, dilation)
         x, padded = input, input
         if before != after:
             # torch pads 'same' on the right where the total is odd.
-            padded = self._ordinary(F.pad, (input, (before[1], after[1], before[0], after[0])), {})
-        inner = before if before == after else (0, 0)
+            widths = [width for both in zip(before[::-1], after[::-1], strict=True) for width in both]
+            padded = self._ordinary(F.pad, (input, widths), {})
+        inner = before if before == after else (0,) * count
         origin = self._origins.get(x)
         if origin is not None and origin.padding is not None and origin.source is not None:
-            left, right, top, bottom = origin.padding
-            x, before, after = origin.source, (before[0] + top, before[1] + left), (after[0] + bottom, after[1] + right)
+            x, around = origin.source, origin.padding[::-1]  # (…, bottom, top, right, left)
+            before = tuple(b + width for b, width in zip(before, around[1::2], strict=True))
+            after = tuple(a + width for a, width in zip(after, around[::2], strict=True))
         # Padding alike on both sides is the convolution's own; the gradient of the padded map need not be made.
         source, own = (x, before) if before == after else (padded, inner)
-        axes = MAP_AXES if len(input) == self.notes.pictures else None  # what parts of a picture make lies nowhere in it
+        seen, usual = self.notes.spatial(input), self.notes.axes
+        transposed = count == 2 and seen == usual[::-1]
+        # What parts of a picture make lies nowhere in it; of a volume whose axes have changed places, it is not said where.
+        axes = usual if len(input) == self.notes.pictures and (count < 3 or seen == usual) else None
         affine = Affine(weight, bias, source.shape, stride=stride, padding=own, dilation=dilation, groups=groups, spatial=axes)
-        size = output_size(padded.shape, kernel, stride, inner, dilation) if axes else (1, 1)
-        window = Window(pair(x.shape[2:]), size, kernel, stride, before, dilation) if axes else Window.pointwise(size)
-        taps = weight.shape[1] * kernel[0] * kernel[1]
+        size = output_size(padded.shape, kernel, stride, inner, dilation) if axes else (1,) * count
+        window = Window(tuple(x.shape[2:]), size, kernel, stride, before, dilation) if axes else Window.pointwise(size)
+        taps = weight.numel() // len(weight)
         tap = None if bias is None else self._tap(source, size)
-        transposed = self.notes.spatial(input) == MAP_AXES[::-1]
         record = LayerRecord(self.names.unique(name), "conv", affine, window, tap, bias is not None, len(weight), taps, transposed)
         return self.affine(source, lambda: func(padded, weight, bias, stride, inner, dilation, groups), record)
 
@@ -136,9 +141,10 @@ class Tape(Passthrough):
         axes = self.notes.spatial(input)
         axes = None if axes is None or input.dim() - 1 in axes else axes
         if axes is not None:
-            window = Window.pointwise(map_size(input, axes))
+            window = Window.pointwise(self.notes.map_size(input))
         else:
-            window = Window.whole(origin.flattened if origin is not None and origin.flattened is not None else (1, 1))
+            nowhere = (1,) * len(self.notes.axes)
+            window = Window.whole(origin.flattened if origin is not None and origin.flattened is not None else nowhere)
         affine = Affine(weight, bias, input.shape, spatial=axes)
         tap = None if bias is None else self._tap(input, window.output_size)
         record = LayerRecord(self.names.unique(name), "linear", affine, window, tap, bias is not None, len(weight), weight.shape[1])
@@ -173,8 +179,7 @@ class Tape(Passthrough):
             record = self.layers[origin.layers[0]]
             if record.affine.weight is not None and record.affine.scale is None:
                 return self.affine(origin.source, forward, self._folded(record, input, scale, shift))
-        axes = self.notes.spatial(input)
-        size = map_size(input, axes)
+        axes, size = self.notes.spatial(input), self.notes.map_size(input)
         name = self.names.unique(self.names.holder(weight, "batch_norm") if weight is not None else self.names.running())
         affine = Affine(None, shift, input.shape, scale=scale, spatial=axes)
         record = LayerRecord(name, "batch_norm", affine, Window.pointwise(size), self._tap(input, size), True, len(scale), 1)
@@ -287,7 +292,7 @@ def _raw_batch_norm(
 
 HANDLERS: dict[Any, Callable[..., Any]] = {
     **rectifier_calls(),
-    torch.conv2d: Tape.conv2d,
+    **dict.fromkeys((torch.conv1d, torch.conv2d, torch.conv3d), Tape.convolution),
     F.linear: Tape.linear,
     F.batch_norm: lambda tape, *args, **kwargs: tape.batch_norm(*args, **kwargs),  # a subclass's own, if it has one
     torch.batch_norm: _raw_batch_norm,

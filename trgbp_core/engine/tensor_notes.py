@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.weak import WeakTensorKeyDictionary
 
-from .geometry import Pair
+from .geometry import Size
 from .rules import MAP_AXES
 from .torch_ops import PERMUTING, depends, same_memory, tensors
 
@@ -36,13 +36,15 @@ class TensorNotes:
     Attributes:
         doubtful: results of operations that the theory does not cover, and of others on them, with what they were computed from.
         mixed: tensors in which constants stand beside numbers that depend on the picture, with what they were computed from.
-        pictures: how many pictures the network is called with.
+        pictures: how many pictures the network is called with. axes: where a map's rows and columns usually are, (2, 3) of pictures,
+            (2,) of signals and (2, 3, 4) of volumes.
     """
 
     def __init__(self) -> None:
         self.doubtful: Any = WeakTensorKeyDictionary()
         self.mixed: Any = WeakTensorKeyDictionary()
         self.pictures = 1
+        self.axes: Size = MAP_AXES
         self._untracked: Any = WeakTensorKeyDictionary()
         self._axes: Any = WeakTensorKeyDictionary()
 
@@ -94,16 +96,29 @@ class TensorNotes:
 
     # -- where a map lies in a tensor ----------------------------------------------------------------------------------------------
 
-    def spatial(self, x: Tensor) -> Pair | None:
+    @property
+    def dims(self) -> int:
+        """How many dimensions a tensor of maps has."""
+        return 2 + len(self.axes)
+
+    def map_size(self, x: Tensor) -> Size:
+        """The size of the map that lies in ``x``; ones where there is none."""
+        axes = self.spatial(x)
+        return (1,) * len(self.axes) if axes is None else tuple(x.shape[axis] for axis in axes)
+
+    def _usual(self, x: Tensor) -> Size | None:
+        return self.axes if x.dim() == self.dims else None
+
+    def spatial(self, x: Tensor) -> Size | None:
         """The axes of ``x`` that are rows and columns of a map; None where there is no map, or where it is not known."""
         if not x.dim() or len(x) != self.pictures:
             return None
         known = self._axes.get(x) if len(self._axes) else None
-        return (MAP_AXES if x.dim() == 4 else None) if known is None else known[0]
+        return self._usual(x) if known is None else known[0]
 
-    def set_spatial(self, x: Tensor, axes: Pair | None) -> None:
+    def set_spatial(self, x: Tensor, axes: Size | None) -> None:
         """Note where the map lies in ``x``."""
-        if axes != (MAP_AXES if x.dim() == 4 else None):
+        if axes != self._usual(x):
             self._axes[x] = (axes,)
 
     def copy(self, result: Tensor, x: Tensor) -> None:
@@ -117,25 +132,25 @@ class TensorNotes:
         known = len(self._axes) and x in self._axes
         if not known and x.dim() == result.dim() and name not in PERMUTING:
             return
-        axes, usual = self.spatial(x), MAP_AXES if result.dim() == 4 else None
+        axes, usual = self.spatial(x), self._usual(result)
         if axes is None:  # a batch of vectors becomes maps of its own; how tokens lie on a map is not known
-            found = None if known or x.dim() == 3 else usual
+            found = None if known or 2 < x.dim() < self.dims else usual
         elif result.dim() != x.dim():
             found = _same_sizes(x, result, axes)
         elif name in PERMUTING:
             shape = func(torch.empty([101 + i for i in range(x.dim())], device="meta"), *args[1:], **kwargs).shape
-            found = (shape.index(101 + axes[0]), shape.index(101 + axes[1])) if len(set(shape)) == len(shape) else None
+            found = tuple(shape.index(101 + axis) for axis in axes) if len(set(shape)) == len(shape) else None
         else:
             found = axes
         if found != usual or known:
             self._axes[result] = (found,)
 
 
-def _same_sizes(x: Tensor, result: Tensor, axes: Pair) -> Pair | None:
-    """Where the map's axes are after a change of the number of dimensions: still the last two, or still the two behind the batch."""
-    size = (x.shape[axes[0]], x.shape[axes[1]])
-    if axes == (x.dim() - 2, x.dim() - 1) and result.dim() >= 3 and tuple(result.shape[-2:]) == size:
-        return (result.dim() - 2, result.dim() - 1)
-    if axes == (1, 2) and result.dim() >= 3 and tuple(result.shape[1:3]) == size:
-        return axes
-    return None
+def _same_sizes(x: Tensor, result: Tensor, axes: Size) -> Size | None:
+    """Where the map's axes are after a change of the number of dimensions: still the last ones, or still the ones behind the batch."""
+    count, size = len(axes), tuple(x.shape[axis] for axis in axes)
+    if result.dim() <= count or (count == 1 and result.numel() != x.numel()):  # a single axis may have another's length by accident
+        return None
+    if axes == tuple(range(x.dim() - count, x.dim())) and tuple(result.shape[-count:]) == size:
+        return tuple(range(result.dim() - count, result.dim()))
+    return axes if axes == tuple(range(1, 1 + count)) and tuple(result.shape[1 : 1 + count]) == size else None

@@ -252,18 +252,21 @@ def _padding(input: Tensor, pad: Any, mode: Any = "constant", value: Any = None)
     return (input, list(pad), mode, value) if isinstance(mode, str) else (input, list(pad), "constant", mode)
 
 
-def zero_padding(*args: Any, **kwargs: Any) -> tuple[int, int, int, int] | None:
-    """(left, right, top, bottom) of a padding of rows and columns by zeros; None for any other."""
-    _, pad, mode, value = _padding(*args, **kwargs)
-    left, right, top, bottom, *further = [int(p) for p in pad] + [0] * (4 - len(pad))
-    if mode != "constant" or value not in (None, 0) or further or min(left, right, top, bottom) < 0:
+def zero_padding(*args: Any, **kwargs: Any) -> tuple[int, ...] | None:
+    """(left, right, top, bottom) of a padding of rows and columns by zeros, two a spatial axis; None for any other."""
+    input, pad, mode, value = _padding(*args, **kwargs)
+    widths = [int(p) for p in pad] + [0] * (2 * (input.dim() - 2) - len(pad))
+    if mode != "constant" or value not in (None, 0) or len(widths) > 2 * (input.dim() - 2) or min(widths) < 0:
         return None
-    return left, right, top, bottom
+    return tuple(widths)
 
 
-def pads_with_zeros(name: str, args: Any, kwargs: Any) -> bool:
-    """A padding of rows and columns by zeros, or by −∞ before a maximum, adds no constant, and nothing that a maximum would choose."""
+def pads_with_zeros(name: str, args: Any, kwargs: Any, dims: int) -> bool:
+    """A padding of rows and columns by zeros, or by −∞ before a maximum, adds no constant, and nothing that a maximum would choose.
+
+    ``dims``: of a tensor that is a map.
+    """
     if name not in PADS:
         return False
     input, pad, mode, value = _padding(*args, **kwargs)
-    return input.dim() == 4 and len(pad) <= 4 and (mode != "constant" or value in (None, 0, -math.inf))
+    return input.dim() == dims and len(pad) <= 2 * (dims - 2) and (mode != "constant" or value in (None, 0, -math.inf))

@@ -10,6 +10,7 @@ from torch import Tensor, fx, nn
 
 from .torch_ops import LEAKY
 
+CONVOLUTIONS: dict[int, type[nn.Module]] = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
 QUANTISED = ("torch.ao.nn", "torch.ao.quantization", "torchao")
 
 
@@ -58,14 +59,27 @@ def unwrapped(network: nn.Module) -> nn.Module:
             return network
 
 
-def check(network: Any, x: Any) -> None:
-    """Raises :class:`UnsuitableNetwork`, or a ValueError that says what is wrong with ``x``, (N, C, H, W)."""
+SHAPES = {1: "signals (N, C, T)", 2: "pictures (N, C, H, W)", 3: "volumes (N, C, D, H, W)"}
+
+
+def spatial_axes(network: nn.Module) -> int:
+    """Over how many axes the network convolves: 3 if any of its layers does, 1 if all do, else 2."""
+    kinds = {axes for module in network.modules() for axes, kind in CONVOLUTIONS.items() if isinstance(module, kind)}
+    return 3 if 3 in kinds else 1 if kinds == {1} else 2
+
+
+def check(network: Any, x: Any, *, pictures: bool = True) -> None:
+    """Raises :class:`UnsuitableNetwork`, or a ValueError that says what is wrong with ``x``, (N, C, H, W).
+
+    ``pictures``: it must be pictures; otherwise signals or volumes are right, too, for a network that convolves over one or three axes.
+    """
     _check_form(network)
-    if not isinstance(x, Tensor) or x.dim() != 4:
+    axes = 2 if pictures else spatial_axes(network)
+    if not isinstance(x, Tensor) or x.dim() - 2 not in (2, axes):
         shape = tuple(x.shape) if isinstance(x, Tensor) else type(x).__name__
-        raise ValueError(f"The input must be a batch of pictures (N, C, H, W); got {shape}.")
+        raise ValueError(f"The input must be a batch of {SHAPES[axes]}; got {shape}.")
     if not x.numel():
-        raise ValueError(f"The batch of pictures is empty: its shape is {tuple(x.shape)}.")
+        raise ValueError(f"The batch is empty: its shape is {tuple(x.shape)}.")
     if x.layout != torch.strided:
         raise ValueError(f"The input must be an ordinary tensor, not a {x.layout} one: give x.to_dense().")
     if not torch.is_floating_point(x):

@@ -41,7 +41,7 @@ class Attributions:
         try:
             if key in SHARED and self._shared is None:
                 with self.timed(RECORDING):
-                    self._shared = TRGBP(self.network).explain_batch(self.x, list(self.targets.values()))
+                    self._shared = TRGBP(self.network).explain_batch(self.x, torch.stack(list(self.targets.values()), 1))
             with self.timed(key):
                 return self._from_recording(key) if key in SHARED else self._from_method(key)
         except (NotApplicable, UnsupportedOperation) as error:

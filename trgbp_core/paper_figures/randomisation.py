@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from torch import Tensor
 
 from ..drawing.figures import Cell, Rows
-from ..engine.geometry import Pair
+from ..engine.geometry import Size
 from ..engine.layer_order import layer_groups
 from ..sanity.cascade import Stage, cascade
 from ..trgbp.explainer import TRGBP, Explanation, Layer
@@ -42,7 +42,7 @@ def blocks(layers: Sequence[Layer]) -> list[Block]:
 
     Linear layers are left out: they look at the whole map at once, so that their own is uniform, whatever the weights.
     """
-    by_size: dict[Pair, list[Layer]] = {}
+    by_size: dict[Size, list[Layer]] = {}
     for layer in layers:
         if layer.kind != "linear":
             by_size.setdefault(layer.size, []).append(layer)
@@ -86,7 +86,7 @@ def milestones(layers: Sequence[Layer], groups: Sequence[tuple[str, ...]]) -> li
     return sorted(complete)
 
 
-def _area(size: Pair) -> int:
+def _area(size: Size) -> int:
     return size[0] * size[1]
 
 

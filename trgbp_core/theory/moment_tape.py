@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.weak import WeakTensorKeyDictionary
 
-from ..engine.geometry import Window, map_size, pair
+from ..engine.geometry import Window, pair
 from ..engine.layers import LayerRecord, Origin
 from ..engine.rules import Affine
 from ..engine.tape import Tape
@@ -79,7 +79,7 @@ class MomentTape(Tape):
             record, layer = self.layers[origin.layers[0]], self.randomised[origin.layers[0]]
             if layer.norm is None and record.affine.weight is not None:
                 return self._layer(origin.source, replace(record, has_bias=True, tap=None), replace(layer, norm=norm))
-        size = map_size(input, self.notes.spatial(input))
+        size = self.notes.map_size(input)
         name = self.names.unique(self.names.holder(weight, "batch_norm") if weight is not None else self.names.running())
         affine = Affine(None, mean, input.shape)
         record = LayerRecord(name, "batch_norm", affine, Window.pointwise(size), self._tap(input, size), True, len(mean), 1)
@@ -158,7 +158,7 @@ class MomentTape(Tape):
         return super()._ordinary(F.avg_pool2d, pooling, {})  # type: ignore[no-any-return]
 
     def _constant(self, x: Tensor, value: Tensor) -> Tensor:
-        size = map_size(x, self.notes.spatial(x))
+        size = self.notes.map_size(x)
         name = self.names.unique(self.names.running() + ".constant")
         affine = Affine(None, None, x.shape)
         record = LayerRecord(name, "constant", affine, Window.pointwise(size), self._tap(x, size), True, x.shape[1], x.shape[1])

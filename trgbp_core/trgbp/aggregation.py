@@ -7,7 +7,7 @@ from typing import get_args
 
 from torch import Tensor
 
-from ..engine.geometry import Pair, Pixel, Psi, spread, upsample
+from ..engine.geometry import Pixel, Psi, Size, spread, upsample
 from ..engine.layers import LayerRecord
 from ..engine.recording import Recording, without_autocast
 from ..engine.validation import NotApplicable
@@ -28,7 +28,7 @@ def pixel_term(pixel: Pixel | None, psi: Psi) -> Pixel:
 
 def contribution(x: Tensor, gradients: Tensor) -> Tensor:
     """x ⊙ R̃^0 (..., N, 1, H, W), summed over the colours, of pictures (N, C, H, W) and gradients (..., N, C, H, W)."""
-    return (x * gradients).sum(-3, keepdim=True)
+    return (x * gradients).sum(1 - x.dim(), keepdim=True)
 
 
 def layer_maps(recording: Recording, bias_maps: Iterable[Tensor]) -> list[Tensor]:
@@ -43,7 +43,8 @@ def summed_layer_maps(recording: Recording, bias_maps: Iterable[Tensor]) -> list
     for m, record in zip(bias_maps, recording.layers, strict=True):
         alike.setdefault((record.window, record.transposed), (record, []))[1].append(m)
     with without_autocast(recording.input.device):
-        return list(by_size(_spread(sum(maps[1:], start=maps[0]), record) for record, maps in alike.values()).values())
+        sums = [_spread(sum(maps[1:], start=maps[0]), record) for record, maps in alike.values()]
+    return list(by_size(sums, recording.input.dim() - 2).values())
 
 
 def _spread(m: Tensor, record: LayerRecord) -> Tensor:
@@ -51,20 +52,21 @@ def _spread(m: Tensor, record: LayerRecord) -> Tensor:
     return spreading.mT if record.transposed else spreading
 
 
-def by_size(maps: Iterable[Tensor]) -> dict[Pair, Tensor]:
-    """The sums of the maps (..., h, w) of each size."""
-    found: dict[Pair, Tensor] = {}
+def by_size(maps: Iterable[Tensor], axes: int) -> dict[Size, Tensor]:
+    """The sums of the maps (..., h, w), of so many axes, of each size."""
+    found: dict[Size, Tensor] = {}
     for m in maps:
-        size = (m.shape[-2], m.shape[-1])
+        size = tuple(m.shape[-axes:])
         found[size] = found[size] + m if size in found else m
     return found
 
 
-def aggregate(maps: Iterable[Tensor], size: Pair, psi: Psi) -> Tensor:
+def aggregate(maps: Iterable[Tensor], size: Size, psi: Psi) -> Tensor:
     """Σ ψ(maps) (Eq. 9), (..., 1, H, W); maps of one size are summed before they are upsampled, ψ being linear."""
-    summed = by_size(maps).values()
+    axes = len(size)
+    summed = by_size(maps, axes).values()
     with without_autocast(next(iter(summed)).device):
-        whole = [upsample(m.flatten(0, -4), size, psi).unflatten(0, m.shape[:-3]) for m in summed]
+        whole = [upsample(m.flatten(0, -axes - 2), size, psi).unflatten(0, m.shape[: -axes - 1]) for m in summed]
     return sum(whole[1:], start=whole[0])
 
 

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from ..engine.plain_passes import plain_logits
-from ..engine.recording import Recording
+from ..engine.recording import Recording, rows
 from ..engine.validation import UnsuitableNetwork
 from .targets import one_hot
 
@@ -94,7 +94,8 @@ def _check(network: nn.Module, recording: Recording) -> None:
     # Where all of it cancels, what is left is rounding.
     added = x.abs().flatten(1).amax(1) + sum(share.abs().sum(1) for share in shares)
     scale += ROUNDINGS * torch.finfo(x.dtype).eps / tolerance * added
-    alone = torch.cat([plain_logits(network, one) for one in x.split(1)])
+    each = (slice(i, i + 1) for i in range(len(x)))
+    alone = torch.cat([plain_logits(network, x[one], rows(recording.args, one)) for one in each])
     off = _relative((alone - logits).abs().amax(1), scale)
     if not off <= tolerance:
         raise AxiomFailed(

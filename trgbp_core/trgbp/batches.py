@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from ..engine.geometry import Pair, Pixel, Psi
+from ..engine.geometry import Pixel, Psi, Size
 from ..engine.recording import Recording
 from .aggregation import aggregate, class_specific, contribution, pixel_term, summed_layer_maps
-from .targets import one_hot, per_picture
+from .targets import chosen, one_hot
 
 GRADIENTS_AT_ONCE = 4
 """How many gradients of the largest activation a backward pass holds at a time: at a rectifier, behind it, before it, and a branch's."""
@@ -36,7 +37,7 @@ class Part:
 
     logits: Tensor
     classes: Tensor
-    size: Pair
+    size: Size
     pixels: dict[Pixel, Tensor]
     sums: tuple[Tensor, ...]
     own: Tensor
@@ -84,11 +85,12 @@ def _joined(parts: list[Tensor], dim: int) -> Tensor:
     return parts[0] if len(parts) == 1 else torch.cat(parts, dim)
 
 
-def explain_part(recording: Recording, targets: Sequence[list[int] | None], top: int, *, guided: bool) -> Part:
-    """One backward pass for ``targets``, a class for each picture or None for its best, and the ``top`` best classes of every picture."""
+def explain_part(recording: Recording, wanted: Sequence[Sequence[Any]], top: int, *, guided: bool) -> Part:
+    """One backward pass for the classes ``wanted`` of each picture, see :func:`targets.chosen`, and the ``top`` best of every picture."""
     best = recording.logits.topk(min(top, recording.logits.shape[1]), dim=1).indices.T
-    picked = torch.stack([best[0] if target is None else per_picture(target, recording.logits) for target in targets])
-    further = picked[[i for i, target in enumerate(targets) if target is not None]]
+    asked = chosen(wanted, recording.logits)
+    picked = torch.where(asked < 0, best[0], asked)
+    further = picked[[i for i in range(len(picked)) if any(classes[i] is not None for classes in wanted)]]
     if len(further) and further.device.type == "cpu":  # elsewhere a class more costs less than waiting for the answer
         further = further[~(further[:, None] == best).any(1).all(1)]
     slots = torch.cat([further, best])
@@ -98,4 +100,4 @@ def explain_part(recording: Recording, targets: Sequence[list[int] | None], top:
     pixels: dict[Pixel, Tensor] = {"gradient": gradients.sum(2, keepdim=True), "contribution": contribution(x, gradients)}
     sums = tuple(summed_layer_maps(recording, bias_maps))
     recording.check_numbers()
-    return Part(recording.logits, picked, (x.shape[2], x.shape[3]), pixels, sums, own, len(best))
+    return Part(recording.logits, picked, tuple(x.shape[2:]), pixels, sums, own, len(best))

@@ -7,192 +7,32 @@ Eq. 8). All else is arithmetic: ``R̃ = R̃^0 + Σ_l ψ(R̃^l)`` (Eq. 9) and ``R
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import SupportsIndex
+from collections.abc import Iterator, Sequence
+from typing import Any
+from weakref import ref
 
 import torch
 from torch import Tensor, nn
 
-from ..engine.geometry import Pair, Pixel, Psi
-from ..engine.recording import Recording, record
-from ..engine.validation import check
+from ..engine.geometry import Pixel, Psi
+from ..engine.recording import Recording, record, rows
+from ..engine.validation import check, unwrapped
 from . import axiom
-from .aggregation import aggregate, class_specific, contribution, layer_maps, pixel_term
 from .batches import GRADIENTS_AT_ONCE, BatchExplanation, Part, explain_part, memory_budget
-from .targets import Target, as_list, class_index, one_for_each, one_hot
+from .explanation import Explanation
+from .layer import Layer
+from .recorded import TOP, RecordedPicture, explanations
+from .targets import Target, Targets, classes_of_each, one_for_each
 
-TOP = 5
-
-
-@dataclass(frozen=True)
-class Layer:
-    """A bias-carrying layer, l = 1..L from input to output.
-
-    Attributes:
-        index: l.
-        name: the module's qualified name; ``name#2`` where a module runs a second time.
-        kind: ``conv``, ``linear``, ``batch_norm`` (alone), ``rectifier`` (saturating, behind an addition) or ``constant``.
-        kernel: (vertical, horizontal), pixels of the layer's input.
-        filters: N of Section 4.2, the number of filters.
-        taps: p of Section 4.2, the filter size: input channels of a group × kernel taps.
-        size: (h, w) of R̃^l, the layer's spatial input.
-        rectified: a rectifier follows, directly or after an addition; where none does, Theorem 1 promises nothing.
-    """
-
-    index: int
-    name: str
-    kind: str
-    kernel: Pair
-    filters: int
-    taps: int
-    size: Pair
-    rectified: bool
-
-
-@dataclass(frozen=True)
-class Explanation:
-    """What one picture's classes owe to its pixels and to every layer's biases. All maps are signed and detached.
-
-    Attributes:
-        logits: (1, C). probabilities: (1, C), their softmax.
-        top5: the network's own top classes, best first (fewer where the network has fewer classes).
-        classes: every class that can be asked for: the picked ones, then the rest of the top 5.
-        layers: the bias-carrying layers; ``layers[l - 1]`` belongs to R^l.
-        size: (H, W) of the picture.
-        let_through: operations outside the theory, if ``strict=False`` let any through.
-    """
-
-    logits: Tensor
-    classes: tuple[int, ...]
-    top5: tuple[int, ...]
-    layers: tuple[Layer, ...]
-    size: Pair
-    let_through: tuple[str, ...]
-    _gradients: dict[int, Tensor] = field(repr=False)
-    _maps: dict[int, tuple[Tensor, ...]] = field(repr=False)
-    _input: Tensor = field(repr=False)
-
-    @property
-    def probabilities(self) -> Tensor:
-        return self.logits.softmax(1)
-
-    def gradient(self, k: int) -> Tensor:
-        """The guided gradient ∂^g f_k/∂^g x at the picture itself, (1, C, H, W): Eq. 4, guided backpropagation."""
-        return self._gradients[self._known(k)]
-
-    def layer_raw(self, l: int | str, k: int) -> Tensor:  # noqa: E741 - the paper's symbol
-        """R̃^l_k (Eq. 8), (1, 1, h, w), by the layer's number or name; 0 is the guided gradient at the picture, summed over the colours.
-
-        Raises:
-            ValueError: no such layer, or ``k`` is not among :attr:`classes`.
-        """
-        return self._maps[self._known(k)][self._index(l)]
-
-    def _index(self, l: int | str) -> int:  # noqa: E741
-        if isinstance(l, str):
-            found = next((layer.index for layer in self.layers if layer.name == l), None)
-            if found is None:
-                raise ValueError(f"There is no layer {l!r}; the layers are {', '.join(layer.name for layer in self.layers)}.")
-            return found
-        index = int(l) if isinstance(l, SupportsIndex) else -1
-        if not 0 <= index <= len(self.layers):
-            raise ValueError(f"Layers run from 0 (the picture) to {len(self.layers)}; there is no layer {l}.")
-        return index
-
-    def layer_contribution(self, l: int | str, k: int) -> Tensor:  # noqa: E741
-        """What layer l gives to the logit, (1, 1, h, w): R̃^l_k; of the picture, ``l = 0``, x ⊙ R̃^0_k, summed over the colours.
-
-        Raises:
-            ValueError: as :meth:`layer_raw` does.
-        """
-        return self.layer_raw(l, k) if self._index(l) else contribution(self._input, self.gradient(k))
-
-    def layer_attribution(self, l: int | str, k: int, pixel: Pixel = "gradient") -> Tensor:  # noqa: E741
-        """R^l_k = R̃^l_k − the mean over the top 5 of R̃^l_i, (1, 1, h, w). ``pixel``: what ``l = 0`` is, see :meth:`attribution`."""
-        return class_specific(self.logits, self._term(l, k, pixel), torch.stack([self._term(l, i, pixel) for i in self.top5]))
-
-    def raw(self, k: int, psi: Psi = "paper", pixel: Pixel | None = None) -> Tensor:
-        """R̃_k = R̃^0_k + Σ_l ψ(R̃^l_k) (Eq. 9), (1, 1, H, W); ``psi`` and ``pixel`` as in :meth:`attribution`."""
-        return self._over_layers(self._term, k, psi, pixel)
-
-    def attribution(self, k: int, psi: Psi = "paper", pixel: Pixel | None = None) -> Tensor:
-        """R_k = R̃_k − the mean over the top 5 of R̃_i (Eq. 10), (1, 1, H, W). Shown maps are ``relu(R_k)`` over their maximum.
-
-        Args:
-            psi: ``"paper"`` upsamples plainly, as the paper does; ``"conserving"`` keeps the mass of every layer's map, so that every layer
-                counts by what it contributes to the logit.
-            pixel: the picture's own term: the guided ``"gradient"`` R̃^0, as in the paper; the pixels' ``"contribution"`` x ⊙ R̃^0, in the
-                unit of the layers' maps, whatever the picture is measured in; or ``"none"``. By default the paper's with the
-                paper's ψ, the contribution with the conserving one.
-
-        Raises:
-            ValueError: an option that does not exist, or ``k`` is not among :attr:`classes`.
-        """
-        # ψ is linear: summing the class-specific maps of the layers is the same, and one sum for all classes less.
-        return self._over_layers(self.layer_attribution, k, psi, pixel)
-
-    def _over_layers(self, of: Callable[[int, int, Pixel], Tensor], k: int, psi: Psi, pixel: Pixel | None) -> Tensor:
-        term = pixel_term(pixel, psi)
-        return aggregate((of(index, k, term) for index in range(len(self.layers) + 1)), self.size, psi)
-
-    def _term(self, l: int | str, k: int, pixel: Pixel) -> Tensor:  # noqa: E741
-        if self._index(l) or pixel_term(pixel, "paper") == "gradient":
-            return self.layer_raw(l, k)
-        return self.layer_contribution(0, k) if pixel == "contribution" else torch.zeros_like(self.layer_raw(0, k))
-
-    def _known(self, k: int) -> int:
-        if k not in self._maps:
-            raise ValueError(f"Class {k} was not explained; explained classes: {', '.join(map(str, self.classes))}.")
-        return k
-
-
-class RecordedPicture:
-    """One picture's recorded forward pass. Every further class costs one backward pass and no forward pass."""
-
-    def __init__(self, recording: Recording, *, guided: bool = True) -> None:
-        recording.check_numbers()
-        self._recording, self._guided = recording, guided
-        self._gradients: dict[int, Tensor] = {}
-        self._maps: dict[int, tuple[Tensor, ...]] = {}
-        self.logits = recording.logits
-        self.top5 = tuple(recording.logits[0].topk(min(TOP, recording.logits.shape[1])).indices.tolist())
-
-    @property
-    def nbytes(self) -> int:
-        """What keeping this recording takes in memory, the maps of its classes included."""
-        maps = [m for k, gradient in self._gradients.items() for m in (gradient, *self._maps[k])]
-        return self._recording.nbytes + sum(m.nbytes for m in maps)
-
-    def pack(self) -> None:
-        """Keep it in far less memory; see :meth:`Recording.pack`."""
-        self._recording.pack()
-
-    def explain(self, targets: Target = None) -> Explanation:
-        """Explain the classes ``targets`` (default: the best class), in one backward pass for all that were not asked for before."""
-        picked = [self.top5[0]] if targets is None else [class_index(k, self.logits.shape[1]) for k in as_list(targets)]
-        classes = tuple(dict.fromkeys([*picked, *self.top5]))
-        missing, recording = [k for k in classes if k not in self._maps], self._recording
-        if missing:
-            gradients, bias_maps = recording.backward(one_hot(torch.tensor(missing)[:, None], self.logits), guided=self._guided)
-            maps = [gradients.sum(2, keepdim=True), *layer_maps(recording, bias_maps)]
-            self._gradients.update(zip(missing, gradients, strict=True))
-            self._maps.update(zip(missing, zip(*maps, strict=True), strict=True))
-        return Explanation(
-            logits=self.logits,
-            classes=classes,
-            top5=self.top5,
-            layers=_layers(recording),
-            size=(recording.input.shape[2], recording.input.shape[3]),
-            let_through=recording.let_through,
-            _gradients={k: self._gradients[k] for k in classes},
-            _maps={k: self._maps[k] for k in classes},
-            _input=recording.input.detach(),
-        )
+__all__ = ["TOP", "TRGBP", "Explanation", "Layer", "RecordedPicture"]
 
 
 class TRGBP:
     """Explain any rectifier network; see :func:`trgbp_core.engine.recording.record` for what that covers.
+
+    ``target`` is one class a picture, as in captum: one for all, one for each, or None for each picture's best. ``targets`` are any number
+    of classes of one picture. ``additional_forward_args``, one value or a tuple, is what the network is called with besides the pictures; a
+    tensor among it has a row for each picture, and what it adds on the way counts as a bias.
 
     Args:
         network: maps (N, C, H, W) to logits (N, classes). Neither its mode nor anything else of it is changed; what is explained is
@@ -212,27 +52,47 @@ class TRGBP:
         self.guided = guided
         self.strict = strict
 
-    def record(self, x: Tensor) -> RecordedPicture:
+    def record(self, x: Tensor, additional_forward_args: Any = None) -> RecordedPicture:
         """Run the forward pass of one picture, (1, C, H, W); ask the result for explanations.
 
         Raises:
             UnsupportedOperation: the network holds an operation that the theory does not cover.
             ValueError: ``x`` is not one picture, or does not fit the network.
         """
-        if isinstance(x, Tensor) and x.dim() == 4 and len(x) != 1:
-            raise ValueError(f"explain takes one picture (1, C, H, W), not {len(x)}; attribute takes batches.")
-        recording = self._record(x)
+        check(self.network, x, pictures=False)
+        if len(x) != 1:
+            raise ValueError(f"explain takes one picture (1, C, H, W), not {len(x)}; explain_each takes batches, and so does attribute.")
+        recording = self._record(x, forward_args(additional_forward_args, 1))
         axiom.hold(self.network, recording)
-        return RecordedPicture(recording, guided=self.guided)
+        return RecordedPicture(recording, guided=self.guided, network=ref(unwrapped(self.network)))
 
-    def _record(self, x: Tensor) -> Recording:
-        return record(self.network, x, guided=self.guided, strict=self.strict)
+    def _record(self, x: Tensor, args: tuple[Any, ...]) -> Recording:
+        return record(self.network, x, args=args, pictures=False, guided=self.guided, strict=self.strict)
 
-    def explain(self, x: Tensor, targets: Target = None) -> Explanation:
+    def explain(self, x: Tensor, targets: Target = None, additional_forward_args: Any = None) -> Explanation:
         """Explain one picture, (1, C, H, W): one forward and one backward pass for ``targets``, one class or several, and the top 5."""
-        return self.record(x).explain(targets)
+        return self.record(x, additional_forward_args).explain(targets)
 
-    def attribute(self, x: Tensor, target: Target = None, *, psi: Psi = "paper", pixel: Pixel | None = None) -> Tensor:
+    def explain_each(self, x: Tensor, targets: Targets = None, additional_forward_args: Any = None) -> Iterator[Explanation]:
+        """Explain every picture of a batch, (N, C, H, W), one after the other: the same as :meth:`explain` of each, in fewer passes.
+
+        Pictures are taken in parts that fit into :func:`memory_budget`; what is kept of a part is what the caller keeps.
+
+        Args:
+            targets: one class for all pictures, a class for each, or a list of classes for each; by default each picture's best.
+        """
+        check(self.network, x, pictures=False)
+        wanted, args = classes_of_each(targets, len(x)), forward_args(additional_forward_args, len(x))
+
+        def each() -> Iterator[Explanation]:
+            for part, recording in self._recordings(x, args, TOP + max(map(len, wanted))):
+                yield from explanations(recording, wanted[part], guided=self.guided, network=ref(unwrapped(self.network)))
+
+        return each()
+
+    def attribute(
+        self, x: Tensor, target: Target = None, additional_forward_args: Any = None, *, psi: Psi = "paper", pixel: Pixel | None = None
+    ) -> Tensor:
         """R_k (Eq. 10) in captum's convention, (N, 1, H, W), signed.
 
         Args:
@@ -240,32 +100,38 @@ class TRGBP:
             target: one class for all, or one for each picture; by default each picture's best class.
             psi, pixel: see :meth:`Explanation.attribution`.
         """
-        return torch.cat([part.attribution(psi, pixel)[0] for part in self._parts(x, [target])])
+        check(self.network, x, pictures=False)
+        classes: Sequence[int | None] = one_for_each(target, len(x)) or [None] * len(x)
+        parts = self._parts(x, [[k] for k in classes], forward_args(additional_forward_args, len(x)))
+        return torch.cat([part.attribution(psi, pixel)[0] for part in parts])
 
-    def explain_batch(self, x: Tensor, targets: Target | Sequence[Target]) -> BatchExplanation:
-        """Several classes of every picture of a batch, (N, C, H, W), from one forward and one backward pass.
+    def explain_batch(self, x: Tensor, targets: Targets = None, additional_forward_args: Any = None) -> BatchExplanation:
+        """The whole maps of some classes of every picture of a batch, (N, C, H, W), without the layers': faster than :meth:`explain_each`.
 
         Pictures are taken in parts that fit into :func:`memory_budget`.
 
         Args:
-            targets: each one class for all, or one for each picture, or None for each picture's best class; one class alone is one target.
+            targets: one class for all pictures, a class for each, or a list of classes for each, as many for one as for the others; by
+                default, and for None in a list, the picture's best.
         """
-        asked: list[Target] = list(targets) if isinstance(targets, (list, tuple, range)) else [targets]  # type: ignore[list-item]
-        if not asked:
-            raise ValueError("No targets: give at least one class, or None for each picture's best.")
-        return BatchExplanation(tuple(self._parts(x, asked)))
+        check(self.network, x, pictures=False)
+        wanted = classes_of_each(targets, len(x))
+        return BatchExplanation(tuple(self._parts(x, wanted, forward_args(additional_forward_args, len(x)))))
 
-    def _parts(self, x: Tensor, targets: Sequence[Target]) -> Iterator[Part]:
-        check(self.network, x)
-        wanted = [one_for_each(target, len(x)) for target in targets]
+    def _parts(self, x: Tensor, wanted: Sequence[Sequence[Any]], args: tuple[Any, ...]) -> Iterator[Part]:
+        for part, recording in self._recordings(x, args, TOP + max(map(len, wanted))):
+            yield explain_part(recording, wanted[part], TOP, guided=self.guided)
+
+    def _recordings(self, x: Tensor, args: tuple[Any, ...], classes: int) -> Iterator[tuple[slice, Recording]]:
+        """Recordings of as many pictures at a time as fit into memory, each with its place in the batch."""
         if len(x) > 1 and axiom.held(self.network, x) is None:
-            axiom.hold(self.network, self._record(x[:2]))  # two, to see that they do not mix
-        at_once = self._at_once(x, len(wanted) + TOP)
+            axiom.hold(self.network, self._record(x[:2], rows(args, slice(2))))  # two, to see that they do not mix
+        at_once = self._at_once(x, classes)
         for start in range(0, len(x), at_once):
             part = slice(start, start + at_once)
-            recording = self._record(x[part])
+            recording = self._record(x[part], rows(args, part))
             axiom.hold(self.network, recording)
-            yield explain_part(recording, [None if target is None else target[part] for target in wanted], TOP, guided=self.guided)
+            yield part, recording
 
     def _at_once(self, x: Tensor, classes: int) -> int:
         """How many pictures' gradients for ``classes`` classes fit into :func:`memory_budget`, by the first recording."""
@@ -276,10 +142,17 @@ class TRGBP:
         return max(1, memory_budget(x.device) // (known.bytes_per_picture + gradients))
 
 
-def _layers(recording: Recording) -> tuple[Layer, ...]:
-    found = []
-    for i, r in enumerate(recording.layers, start=1):
-        height, width = r.window.input_size
-        size = (width, height) if r.transposed else (height, width)
-        found.append(Layer(i, r.name, r.kind, r.window.kernel, r.filters, r.taps, size, r.name in recording.rectified))
-    return tuple(found)
+def forward_args(additional: Any, pictures: int) -> tuple[Any, ...]:
+    """Captum's ``additional_forward_args`` as a tuple.
+
+    Raises:
+        ValueError: a tensor among them has another number of rows than there are pictures.
+    """
+    found = () if additional is None else additional if isinstance(additional, tuple) else (additional,)
+    for value in found:
+        if isinstance(value, Tensor) and (not value.dim() or len(value) != pictures):
+            raise ValueError(
+                f"additional_forward_args: a tensor has a row for each picture, {pictures} here; its shape is {tuple(value.shape)}. What "
+                "is the same for all pictures can be expanded: t.expand(len(x), …)."
+            )
+    return found

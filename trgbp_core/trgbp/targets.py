@@ -1,4 +1,4 @@
-"""Which classes are asked about, in captum's kinds of ``target``."""
+"""Which classes are asked about: ``target``, one class a picture, as captum has it; ``targets``, any number of them."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 Target = int | Sequence[int] | np.ndarray | Tensor | None
+Targets = Target | Sequence["int | Sequence[int | None] | np.ndarray | Tensor | None"]
 
 
 def as_list(target: Any) -> list[Any]:
@@ -42,6 +43,46 @@ def per_picture(target: Target, logits: Tensor) -> Tensor:
     if values is None:
         return logits.argmax(1)
     return torch.tensor([class_index(k, logits.shape[1]) for k in values], device=logits.device)
+
+
+def classes_of_each(targets: Targets, count: int) -> list[list[Any]]:
+    """The classes that are asked of each of ``count`` pictures; None among them is the picture's best.
+
+    Args:
+        targets: one class for all pictures, or None; a class for each picture; or a list of classes for each picture.
+
+    Raises:
+        ValueError: another number of entries than pictures, or none at all.
+    """
+    values = as_list(targets)
+    several = any(_is_list(value) for value in values)
+    if len(values) != count and (several or len(values) != 1):
+        raise ValueError(
+            f"{len(values)} targets for {count} picture{'s' * (count != 1)}: give one class for all, a class for each picture, or a list "
+            "of classes for each picture, [[…], […]]."
+        )
+    found = [as_list(value) for value in (values if several or len(values) == count else values * count)]
+    if not all(found):
+        raise ValueError("No targets: give at least one class for each picture, or None for its best.")
+    return found
+
+
+def _is_list(value: Any) -> bool:
+    if isinstance(value, (Tensor, np.ndarray, np.generic)):
+        return value.ndim > 0
+    return isinstance(value, Iterable) and not isinstance(value, str)
+
+
+def chosen(wanted: Sequence[Sequence[Any]], logits: Tensor) -> Tensor:
+    """(K, N) class indices of the ``wanted`` ones of each picture, K of them each; −1 where its best is meant.
+
+    Raises:
+        ValueError: a class that the network does not have, or not as many for one picture as for the others.
+    """
+    if len({len(classes) for classes in wanted}) > 1:
+        raise ValueError("Give as many classes for each picture as for the others; explain_each takes any number.")
+    rows = [[-1 if k is None else class_index(k, logits.shape[1]) for k in classes] for classes in wanted]
+    return torch.tensor(rows, device=logits.device).T
 
 
 def one_hot(classes: Tensor, logits: Tensor) -> Tensor:

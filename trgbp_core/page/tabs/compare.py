@@ -8,6 +8,7 @@ from typing import Any
 import gradio as gr
 
 from ...drawing import figures
+from ...methods import METHODS
 from ...serving.jobs import Step
 from ...serving.stops import Stops
 from .. import handlers, layout
@@ -57,7 +58,7 @@ def _figure_as(kind: str, context: PageContext) -> Any:
             question = layout.ask(explorer, image, model)
             k = explorer.find_class(question, wanted)
             title = f"{question.zoo.title}: {question.zoo.labels[k]}"
-            content = figures.comparison(question.picture, list(explorer.compare(question, k, keys, step)), title, kind)
+            content = figures.comparison(question.picture, list(explorer.compare(question, k, keys, step)), title, kind, order=METHODS)
             return content, f"tr-gbp-{title[:60]}-compare.{kind}"
 
         yield from download(make, context.folder)
