@@ -1,6 +1,6 @@
 // From the server to the panels: each panel builds its elements once and shows what was sent; one that is opened late shows the latest.
 (() => {
-  const { state, panels, setPicture, repaint, load, afterFrame } = window.TRGBP;
+  const { state, panels, element, setPicture, repaint, load, afterFrame } = window.TRGBP;
 
   window.TRGBP.mount = (name, root) => {
     root.replaceChildren();
@@ -10,6 +10,30 @@
     const source = name === 'classes' ? 'explain' : name;
     if (state.data[source]) update(state.data[source]);
   };
+
+  // What a tab says, in plain text with **bold**. `empty` lets the server's side forget a sentence, so that the same one is heard again.
+  const lines = {};
+  const line = (name) => lines[name] || (lines[name] = { said: '', node: null, empty: () => {} });
+
+  function write({ node, said }) {
+    node?.replaceChildren(...said.split('**').map((text, i) => (i % 2 ? element('strong', { text }) : text)));
+  }
+
+  window.TRGBP.placeLine = (name, root) => {
+    root.setAttribute('role', 'status');
+    line(name).node = root;
+    write(line(name));
+  };
+
+  window.TRGBP.say = (name, sentence, empty) => {
+    Object.assign(line(name), { said: sentence || '', empty });
+    write(line(name));
+  };
+
+  // What the tabs said was about the question before; a download and a lesson have questions of their own.
+  function emptyLines() {
+    for (const [name, one] of Object.entries(lines)) if (one.said && !['export', 'learn'].includes(name)) one.empty();
+  }
 
   const mark = (name) => `trgbp${name[0].toUpperCase()}${name.slice(1)}`;
 
@@ -48,7 +72,10 @@
 
   // Show a payload, in every panel that reads it, once all that it waits for is there.
   window.TRGBP.present = (name, payload, waits = []) => {
-    if (name === 'explain' && state.data.explain && state.data.explain.key !== payload.key) ['cascade', 'perturb', 'predict_measured', 'predict'].forEach(forget);
+    if (name === 'explain' && state.data.explain && state.data.explain.key !== payload.key) {
+      ['cascade', 'perturb', 'predict_measured', 'predict'].forEach(forget);
+      emptyLines();
+    }
     if (name === 'explain') settleLayer(payload);
     if (name === 'cascade') settleStage(payload);
     state.data[name] = payload;

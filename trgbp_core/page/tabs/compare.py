@@ -29,10 +29,11 @@ def build(context: PageContext) -> None:
         stops.stop(str(request.session_hash))
 
     with gr.Tab("Compare", id="compare") as tab:
+        line = context.status_line("compare")
         context.panel("compare")
         methods = methods_picker("Each explains the same class of the same picture; the fast ones appear first.")
         context.options["compare"] = {"methods": methods}
-        asked, shown = [*context.question, methods], [data, now, context.status]
+        asked, shown = [*context.question, methods], [data, now, line]
         file = gr.File(visible="hidden", elem_id="tg-compare-file")
         with gr.Row(elem_classes="tg-buttons"):
             run = gr.Button("Compare", variant="primary", elem_id="tg-compare-run")
@@ -42,7 +43,7 @@ def build(context: PageContext) -> None:
         run.click(compare, asked, shown, **HEAVY)
         running = list[Any]()
         for button, kind in zip(buttons, FORMATS, strict=True):
-            running.append(button.click(_figure_as(kind.lower(), context), asked, [file, context.status], **HEAVY))
+            running.append(button.click(_figure_as(kind.lower(), context), asked, [file, line], **HEAVY))
             running[-1].success(None, file, None, js=SAVE, **QUIET)
         stop.click(end, None, None, cancels=running, queue=False, **QUIET)
 

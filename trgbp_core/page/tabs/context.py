@@ -1,4 +1,4 @@
-"""What every tab needs of the page: the inputs of a question, the status line, and how payloads reach the browser's part."""
+"""What every tab needs of the page: the inputs of a question, a line for what it says, and how payloads reach the browser's part."""
 
 from __future__ import annotations
 
@@ -34,7 +34,8 @@ class PageContext:
 
     Attributes:
         picture, model, wanted: the question: the picture, the name of the network that has been loaded, the class to explain.
-        status: the line that says what happened. opened: the name of the open tab. folder: for files to download.
+        status: the line over the tabs, with the network's answer and what is wrong with the question; a tab has lines of its own,
+            see :meth:`status_line`. opened: the name of the open tab. folder: for files to download.
         changes: the events after which the question is another one. options: a tab's own choices by name, for the export.
         request: what the last link asks for. arrived: the event that has put it on the page. restored: the event that has explained it.
     """
@@ -52,6 +53,7 @@ class PageContext:
     arrived: Any = None
     restored: Any = None
     _unseen: list[Any] = field(default_factory=list)
+    _lines: dict[str, gr.HTML] = field(default_factory=dict)
 
     @property
     def question(self) -> list[Any]:
@@ -69,6 +71,17 @@ class PageContext:
         """
         watch = f"{script} watch('value', () => TRGBP.receive('{name}', props.value)); TRGBP.receive('{name}', props.value);"
         return self.unseen(gr.HTML(None, html_template="<i></i>", js_on_load=watch, elem_id=f"tg-data-{name}", **UNSEEN))
+
+    def status_line(self, name: str) -> gr.HTML:
+        """The output for the sentences of a tab, or of a part of it; where it is first called the line is placed.
+
+        A sentence may hold ``**bold**``. The line is emptied as soon as another picture or class is explained.
+        """
+        if name not in self._lines:
+            gr.HTML(js_on_load=f"TRGBP.placeLine('{name}', element)", elem_id=f"tg-{name}-status", elem_classes="tg-line")
+            watch = f"const said = () => TRGBP.say('{name}', props.value, () => {{ props.value = ''; }}); watch('value', said); said();"
+            self._lines[name] = self.unseen(gr.HTML("", html_template="<i></i>", js_on_load=watch, **UNSEEN))
+        return self._lines[name]
 
     def unseen(self, component: Any) -> Any:
         """Keep a component, made with :data:`UNSEEN`, for the page's end; returns it."""
@@ -109,7 +122,7 @@ class PageContext:
             changed(None, None, None, cancels=events, **QUIET)
 
 
-def stop_button(events: list[Any], elem_id: str, line: gr.Markdown | None = None) -> gr.Button:
+def stop_button(events: list[Any], elem_id: str, line: gr.HTML | None = None) -> gr.Button:
     """A button that cancels ``events``, and with them the work that they wait for; ``line`` says so."""
     button = gr.Button("Stop", elem_id=elem_id)
     ended = button.click(None, None, None, cancels=events, **QUIET)

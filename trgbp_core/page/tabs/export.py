@@ -29,7 +29,7 @@ File = tuple[bytes, str]
 
 
 def download(make: Callable[[Step], File], folder: Path) -> Iterator[tuple[Any, Any]]:
-    """Updates of (the file, the status line) while ``make`` computes a file, which is written to ``folder``."""
+    """Updates of (the file, the sentence) while ``make`` computes a file, which is written to ``folder``."""
     try:
         for event in streamed(lambda step: iter([make(step)])):
             if isinstance(event, Update):
@@ -63,14 +63,16 @@ def build(context: PageContext) -> None:
 
     with gr.Accordion("Export: figure, data, code", open=False, elem_id="tg-export"):
         file = gr.File(visible="hidden", elem_id="tg-export-file")
-        with gr.Row(elem_classes="tg-buttons"):
+        buttons_row = gr.Row(elem_classes="tg-buttons")
+        line = context.status_line("export")
+        with buttons_row:
             formats = list(export.FORMATS)
             kind = gr.Dropdown(formats, value="PNG", label="Format of the figure", elem_id="tg-export-kind", scale=0, min_width=140)
             buttons = [gr.Button(f"Download {what}", elem_id=f"tg-export-{what}") for what in ("figure", "data")]
             again = gr.Button("Show code", elem_id="tg-export-code")
-            running = [buttons[0].click(figure, [*asked, kind], [file, context.status], js=OPEN_TAB, **HEAVY)]
-            running.append(buttons[1].click(data, asked, [file, context.status], js=OPEN_TAB, **HEAVY))
-            stop_button(running, "tg-export-stop")
+            running = [buttons[0].click(figure, [*asked, kind], [file, line], js=OPEN_TAB, **HEAVY)]
+            running.append(buttons[1].click(data, asked, [file, line], js=OPEN_TAB, **HEAVY))
+            stop_button(running, "tg-export-stop", line)
         shown: dict[str, Any] = {"interactive": False, "wrap_lines": True, "visible": False}
         python = gr.Code("", language="python", label="Python", elem_id="tg-export-python", **shown)
         command = gr.Code("", language="shell", label="Command line", elem_id="tg-export-command", **shown)
