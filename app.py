@@ -23,7 +23,7 @@ from trgbp_core.engine import devices
 from trgbp_core.explorer.explorer import DEFAULT_MODEL, NETWORK_BYTES, Explorer
 from trgbp_core.explorer.links import Link
 from trgbp_core.page import endpoints, layout
-from trgbp_core.page.tabs import TABS, export, translation
+from trgbp_core.page.tabs import TABS, export, invitation
 from trgbp_core.page.tabs.context import PageContext
 from trgbp_core.page.tabs.controls import Controls
 from trgbp_core.page.tabs.links import LinkFollower
@@ -34,8 +34,8 @@ from trgbp_core.zoo.custom import named, preloaded
 from trgbp_core.zoo.loading import ModelCache, Zoo
 
 
-def build(explorer: Explorer, model: str = DEFAULT_MODEL) -> Page:
-    """The page around one explorer."""
+def build(explorer: Explorer, model: str = DEFAULT_MODEL, *, invites: bool = False) -> Page:
+    """The page around one explorer; ``invites``: a button shows where others on the network find it."""
     with Page(title="TR-GBP Explorer") as demo:
         endpoints.add(explorer)  # before the page's own events, which would take the names
         gr.HTML(layout.TITLE, elem_id="tg-title")
@@ -53,11 +53,12 @@ def build(explorer: Explorer, model: str = DEFAULT_MODEL) -> Page:
                     for build_tab in TABS:
                         build_tab(context)
                 export.build(context)
+                if invites:
+                    invitation.build(context, demo)
                 with gr.Accordion("Glossary", open=False, elem_id="tg-glossary"):
                     gr.Markdown(layout.asset("glossary.md"))
         context.render_unseen()
         controls.wire(demo, status)
-        translation.translate(demo)
     return demo
 
 
@@ -108,7 +109,7 @@ def launch(argv: Sequence[str] = (), *, models: Mapping[str, Zoo] | None = None,
     explorer = Explorer(ModelCache(NETWORK_BYTES, own=own, device=device))
     keep_freed_memory()
     return serve(
-        build(explorer, arguments.model),
+        build(explorer, arguments.model, invites=arguments.share or invitation.is_served_to_others(arguments.host)),
         server_name=arguments.host,
         server_port=arguments.port,
         share=arguments.share or None,
@@ -116,7 +117,6 @@ def launch(argv: Sequence[str] = (), *, models: Mapping[str, Zoo] | None = None,
         theme=page_theme(),
         css=layout.asset("style.css"),
         head=layout.head(),
-        i18n=translation.i18n(),
         ssr_mode=False,
         footer_links=["api"],
         **options,

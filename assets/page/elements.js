@@ -12,8 +12,7 @@
   function element(tag, attributes = {}, ...children) {
     const node = document.createElement(tag);
     for (const [key, value] of Object.entries(attributes)) {
-      if (key === 'text') node.textContent = window.TRGBP_TRANSLATE(value);
-      else if (key === 'aria-label') node.setAttribute(key, window.TRGBP_TRANSLATE(value));
+      if (key === 'text') node.textContent = value;
       else if (key.startsWith('on')) node.addEventListener(key.slice(2), value);
       else if (value !== null && value !== undefined) node.setAttribute(key, value);
     }

@@ -7,7 +7,7 @@
     state.roots[name] = root;
     const update = panels[name](root);
     state.updates[name] = update;
-    const source = name === 'classes' ? 'explain' : name;
+    const source = ['classes', 'crop'].includes(name) ? 'explain' : name;
     if (state.data[source]) update(state.data[source]);
   };
 
@@ -82,6 +82,7 @@
     const show = () => {
       if (state.data[name] !== payload) return;
       state.updates[name]?.(payload);
+      if (name === 'explain') state.updates.crop?.(payload);
       document.body.dataset[mark(name)] = payload.key || String(payload.stages?.length ?? payload.panels?.length ?? payload.curves?.length ?? '');
       if (name === 'explain') {
         afterFrame(() => {

@@ -79,7 +79,7 @@ def test_a_new_picture_is_asked_for_once(page: Page) -> None:
 
 
 def test_the_same_picture_put_in_again_later_is_a_new_question(page: Page) -> None:
-    page.evaluate("() => { window.asked = 0; TRGBP.another = () => { window.asked += 1; }; }")
+    page.evaluate("() => { window.asked = 0; TRGBP.put = () => { window.asked += 1; }; }")
     report = "TRGBP.pictured({ path: 'one' })"
     page.evaluate(f"{report}; {report}")
     assert page.evaluate("window.asked") == 1
@@ -167,7 +167,7 @@ CLONES = """() => {
 
 def test_the_pages_structured_clones_are_those_of_the_browser(browser: Browser) -> None:
     page = browser.new_page()
-    page.evaluate("window.native = window.structuredClone; window.TRGBP_WORDS = {}")
+    page.evaluate("window.native = window.structuredClone")
     page.add_script_tag(content=asset("gradio.js"))
     assert page.evaluate(CLONES) == dict.fromkeys(("plain", "objects", "circle", "refused", "transferred", "replaced"), True)
     page.close()

@@ -71,6 +71,22 @@ def test_the_text_computes_the_maps_that_are_on_the_screen(
         same(names["maps"][name].numpy(), map)
 
 
+@pytest.mark.parametrize("crop", ["centre", "whole", "0.25,1,0.6"])
+def test_the_texts_compute_with_the_same_part_of_the_picture(
+    crop: str, explorer: Explorer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    question = explorer.ask(images.read(LION), MODEL, crop)
+    python, command = export_code.write(MODEL, 291, "explain", {}, True, 1, question.crop)
+    assert (f"--crop {crop}" in command) == (crop != "centre")
+    shutil.copy(LION, tmp_path / export_code.PICTURE)
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {}
+    threads = torch.get_num_threads()
+    exec(python.partition("\ne = ")[0], names)
+    torch.set_num_threads(threads)
+    assert torch.equal(names["x"], question.x)
+
+
 @pytest.mark.parametrize(("whole", "pixels"), [("tr_gbp", "layer_000"), ("tr_gbp_conserving", "layer_000_contribution")])
 def test_the_exported_layers_add_up_to_the_map(whole: str, pixels: str, explorer: Explorer) -> None:
     maps = {name: torch.from_numpy(map) for name, (_, map) in exported(explorer, "explain").maps.items()}

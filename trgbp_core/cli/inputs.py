@@ -37,5 +37,5 @@ def question(arguments: argparse.Namespace, *, float64: bool = True) -> tuple[Ex
     picture = images.read(arguments.picture)
     explorer = Explorer(ModelCache(own=preloaded(arguments.model, arguments.weights, device=device), device=device))
     with on_terminal(arguments.model) as progress:
-        asked = explorer.ask(picture, arguments.model, progress=progress)
+        asked = explorer.ask(picture, arguments.model, arguments.crop, progress=progress)
     return explorer, asked, explorer.find_class(asked, arguments.wanted)

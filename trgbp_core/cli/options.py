@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from ..data.crop import CENTRE
+
 MODEL = "efficientnet_lite0"
 
 
@@ -34,12 +36,22 @@ def wanted_class(command: argparse.ArgumentParser) -> None:
     command.add_argument("--class", dest="wanted", metavar="K|NAME", help="the class to explain (default: the best)")
 
 
+def crop(command: argparse.ArgumentParser) -> None:
+    """``--crop``, see :meth:`trgbp_core.data.crop.Crop.read`."""
+    usual = (
+        "centre (default): what the network's own preprocessing takes, mostly the middle; whole: the whole picture, squeezed into a square"
+    )
+    square = "x,y,size: a square; where it lies, from 0 (left, top) to 1, and its side as a share of the picture's shorter side"
+    command.add_argument("--crop", default=CENTRE, metavar="PART", help=f"what the network sees of the picture: {usual}; {square}")
+
+
 def picture(command: argparse.ArgumentParser) -> None:
     """What :func:`trgbp_core.cli.inputs.question` reads, and ``--out``."""
     command.add_argument("picture", metavar="PICTURE")
     model(command)
     weights(command)
     wanted_class(command)
+    crop(command)
     threads(command)
     folder(command)
 

@@ -16,7 +16,7 @@ from ..evaluation.formatting import markdown_row, markdown_table
 from ..theory.coverage import coverage
 from ..theory.randomised_weights import draw, verdict
 from .inputs import network
-from .options import MODEL, draws, models, threads, wanted_class
+from .options import MODEL, crop, draws, models, threads, wanted_class
 
 COLUMNS = (
     "network",
@@ -37,6 +37,7 @@ def options(command: argparse.ArgumentParser) -> None:
     command.add_argument("picture", metavar="PICTURE")
     models(command, "--models", default=[MODEL], help="networks (random:NAME needs no weights)")
     wanted_class(command)
+    crop(command)
     draws(command)
     command.add_argument("--layers", action="store_true", help="a table of every layer as well")
     threads(command)
@@ -50,7 +51,7 @@ def run(arguments: argparse.Namespace) -> None:
     picture, summaries, details = images.read(arguments.picture), [], []
     for name in arguments.models:
         zoo = network(name, device)
-        x = zoo.preprocess(picture)
+        x = zoo.preprocess(picture, arguments.crop)
         k = int(record(zoo.network, x).logits.argmax()) if arguments.wanted is None else find_class(arguments.wanted, zoo.labels)
         summary, layers = tables(zoo.network, x, k, zoo.name, seeds=arguments.seeds)
         summaries.append(summary)

@@ -15,6 +15,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from ..data.crop import CENTRE
 from ..data.labels import find_class
 from ..drawing.render import data_uri
 from ..methods import METHODS, NotApplicable
@@ -45,12 +46,13 @@ CLASS_MAP_BYTES = 32_000_000
 
 @dataclass(frozen=True)
 class Question:
-    """A picture put to a network: what everything on the page is computed from."""
+    """A picture, or the part of it that ``crop`` names, put to a network: what everything on the page is computed from."""
 
     key: str
     zoo: loading.Zoo
     picture: Image.Image
     x: Tensor
+    crop: str = CENTRE
 
     def about(self, e: Explanation, k: int) -> Payload:
         """A class in plain data."""
@@ -102,12 +104,12 @@ class Explorer:
         """The networks that can be asked: see :attr:`loading.ModelCache.entries`."""
         return self._networks.entries
 
-    def ask(self, picture: Image.Image, model: str, *, progress: Progress | None = None) -> Question:
-        """Put an RGB picture to a network."""
+    def ask(self, picture: Image.Image, model: str, crop: str = CENTRE, *, progress: Progress | None = None) -> Question:
+        """Put an RGB picture, or the part of it that :meth:`crop.Crop.read` describes, to a network."""
         zoo = self.network(model, progress=progress)
-        seen = zoo.picture(picture)
+        seen = zoo.picture(picture, crop)
         digest = hashlib.sha256(seen.tobytes()).hexdigest()[:20]
-        return Question(f"{model}:{digest}", zoo, seen, zoo.normalise(seen))
+        return Question(f"{model}:{digest}", zoo, seen, zoo.normalise(seen), crop)
 
     def explanation(self, question: Question, k: int | None = None, step: Step | None = None) -> Explanation:
         """The explanation of class ``k`` (default: the best) and of the top 5; a further class costs no further forward pass."""

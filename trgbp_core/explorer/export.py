@@ -86,7 +86,7 @@ def code(explorer: Explorer, question: Question, k: int, tab: str, options: Opti
     """(Python, command line) that compute again what the tab shows; see :func:`export_code.write`."""
     name, tab = question.zoo.name, tab if tab in _TABS else "explain"
     maps = None if tab in ("explain", "classes") else [(k, key) for key in options.get("methods", ())]
-    return export_code.write(name, k, tab, options, name in catalogue.entries(), explorer.threads(question, maps))
+    return export_code.write(name, k, tab, options, name in catalogue.entries(), explorer.threads(question, maps), question.crop)
 
 
 def figure(export: Export, kind: str) -> bytes:

@@ -9,10 +9,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from gradio_client.utils import is_file_obj_with_meta
 from PIL import Image
 
 from ..data import examples, images
-from ..drawing.render import COLOUR_MAPS, DIVERGING, lookup
+from ..data.crop import CENTRE, Crop
+from ..drawing.render import COLOUR_MAPS, DIVERGING, data_uri, lookup
 from ..engine.layer_order import layer_groups
 from ..explorer.explorer import Explorer, Payload, Question, named_class
 from ..explorer.links import Link
@@ -21,7 +23,10 @@ from ..serving.jobs import Step, Update, streamed
 from ..zoo.loading import Entry
 
 ASSETS = Path(__file__).parents[2] / "assets" / "page"
-SCRIPTS = "gradio colour_maps elements classes explain_panels compare_panels measure predict links learn panels".split()
+SCRIPTS = "gradio colour_maps elements classes crop explain_panels compare_panels measure predict invite links learn panels".split()
+VIEW_SIDE = 360
+"""Pixels of the longer side of the picture in which the crop is shown."""
+
 FONTS = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif"]
 TITLE = (
     "<h1>TR-GBP Explorer</h1><p>Which pixels led the network to its answer, layer by layer, and can the explanation be trusted? "
@@ -45,11 +50,10 @@ def asset(name: str) -> str:
 
 
 def head() -> str:
-    """The page's head: colour maps (256 × RGB, base64), translations, scripts, and no animations for visitors who want none."""
+    """The page's head: colour maps (256 × RGB, base64), scripts, and no animations for visitors who want none."""
     colours = {name: base64.b64encode(lookup(name).tobytes()).decode() for name in (*COLOUR_MAPS, DIVERGING)}
-    words = f"window.TRGBP_WORDS = {asset('translations.json')};"
-    scripts = [words, f"window.TRGBP_COLOURS = {json.dumps(colours)};", *(asset(f"{name}.js") for name in SCRIPTS)]
-    return f"<style>{asset('still.css')}</style>" + "".join(f"<script>{script}</script>" for script in scripts)
+    scripts = [f"window.TRGBP_COLOURS = {json.dumps(colours)};", *(asset(f"{name}.js") for name in SCRIPTS)]
+    return f"<style>{asset('still.css')}{asset('state.css')}</style>" + "".join(f"<script>{script}</script>" for script in scripts)
 
 
 def model_choices(entries: Iterable[Entry]) -> list[tuple[str, str]]:
@@ -57,21 +61,28 @@ def model_choices(entries: Iterable[Entry]) -> list[tuple[str, str]]:
     return [(e.title if e.available else f"{e.title} ↓ {e.download_size / 1e6:.0f} MB", e.name) for e in entries]
 
 
-def picture_of(given: Any) -> Image.Image:
-    """The picture as a component sends it (``{"path": …}``), or as anything else that :func:`images.read` takes.
+def picture_of(given: Any) -> tuple[Image.Image, str]:
+    """(the picture, which part of it is asked about) of what a page sends: a file, ``{"file": …, "crop": …}``, or a PIL image.
 
     Raises:
-        ValueError: there is none, or it cannot be read, with a sentence.
+        ValueError: there is no picture, it cannot be read, or there is no such crop, with a sentence.
     """
-    if given is None:
+    file, crop = (given.get("file"), given.get("crop")) if isinstance(given, dict) and "file" in given else (given, None)
+    if not file:
         raise ValueError("There is no picture yet: upload one, paste one, or pick an example.")
-    return images.read(given["path"] if isinstance(given, dict) else given)
+    if isinstance(file, Image.Image):
+        return images.read(file), str(Crop.read(crop or CENTRE))
+    # Of what is marked as a file, and of nothing else, Gradio has made sure that the visitor may name it: no path is opened without.
+    if not is_file_obj_with_meta(file):
+        raise ValueError("A picture is a file that was uploaded.")
+    return images.read(file["path"]), str(Crop.read(crop or CENTRE))
 
 
 def ask(explorer: Explorer, picture: Any, model: str) -> Question:
     """The question about ``picture``, see :func:`picture_of`; raises ValueError with a sentence if that or the network is wrong."""
     offered(explorer, model)
-    return explorer.ask(picture_of(picture), model)
+    image, crop = picture_of(picture)
+    return explorer.ask(image, model, crop)
 
 
 def offered(explorer: Explorer, model: str) -> Entry:
@@ -108,15 +119,16 @@ def explain(
         step: called with the place in the queue; may raise to stop.
     """
     try:
-        picture = picture_of(picture)
-        question = ask(explorer, picture, model)
+        image, crop = picture_of(picture)
+        offered(explorer, model)
+        question = explorer.ask(image, model, crop)
         named, parts = named_class(question, asked.get(question.key)), iter(list[Payload]())
-        link = {"image": examples.name_of(picture), "model": model}
+        about = {"link": {"image": examples.name_of(image), "model": model}, "view": view(image, question)}
         if shown == question.key:
             first = explorer.further_class(question, explorer.find_class(question, named, step), step) | {"again": True}
         else:
             parts = explorer.explain_at_once(question, named, step)
-            first = next(parts) | {"link": link}
+            first = next(parts) | about
         best, k = explorer.top(question), first["chosen"]
         top = {i for i, _, _ in best}
         choices = [(f"{name} · {_percent(p)}", str(i)) for i, name, p in best]
@@ -125,6 +137,15 @@ def explain(
         yield from (Answer(part, "") for part in parts)
     except ValueError as error:
         yield Answer(None, f"**{error}**")
+
+
+def view(picture: Image.Image, question: Question) -> Payload:
+    """The whole picture, small, and what of it the network sees: ``whole``, ``size``; ``crop``, and ``region`` in fractions."""
+    scale = min(1.0, VIEW_SIDE / max(picture.size))
+    width, height = (max(1, round(side * scale)) for side in picture.size)
+    small = picture.resize((width, height), Image.Resampling.BILINEAR, reducing_gap=2.0)
+    region = question.zoo.preprocess.region(picture.size, question.crop)
+    return {"whole": data_uri(small, "JPEG", quality=80), "size": picture.size, "crop": question.crop, "region": region}
 
 
 def explain_class(explorer: Explorer, picture: Any, model: str, wanted: Any, known: bool, step: Step | None = None) -> Iterator[Answer]:

@@ -33,7 +33,8 @@ class PageContext:
     """The page as a tab sees it.
 
     Attributes:
-        picture, model, wanted: the question: the picture, the name of the network that has been loaded, the class to explain.
+        image: where a picture is put in. picture, model, wanted: the question: the picture and which part of it
+            (``{"file": …, "crop": …}``), the name of the network that has been loaded, the class to explain.
         status: the line over the tabs, with the network's answer and what is wrong with the question; a tab has lines of its own,
             see :meth:`status_line`. opened: the name of the open tab. folder: for files to download.
         changes: the events after which the question is another one. options: a tab's own choices by name, for the export.
@@ -41,7 +42,7 @@ class PageContext:
     """
 
     explorer: Explorer
-    picture: gr.Image
+    image: gr.Image
     model: gr.State
     wanted: gr.Dropdown
     status: gr.Markdown
@@ -54,6 +55,10 @@ class PageContext:
     restored: Any = None
     _unseen: list[Any] = field(default_factory=list)
     _lines: dict[str, gr.HTML] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        put = "TRGBP.put = (asked) => { props.value = asked; trigger('submit'); };"
+        self.picture = self.carrier("asked", put)
 
     @property
     def question(self) -> list[Any]:

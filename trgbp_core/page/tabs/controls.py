@@ -28,6 +28,7 @@ class Controls:
         opening = next((str(path) for path in examples if path.name == first), None)
         sources: list[Any] = ["upload", "clipboard", "webcam"]
         self.picture = gr.Image(opening, label="Picture", sources=sources, height=210, elem_id="tg-input", buttons=[], type="filepath")
+        gr.HTML(js_on_load="TRGBP.mount('crop', element)", elem_id="tg-crop")
         self.wanted = gr.Dropdown(
             [],
             label="Class to explain",

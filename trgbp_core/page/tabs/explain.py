@@ -24,7 +24,8 @@ def build(context: PageContext) -> None:
     data, rest = context.carrier("explain"), context.carrier("rest")
 
     def new_picture(image: Any, model: str, asked: LinkRequest, there: Any) -> Iterator[tuple[Any, ...]]:
-        yield from _explained(explorer, image, model, asked, str(there))
+        # A link brings a network of its own: it is explained once its picture is there, too.
+        yield from _explained(explorer, image, "" if there is None else model, asked, str(there))
 
     def new_class(image: Any, model: str, k: Any, known: Any) -> Iterator[tuple[Any, ...]]:
         answers = layout.with_progress(lambda step: layout.explain_class(explorer, image, model, k, known is True, step))
@@ -37,15 +38,15 @@ def build(context: PageContext) -> None:
     shown = [data, rest, context.status, context.wanted]
     asked = [context.picture, context.model, context.request, there]
     # Gradio says twice and more often that a picture has changed; every time would be an explanation, and a megabyte on the way.
-    another = context.carrier("another", "TRGBP.another = () => trigger('submit');")
-    context.picture.change(None, context.picture, None, js="(picture) => TRGBP.pictured(picture)", trigger_mode="multiple", **QUIET)
-    tell = "(picture, model, request) => [picture, model, request, TRGBP.shownKey()]"
+    context.image.change(None, context.image, None, js="(image) => TRGBP.pictured(image)", trigger_mode="multiple", **QUIET)
+    tell = "(picture, model, request) => [picture, model, request, TRGBP.isFollowing() ? null : TRGBP.shownKey()]"
     context.restored = context.arrived.then(as_linked, asked, shown, js=tell, **HEAVY)
+    context.restored.then(None, None, None, js="() => TRGBP.followed()", **QUIET)
     # The classes that the page has are shown at once; the server only adds the sentence.
     show = "(picture, model, wanted) => [picture, model, wanted, TRGBP.pick(wanted)]"
     context.changes += [
         context.restored,
-        another.submit(new_picture, asked, shown, js=tell, trigger_mode="always_last", **HEAVY),
+        context.picture.submit(new_picture, asked, shown, js=tell, trigger_mode="always_last", **HEAVY),
         context.model.change(new_picture, asked, shown, js=tell, trigger_mode="always_last", **HEAVY),
         context.wanted.input(new_class, [*context.question, known], [data, context.status], js=show, trigger_mode="always_last", **HEAVY),
     ]
