@@ -69,6 +69,7 @@
     known.picked = k;
     if (!known.classes.has(k)) return false;
     if (known.shown !== k) show(k);
+    window.TRGBP.stale(false);
     return true;
   }
 

@@ -10,6 +10,7 @@
   // Puts a question to the server: a file as Gradio's picture has it, and a part of it.
   function ask(file, crop) {
     state.asked = { file, crop };
+    window.TRGBP.stale(true);
     window.TRGBP.put(state.asked);
   }
 
@@ -42,12 +43,14 @@
     const image = element('img', { alt: '', draggable: 'false' });
     const seen = element('div', { class: 'tg-crop-seen', 'data-control': 'crop' });
     const area = element('div', { class: 'tg-crop-area' }, image, seen);
-    const said = element('small');
+    const said = element('span');
     const choice = (value, text) => element('label', {}, element('input', { type: 'radio', name: 'tg-crop', value, onchange: () => choose(value) }), text);
     const size = slider('Side of the square', 'As a part of the picture’s shorter side.', (value) => change({ size: value / 100 }), { min: SMALLEST, max: 100, 'data-control': 'crop-size' });
     size.input.addEventListener('change', send);
-    const box = element('fieldset', { class: 'tg-crop', hidden: '' }, element('legend', { text: 'What the network sees' }), area,
-      element('div', { class: 'tg-crop-choices' }, choice('centre', 'What it takes by itself'), choice('whole', 'The whole picture'), choice('square', 'A square')), size, said);
+    const help = element('small', { text: 'Drag the square, or move it with the arrow keys; + and − change its size.' });
+    const box = element('details', { class: 'tg-crop', hidden: '' }, element('summary', {}, 'The network sees ', said), area,
+      element('fieldset', { class: 'tg-crop-choices' }, element('legend', { text: 'What it is shown' }),
+        choice('centre', 'what it takes by itself'), choice('whole', 'the whole picture'), choice('square', 'a square')), size, help);
     root.append(box);
 
     function send() {
@@ -64,11 +67,10 @@
       const share = Math.round(((right - left) * (bottom - top)) / 100);
       box.dataset.kind = kind;
       box.querySelector(`input[value="${kind}"]`).checked = true;
-      size.hidden = !own;
+      size.hidden = help.hidden = !own;
       size.input.value = Math.round(100 * square.size);
       size.output.textContent = `${size.input.value} %`;
-      said.textContent = own ? `${share} % of the picture. Drag the square, or move it with the arrow keys.`
-        : share > 99 ? 'All of the picture, squeezed into a square.' : `The middle of the picture, ${share} % of it.`;
+      said.textContent = own ? `a square, ${share} % of the picture` : share > 99 ? 'all of the picture, made square' : `the middle, ${share} % of the picture`;
       const role = { tabindex: '0', role: 'application', 'aria-label': 'The square that the network sees. Arrow keys move it, plus and minus change its size.' };
       for (const [name, value] of Object.entries(role)) own ? seen.setAttribute(name, value) : seen.removeAttribute(name);
     }
@@ -129,20 +131,20 @@
       box.hidden = false;
       image.src = view.whole;
       showInstead(view.whole);
-      if (start || (state.asked && state.asked.crop !== view.crop)) return;
-      kind = view.crop.includes(',') ? 'square' : view.crop;
-      if (kind === 'square') square = read(view.crop);
+      if (!start && (!state.asked || state.asked.crop === view.crop)) {
+        kind = view.crop.includes(',') ? 'square' : view.crop;
+        if (kind === 'square') square = read(view.crop);
+        if (kind !== 'centre') box.open = true;
+      }
       show();
     };
   };
 
   // Browsers do not show every format that the server reads (HEIC): then the server's own copy stands in the place of the picture.
   document.addEventListener('error', ({ target }) => {
-    if (!target.matches?.('#tg-input img')) return;
-    target.style.visibility = 'hidden';
-    unshown = target;
+    if (target.matches?.('#tg-input img')) unshown = target;
   }, true);
-  document.addEventListener('load', ({ target }) => { if (target.matches?.('#tg-input img')) target.style.visibility = ''; }, true);
+  document.addEventListener('load', ({ target }) => { if (target === unshown) unshown = null; }, true);
   function showInstead(whole) {
     if (unshown?.isConnected) unshown.src = whole;
     unshown = null;

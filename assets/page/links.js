@@ -5,6 +5,7 @@
   const KEYS = ['lesson', 'model', 'image', 'crop', 'class', 'layer', 'stage', 'tab', 'beside', 'mode', 'seed', 'colours', 'opacity', 'psi', 'box'];
   const STEP = ['tab', 'model', 'image', 'crop', 'class', 'lesson']; // a change of these is a step that Back takes back
   const LOCAL = ['tab', 'layer', 'colours', 'opacity', 'psi', 'box']; // the browser sets these itself
+  const PSI = ['paper', 'conserving'];
   const PAUSE = 200; // milliseconds; browsers limit how often an address may be written
 
   let asked = null; // the query that a link on the page asks for
@@ -36,7 +37,9 @@
   // The server has read a link, and put its picture on the page.
   window.TRGBP.expected = (file, notice) => {
     window.TRGBP.reportedAs(file);
-    if (following) following.number = notice?.number ?? -1;
+    if (!following) return;
+    following.number = notice?.number ?? -1;
+    if (following.how === 'replaceState' && state.unfold === 'inside') state.unfold = ''; // that is for a link on the page
   };
 
   // What comes last of a link, whether it has been explained or not.
@@ -45,12 +48,8 @@
   const control = (name) => document.querySelector(`[data-control="${name}"]`);
   const openTab = () => window.TRGBP_OPEN_TAB();
 
-  function shownAs(view) {
-    const colours = control('colours')?.value;
-    const opacity = control('opacity')?.value;
-    return { ...(colours && colours !== view.colours ? { colours } : {}), ...(opacity && opacity !== view.opacity ? { opacity } : {}) };
-  }
-  let opening = {}; // colours and opacity of a page just opened: an address that does not mention them means these
+  const look = () => ({ colours: state.colours, opacity: String(Math.round(100 * state.opacity)), psi: PSI[state.psi] });
+  const opening = look(); // of a page just opened: an address that does not mention one of these means this
 
   // The state as the address has it, without what is somebody else's in it.
   function parts() {
@@ -66,7 +65,7 @@
     else if (pending.question === question) Object.assign(found, pending.parts);
     found.tab = openTab();
     if (found.tab === 'learn' && data.learn?.open) found.lesson = data.learn.open.number;
-    return { ...found, ...shownAs(opening) };
+    return { ...found, ...Object.fromEntries(Object.entries(look()).filter(([key, value]) => value !== opening[key])) };
   }
 
   const others = () => [...new URLSearchParams(window.location.search)].filter(([key]) => !KEYS.includes(key));
@@ -89,7 +88,6 @@
     following = null;
     asked = null;
     if (!state.data.explain) return;
-    if (!opening.colours) opening = { colours: control('colours')?.value, opacity: control('opacity')?.value };
     if (how === 'replaceState') set(given);
     current = entry();
     if (given.has('stage') && !state.data.cascade) {
@@ -134,6 +132,8 @@
   function set(params) {
     enter(control('colours'), params.get('colours') ?? opening.colours);
     enter(control('opacity'), params.get('opacity') ?? opening.opacity);
+    const psi = PSI.indexOf(params.get('psi') ?? opening.psi);
+    if (psi >= 0 && psi !== state.psi) document.querySelector(`[data-control="psi"][value="${psi}"]`)?.click();
     if (params.has('layer')) enter(control('layer'), params.get('layer'));
   }
 

@@ -42,7 +42,7 @@ def reloaded(page: Page) -> None:
 
 @pytest.fixture
 def page(browser: Browser, page_url: str) -> Iterator[Page]:
-    with visiting(browser, page_url) as page:
+    with visiting(browser, page_url, reloads=True) as page:
         yield page
 
 
@@ -59,6 +59,7 @@ def test_back_steps_through_tabs_and_classes_and_reload_restores(page: Page) -> 
     open_tab(page, "Explain")
     until_address(page, tab="explain")
     page.locator('select[data-control="colours"]').select_option("jet")
+    page.get_by_text("Look inside").click()
     page.locator('input[data-control="layer"]').focus()
     page.keyboard.press("Home")
     until_address(page, colours="jet", layer="0")
@@ -123,12 +124,14 @@ def test_the_crop_is_shown_chosen_moved_and_kept(page: Page) -> None:
     with explains_anew(page):
         put_in(page, OWN)
     crop = page.locator(".tg-crop")
+    expect(crop.locator("summary")).to_contain_text("all of the picture, made square")
+    expect(crop.locator("img")).to_be_hidden()
+    crop.locator("summary").click()
     expect(crop.locator("img")).to_be_visible()
-    expect(crop.locator("small").last).to_contain_text("All of the picture")
     with explains_anew(page):
-        crop.get_by_role("radio", name="A square").check()
+        crop.get_by_role("radio", name="a square").check()
     until_address(page, crop="0.5,0.5,1")
-    expect(crop.locator("small").last).to_contain_text("56 % of the picture")  # 90² of 90 × 160
+    expect(crop.locator("summary")).to_contain_text("a square, 56 % of the picture")  # 90² of 90 × 160
     square = crop.locator(".tg-crop-seen")
     square.focus()
     with explains_anew(page):
@@ -150,10 +153,11 @@ def test_the_crop_is_shown_chosen_moved_and_kept(page: Page) -> None:
     expect(page.locator("#tg-export-command")).to_contain_text("--crop 0,0,0.95")
     reloaded(page)
     page.wait_for_function("key => document.body.dataset.trgbpExplain === key", arg=key)
-    expect(crop.get_by_role("radio", name="A square")).to_be_checked()
+    expect(crop.get_by_role("radio", name="a square")).to_be_checked()
     with explains_anew(page):
         put_in(page, EXAMPLES / "coffee.jpg")
-    expect(crop.get_by_role("radio", name="What it takes by itself")).to_be_checked()
+    expect(crop.get_by_role("radio", name="what it takes by itself")).to_be_checked()
+    until_address(page, image="coffee.jpg")
     assert "crop" not in address(page)
 
 

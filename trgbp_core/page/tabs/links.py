@@ -76,7 +76,7 @@ class LinkFollower:
         """What links may name now."""
         pictures = examples.pictures()
         models = [entry.name for entry in self._explorer.entries()]
-        tabs = [str(tab.id) for tab in self._tabs.children if isinstance(tab, gr.Tab)]
+        tabs = [str(tab.id) for tab in self._tabs.children if isinstance(tab, gr.Tab)] + ["classes"]
         return Known(self._first, models, pictures, tabs, lessons.load(pictures=pictures, models=models).lessons)
 
     def _read(self, given: Any, shown: str, request: gr.Request) -> Iterator[tuple[Any, Any, Any]]:
@@ -121,7 +121,15 @@ class LinkFollower:
                 return *changes, {"key": asked.note or "none", "note": str(error), "crop": None, "number": asked.number}
             k, link, missing = layout.follow(self._explorer, question, asked.link)
             asked = replace(asked, link=link, key=question.key, k=k).noting(*missing)
-            picker = gr.update(value=link.model, choices=layout.model_choices(self._explorer.entries()))
-            changes = str(path), picker, link.model, gr.Tabs(selected=link.tab), link.tab, asked
-        crop = asked.link.crop if asked.link else None
-        return *changes, {"key": asked.note or "none", "note": asked.note, "crop": crop, "number": asked.number}
+            picker = gr.update(value=link.model, choices=self._controls.choices())
+            tab = "explain" if link.tab == "classes" else link.tab
+            changes = str(path), picker, link.model, gr.Tabs(selected=tab), tab, asked
+        crop, unfold = asked.link.crop if asked.link else None, _unfolded(asked)
+        return *changes, {"key": asked.note or "none", "note": asked.note, "crop": crop, "unfold": unfold, "number": asked.number}
+
+
+def _unfolded(asked: LinkRequest) -> str:
+    """The part of the tab Explain that a link opens: the five classes, or, from within a lesson, the layers."""
+    if asked.link is None or asked.link.tab == "classes":
+        return "classes" if asked.link else ""
+    return "inside" if asked.link.tab == "explain" and not asked.first else ""
