@@ -48,7 +48,8 @@ def visiting(browser: Browser, url: str, width: int = 1280, *, reloads: bool = F
     yield page
     does_not_scroll_sideways(page)
     page.close()
-    assert not (errors := [error for error in errors if not (reloads and LEFT.search(error))]), errors
+    told = [error for error in errors if not (reloads and LEFT.search(error))]
+    assert not told, told
 
 
 def does_not_scroll_sideways(page: Page) -> None:
