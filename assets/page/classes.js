@@ -69,6 +69,7 @@
     known.picked = k;
     if (!known.classes.has(k)) return false;
     if (known.shown !== k) show(k);
+    window.TRGBP.stale(false);
     return true;
   }
 
@@ -79,11 +80,12 @@
   function pictured(picture) {
     const [path, at] = [picture?.path ?? null, performance.now()];
     const again = path === reported.path && at - reported.at < SAME;
-    if (again || !window.TRGBP.another) return [];
-    Object.assign(reported, { path, at });
-    window.TRGBP.another();
+    if (again || !window.TRGBP.put || window.TRGBP.isFollowing()) return [];
+    reportedAs(picture);
+    window.TRGBP.ask(picture, 'centre');
     return [];
   }
+  const reportedAs = (picture) => Object.assign(reported, { path: picture?.path ?? null, at: performance.now() });
 
-  Object.assign(window.TRGBP, { pick, pictured, explained: receive, complete, shownKey: () => known.picture?.key ?? '' });
+  Object.assign(window.TRGBP, { pick, pictured, reportedAs, explained: receive, complete, shownKey: () => known.picture?.key ?? '' });
 })();

@@ -22,14 +22,14 @@
         if (src !== null) node.clear();
         src = null;
         time.textContent = '';
-        wait.textContent = window.TRGBP_TRANSLATE(text) + (share ? ` ${percent(share)}` : '');
+        wait.textContent = text + (share ? ` ${percent(share)}` : '');
         bar.hidden = share === null;
         bar.value = share || 0;
       },
       show: (panel) => {
         wait.textContent = '';
         bar.hidden = true;
-        time.textContent = panel.seconds === null ? window.TRGBP_TRANSLATE('does not apply') : `${panel.seconds.toFixed(2)} s`;
+        time.textContent = panel.seconds === null ? 'does not apply' : `${panel.seconds.toFixed(2)} s`;
         if (panel.src && panel.src === src) return;
         src = panel.src || '';
         if (panel.src) node.show({ ...panel, caption: about.what });

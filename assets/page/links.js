@@ -1,24 +1,164 @@
-// The page's state as a link, and the way from a link to that state: the server answers a query (trgbp_core/explorer/links.py) and sets the page.
+// The page's state is its address. What changes is written into the address; an address, a step back or a link on the page is read by the
+// server (trgbp_core/explorer/links.py), which sets the page.
 (() => {
   const { state, element } = window.TRGBP;
-  let asked = null;
+  const KEYS = ['lesson', 'model', 'image', 'crop', 'class', 'layer', 'stage', 'tab', 'beside', 'mode', 'seed', 'colours', 'opacity', 'psi', 'box'];
+  const STEP = ['tab', 'model', 'image', 'crop', 'class', 'lesson']; // a change of these is a step that Back takes back
+  const LOCAL = ['tab', 'layer', 'colours', 'opacity', 'psi', 'box']; // the browser sets these itself
+  const PSI = ['paper', 'conserving'];
+  const PAUSE = 200; // milliseconds; browsers limit how often an address may be written
 
-  // What the server is to make of the page: what a link on it asked for last, and before that the page's own address.
-  window.TRGBP.wanted = () => asked ?? window.location.search;
+  let asked = null; // the query that a link on the page asks for
+  let following = { how: 'replaceState', number: null }; // while an address or a link is followed: what is shown on the way is no step
+  let current = null; // what the address stands for
+  let touched = false; // whether the visitor has done something since; what arrives by itself is no step
+  let pending = {}; // the stage that was asked for and has not arrived
+  let explained = { question: '', own: '' };
+  let hush = () => {};
+
+  // Which file of the visitor's own is meant stands beside the address, in this tab's history: the address names no file, and whoever else is
+  // given it cannot see the picture. The server keeps the file for the visitor alone, until some seconds after the page is left.
+  const ownFile = () => history.state?.own ?? '';
+
+  window.TRGBP.wanted = () => ({ query: asked ?? window.location.search, own: ownFile() });
   window.TRGBP.wish = (query) => {
     asked = query;
-    window.TRGBP.asker();
+    follow('pushState');
   };
 
-  function query() {
-    const { data } = state;
-    const slider = document.querySelector('input[data-control="layer"]');
-    const parts = { ...data.explain.link, layer: slider ? Number(slider.value) : state.layer };
-    if (state.stage && data.cascade?.of === data.explain.key) Object.assign(parts, { stage: state.stage }, data.cascade.link);
-    parts.tab = window.TRGBP_OPEN_TAB();
-    if (parts.tab === 'learn' && data.learn?.open) parts.lesson = data.learn.open.number;
-    return `?${new URLSearchParams(parts)}`;
+  function follow(how) {
+    following = { how, number: null };
+    window.TRGBP.asker();
   }
+
+  // Whether a link is being followed; the picture that it brings is no visitor's.
+  window.TRGBP.isFollowing = () => following !== null && following.number === null;
+
+  // The server has read a link, and put its picture on the page.
+  window.TRGBP.expected = (file, notice) => {
+    window.TRGBP.reportedAs(file);
+    if (!following) return;
+    following.number = notice?.number ?? -1;
+    if (following.how === 'replaceState' && state.unfold === 'inside') state.unfold = ''; // that is for a link on the page
+  };
+
+  // What comes last of a link, whether it has been explained or not.
+  window.TRGBP.followed = () => { if (following && following.number !== null) arrive(); };
+
+  const control = (name) => document.querySelector(`[data-control="${name}"]`);
+  const openTab = () => window.TRGBP_OPEN_TAB();
+
+  const look = () => ({ colours: state.colours, opacity: String(Math.round(100 * state.opacity)), psi: PSI[state.psi] });
+  const opening = look(); // of a page just opened: an address that does not mention one of these means this
+
+  // The state as the address has it, without what is somebody else's in it.
+  function parts() {
+    const { data } = state;
+    const question = data.explain.key.replace(/:\d+$/, '');
+    if (question !== explained.question) explained = { question, own: state.asked?.file?.path ?? '' };
+    const found = { ...data.explain.link, image: data.explain.link.image || 'own' };
+    const crop = data.explain.view?.crop;
+    if (crop && crop !== 'centre') found.crop = crop;
+    found.layer = Number(control('layer')?.value ?? state.layer);
+    const stage = state.at ?? state.stage;
+    if (data.cascade?.of === data.explain.key) Object.assign(found, stage ? { stage, ...data.cascade.link } : {});
+    else if (pending.question === question) Object.assign(found, pending.parts);
+    found.tab = openTab();
+    if (found.tab === 'learn' && data.learn?.open) found.lesson = data.learn.open.number;
+    return { ...found, ...Object.fromEntries(Object.entries(look()).filter(([key, value]) => value !== opening[key])) };
+  }
+
+  const others = () => [...new URLSearchParams(window.location.search)].filter(([key]) => !KEYS.includes(key));
+  const only = (params, keys) => JSON.stringify(keys.map((key) => params.get(key)));
+
+  function entry() {
+    const query = `?${new URLSearchParams([...others(), ...Object.entries(parts())])}`;
+    const params = new URLSearchParams(query);
+    const own = params.get('image') === 'own' ? explained.own : '';
+    return { query, own, params, step: only(params, STEP) + own };
+  }
+
+  const write = (how) => history[how]({ own: current.own, query: current.query }, '', current.query);
+
+  // The end of following: the address now stands for what is shown.
+  function arrive() {
+    const { how } = following;
+    const given = new URLSearchParams(window.location.search);
+    const before = current?.step;
+    following = null;
+    asked = null;
+    if (!state.data.explain) return;
+    if (how === 'replaceState') set(given);
+    current = entry();
+    if (given.has('stage') && !state.data.cascade) {
+      const keys = ['stage', 'beside', 'mode', 'seed'].filter((key) => given.has(key));
+      pending = { question: explained.question, parts: Object.fromEntries(keys.map((key) => [key, given.get(key)])) };
+      current = entry();
+    }
+    // The page's bare address stays bare until something is done; its state is kept beside it.
+    if (how === 'replaceState' && !KEYS.some((key) => given.has(key))) history.replaceState({ own: '', query: current.query }, '');
+    else write(current.step === before ? 'replaceState' : how);
+    touched = false;
+  }
+
+  // The state has changed, perhaps.
+  function settle() {
+    if (!state.data.explain) return;
+    if (following) {
+      if (following.number !== null && state.wish === following.number) arrive();
+      return;
+    }
+    const next = entry();
+    if (next.query === current.query && next.own === current.own) return;
+    const how = touched && next.step !== current.step ? 'pushState' : 'replaceState';
+    if (touched) hush();
+    if (how === 'pushState') touched = false;
+    current = next;
+    write(how);
+  }
+  let waiting = 0;
+  function later() {
+    clearTimeout(waiting);
+    waiting = setTimeout(settle, PAUSE);
+  }
+
+  function enter(input, value) {
+    if (!input || value === null || value === undefined || input.value === String(value)) return;
+    input.value = value;
+    ['input', 'change'].forEach((name) => input.dispatchEvent(new Event(name, { bubbles: true })));
+  }
+
+  // Sets what the browser can set itself.
+  function set(params) {
+    enter(control('colours'), params.get('colours') ?? opening.colours);
+    enter(control('opacity'), params.get('opacity') ?? opening.opacity);
+    const psi = PSI.indexOf(params.get('psi') ?? opening.psi);
+    if (psi >= 0 && psi !== state.psi) document.querySelector(`[data-control="psi"][value="${psi}"]`)?.click();
+    if (params.has('layer')) enter(control('layer'), params.get('layer'));
+  }
+
+  // Back and forward: by the browser itself where the picture, the network and the class stay.
+  window.addEventListener('popstate', () => {
+    const params = new URLSearchParams(history.state?.query ?? window.location.search);
+    const asks = KEYS.filter((key) => !LOCAL.includes(key));
+    const tab = document.querySelector(`[role=tab][data-tab-id="${CSS.escape(params.get('tab') ?? '')}"]`);
+    hush();
+    if (following || !current || !tab || only(params, asks) !== only(current.params, asks) || ownFile() !== current.own) {
+      asked = null;
+      follow('replaceState');
+      return;
+    }
+    if (openTab() !== params.get('tab')) tab.click();
+    set(params);
+    current = { query: history.state.query, own: ownFile(), params, step: only(params, STEP) + ownFile() };
+    touched = false;
+  });
+
+  for (const name of ['pointerdown', 'keydown', 'drop', 'paste', 'input', 'change']) {
+    document.addEventListener(name, (event) => { if (event.isTrusted || name === 'change') touched = true; later(); }, true);
+  }
+  new MutationObserver(later).observe(document.documentElement, { attributes: true, subtree: true,
+    attributeFilter: ['aria-selected', 'data-trgbp-explain', 'data-trgbp-cascade', 'data-trgbp-learn'] });
 
   // Without a secure context (a page served over plain HTTP in a class-room) browsers offer no clipboard: the link is shown instead.
   async function copy(text) {
@@ -37,19 +177,25 @@
     const button = element('button', { type: 'button', class: 'tg-button', 'data-control': 'link', text: 'Copy link', onclick: async () => {
       shown.hidden = true;
       if (!state.data.explain) { said.textContent = 'There is nothing to link to yet.'; return; }
-      if (!state.data.explain.link.image) {
+      const { query, params } = entry();
+      if (params.get('image') === 'own') {
         said.textContent = 'No link: a picture that you put in stays with you. Links can hold the examples only.';
         return;
       }
-      shown.value = `${window.location.origin}${window.location.pathname}${query()}`;
+      shown.value = `${window.location.origin}${window.location.pathname}${query}`;
       const copied = await copy(shown.value);
       button.textContent = copied ? 'Link copied' : 'Copy link';
       said.textContent = copied ? '' : 'Your browser does not let this page copy; take the link from here:';
       if (!copied) { shown.hidden = false; shown.focus(); shown.select(); }
       setTimeout(() => { button.textContent = 'Copy link'; }, 3000);
     } });
+    // What was said holds for what is shown, and goes with it.
+    hush = () => {
+      said.textContent = '';
+      shown.hidden = true;
+    };
     state.updates.notice = ({ note }) => { said.textContent = note; };
     if (state.data.notice) state.updates.notice(state.data.notice);
-    return [button, said, shown];
+    return [button, window.TRGBP.inviteButton(), said, shown];
   };
 })();

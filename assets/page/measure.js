@@ -141,7 +141,8 @@
       const keys = payload.panels.map((panel) => panel.key);
       for (const [key, one] of cards) if (!keys.includes(key)) { one.map.remove(); cards.delete(key); }
       for (const panel of payload.panels) {
-        if (!cards.has(panel.key)) { cards.set(panel.key, card(panel.key)); grid.append(cards.get(panel.key).map); }
+        if (!cards.has(panel.key)) cards.set(panel.key, card(panel.key));
+        grid.append(cards.get(panel.key).map); // in the order of the payload
         cards.get(panel.key).show(panel);
       }
       measure(draw.edges());

@@ -46,7 +46,7 @@ def randomised(page: Page) -> None:
     """Every layer of the network, with the picture's own similarity curves."""
     page.get_by_role("tab", name="Sanity check").click()
     page.locator("#tg-cascade-run").click()
-    expect(page.locator("#tg-status")).to_contain_text(re.compile(r"Randomised (\d+) of \1 layers"))
+    expect(page.locator("#tg-cascade-status")).to_contain_text(re.compile(r"Randomised (\d+) of \1 layers"))
 
 
 @pytest.mark.parametrize("block", [block for _, block in LAUNCHES], ids=[name for name, _ in LAUNCHES])

@@ -44,6 +44,7 @@ def test_explain_writes_overlays_and_maps_and_prints_the_top_5(tmp_path: Path) -
         (["explain", str(ROOT / "README.md")], "not a picture"),
         (["explain", MOSAIC, "--class", "unicorn"], "No class is called"),
         (["explain", MOSAIC, "--layer", "99"], "no layer 99"),
+        (["explain", MOSAIC, "--crop", "left"], "A crop is centre, whole, or x,y,size"),
         (["explain", MOSAIC, "--model", "vit_b_16"], "vit_b_16"),
         (["explain", MOSAIC, "--threads", "0"], "--threads is at least 1, not 0"),
         (["compare", MOSAIC, "--methods", "magic"], "no method 'magic'"),

@@ -14,7 +14,7 @@ from PIL import Image, ImageFile
 from trgbp_core.data import images
 from trgbp_core.data.images import read
 
-from ..support.pictures import encoded, noise, png, refusal
+from ..support.pictures import encoded, heic, noise, png, refusal, smooth
 
 EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\nshowpage\n"
 STRANGE = {
@@ -54,8 +54,24 @@ def test_a_source_of_the_wrong_kind_is_refused(source):
     refusal(source)
 
 
-def test_a_telephones_heic_gets_a_hint():
-    assert "HEIC" in refusal(b"\0\0\0\x18ftypheic" + bytes(64))
+def test_a_telephones_heic_gets_a_hint_where_its_package_is_missing(monkeypatch):
+    monkeypatch.setattr(images, "HEIC", False)
+    assert "telephone's HEIC: export it as JPEG" in refusal(heic(smooth()))
+
+
+def test_a_heic_that_is_damaged_or_too_large_is_refused():
+    whole = heic(smooth(120, 160))
+    refusal(b"\0\0\0\x18ftypheic" + bytes(64))
+    refusal(whole[: len(whole) // 2])
+    assert "megapixels" in refusal(heic(Image.new("RGB", (8000, 6000))))
+    size = struct.pack(">II", 6000, 6000)
+    large = heic(Image.new("RGB", (6000, 6000)))
+    assert size in large
+    lying = large.replace(size, struct.pack(">II", 60, 60))
+    try:
+        assert read(lying).size == (60, 60)  # libheif cuts it, or
+    except images.ImageError as error:
+        print(error)
 
 
 @pytest.mark.parametrize("file_format", ["JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP", "PPM"])

@@ -19,6 +19,7 @@ from PIL import Image
 
 from trgbp_core.data import images
 from trgbp_core.data.version import VERSION
+from trgbp_core.drawing.render import Look
 from trgbp_core.engine.geometry import upsample
 from trgbp_core.explorer import export, export_code
 from trgbp_core.explorer.explorer import Explorer
@@ -69,6 +70,22 @@ def test_the_text_computes_the_maps_that_are_on_the_screen(
     assert set(given.maps) <= set(names["maps"])
     for name, (_, map) in given.maps.items():
         same(names["maps"][name].numpy(), map)
+
+
+@pytest.mark.parametrize("crop", ["centre", "whole", "0.25,1,0.6"])
+def test_the_texts_compute_with_the_same_part_of_the_picture(
+    crop: str, explorer: Explorer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    question = explorer.ask(images.read(LION), MODEL, crop)
+    python, command = export_code.write(MODEL, 291, "explain", {}, True, 1, question.crop)
+    assert (f"--crop {crop}" in command) == (crop != "centre")
+    shutil.copy(LION, tmp_path / export_code.PICTURE)
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {}
+    threads = torch.get_num_threads()
+    exec(python.partition("\ne = ")[0], names)
+    torch.set_num_threads(threads)
+    assert torch.equal(names["x"], question.x)
 
 
 @pytest.mark.parametrize(("whole", "pixels"), [("tr_gbp", "layer_000"), ("tr_gbp_conserving", "layer_000_contribution")])
@@ -128,10 +145,11 @@ def test_the_texts_set_the_instructions_that_the_page_was_started_with(monkeypat
 
 @pytest.mark.parametrize("kind", export.FORMATS)
 def test_a_figure_of_each_format_opens(kind: str, explorer: Explorer) -> None:
-    content = export.figure(exported(explorer, "classes"), kind)
+    content = export.figure(exported(explorer, "classes"), kind, Look())
     starts = {"PNG": b"\x89PNG", "PDF": b"%PDF", "SVG": b"<?xml"}
     assert content.startswith(starts[kind])
     assert len(content) > 20_000
+    assert "lion (" in exported(explorer, "classes").prediction
     if kind == "PNG":
         assert np.asarray(Image.open(io.BytesIO(content)).convert("RGB")).std() > 20
 
@@ -168,4 +186,4 @@ def test_a_name_leads_nowhere(tmp_path: Path) -> None:
 
 def test_an_unknown_format_is_refused(explorer: Explorer) -> None:
     with pytest.raises(ValueError, match="PNG, PDF, SVG"):
-        export.figure(exported(explorer, "classes"), "EXE")
+        export.figure(exported(explorer, "classes"), "EXE", Look())

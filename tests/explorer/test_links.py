@@ -30,21 +30,26 @@ KNOWN = Known(FIRST, [MODEL, "vgg16"], PICTURES, ["explain", "cascade", "learn"]
             "?model=vgg16&image=coffee.jpg&class=967&layer=12&stage=3&tab=cascade&beside=saliency&mode=reset&seed=7",
             Link("vgg16", "coffee.jpg", "967", 12, 3, "cascade", "saliency", "reset", 7),
         ),
+        ("?image=own&class=3&crop=0.5,0,0.8", replace(FIRST, image=links.OWN, wanted="3", crop="0.5,0,0.8")),
+        (
+            "?crop=whole&colours=jet&opacity=100&psi=conserving&box=0,0.25,1.0,0.5",
+            replace(FIRST, crop="whole"),
+        ),  # the rest is the browser's
     ],
 )
 def test_a_link_is_read_exactly_and_no_link_is_the_page_as_it_opens(query: object, link: Link) -> None:
-    assert links.read(query, KNOWN) == link
+    assert links.read(query, KNOWN) == (link, "")
 
 
 def test_a_known_name_may_hold_any_sign() -> None:
     known = replace(KNOWN, models=["mine/<1>"])
-    assert links.read("?model=mine%2F%3C1%3E", known).model == "mine/<1>"
+    assert links.read("?model=mine%2F%3C1%3E", known)[0].model == "mine/<1>"
 
 
 def test_a_lesson_sets_everything_and_what_stands_beside_it_wins() -> None:
     lesson = SHELF.lessons[2]
-    assert links.read("?lesson=2", KNOWN) == Link(lesson.model, lesson.picture, lesson.wanted, lesson.layer, tab="learn", lesson=2)
-    other = links.read("?lesson=2&image=lion.jpg&layer=3", KNOWN)
+    assert links.read("?lesson=2", KNOWN)[0] == Link(lesson.model, lesson.picture, lesson.wanted, lesson.layer, tab="learn", lesson=2)
+    other, _ = links.read("?lesson=2&image=lion.jpg&layer=3", KNOWN)
     assert (other.image, other.wanted, other.layer, other.lesson) == ("lion.jpg", "", 3, 2)
 
 
@@ -53,10 +58,22 @@ def test_a_lesson_sets_everything_and_what_stands_beside_it_wins() -> None:
 )
 @pytest.mark.parametrize("key", [key for key in links.KEYS if key != "class"])
 def test_nonsense_is_a_sentence_that_repeats_no_markup(key: str, bad: str) -> None:
-    with pytest.raises(ValueError, match=r"^(This link|In this link)") as caught:
-        links.read(f"?{urlencode({key: bad})}", KNOWN)
-    assert not set("<>[]/\x00") & set(str(caught.value))
-    assert len(str(caught.value)) < 200
+    link, sentence = links.read(f"?{urlencode({key: bad})}", KNOWN)
+    assert link == FIRST
+    assert sentence.startswith("Not followed in this link: ")
+    assert sentence.endswith(".")
+    assert not set("<>[]/\x00") & set(sentence)
+    assert len(sentence) < 200
+
+
+def test_every_part_that_is_wrong_is_named_and_the_rest_is_followed() -> None:
+    link, sentence = links.read(
+        "?image=no.jpg&tab=nothing&layer=x&crop=left&model=vgg16&stage=3&colours=pink&class=<b>&seed=1&seed=2", KNOWN
+    )
+    assert link == replace(FIRST, model="vgg16", stage=3)
+    named = ["an example picture", "a tab", "layer", "a crop", "colours", "a class", "seed, which is set more than once"]
+    assert all(part in sentence for part in named), sentence
+    assert sentence.count(";") == len(named) - 1
 
 
 @pytest.mark.parametrize(
@@ -65,11 +82,17 @@ def test_nonsense_is_a_sentence_that_repeats_no_markup(key: str, bad: str) -> No
         ("?class=%3Cb%3Elion%3C/b%3E", "a class that no network has"),
         ("?layer=1&layer=2", "more than once"),
         ("?lesson=9", "there are 1, 2, 3, 4, 5"),
-        ("?" + "x=1&" * 60, "too many parts"),
-        ("?x=" + "1" * 3000, "longer than 2000"),
+        ("?opacity=101", "no whole number from 0 to 100"),
+        ("?box=0,0,1", "four numbers"),
+        ("?psi=sharp", "paper nor conserving"),
     ],
 )
 def test_what_is_wrong_is_named(query: str, sentence: str) -> None:
+    assert sentence in links.read(query, KNOWN)[1]
+
+
+@pytest.mark.parametrize(("query", "sentence"), [("?" + "x=1&" * 60, "too many parts"), ("?x=" + "1" * 3000, "longer than 2000")])
+def test_of_some_links_nothing_is_followed(query: str, sentence: str) -> None:
     with pytest.raises(ValueError, match=sentence):
         links.read(query, KNOWN)
 

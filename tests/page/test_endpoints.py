@@ -98,6 +98,15 @@ def test_cascade_gives_similarities_a_stage(client: Client) -> None:
     assert len(gallery) == 5
 
 
+def test_a_crop_may_be_given_and_may_be_left_out(client: Client) -> None:
+    explained = [
+        client.predict(handle_file(LION), MODEL, "", *crop, api_name="/explain")[0]["maps"] for crop in ((), ("centre",), ("0,0,0.5",))
+    ]
+    assert explained[0] == explained[1] != explained[2]
+    located, _ = client.predict(handle_file(LION), MODEL, "", ["saliency"], [0, 0, 1, 1], "1,1,0.5", api_name="/measure")
+    assert located["saliency"]["ebpg"] == 1
+
+
 @pytest.mark.parametrize(
     ("arguments", "name", "sentence"),
     [
@@ -107,6 +116,7 @@ def test_cascade_gives_similarities_a_stage(client: Client) -> None:
         ((LION, "random:vgg16", ""), "/explain", "There is no network"),
         ((Path(__file__), MODEL, ""), "/explain", "not a picture"),
         ((LION, MODEL, "", 51), "/layers", "there is no layer 51"),
+        ((LION, MODEL, "", "everything"), "/explain", "A crop is centre, whole, or x,y,size"),
         ((LION, MODEL, "", ["no_such"]), "/compare", "There is no method"),
         ((LION, MODEL, "", ["saliency"], [0.2, 0.2, 1.3, 0.5]), "/measure", "A box is"),
         ((LION, MODEL, "", ["saliency"], "everywhere"), "/measure", "A box is"),

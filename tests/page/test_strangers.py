@@ -145,6 +145,31 @@ def test_a_bad_event_of_the_page_is_refused_with_a_sentence(name: str, stranger:
     assert is_sentence(stranger.event(events[event], asked).sentence, folder)
 
 
+PATHS = ["/etc/passwd", str(ROOT / "assets" / "examples" / "lion.jpg"), str(ROOT / "app.py")]
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_the_page_reads_no_file_that_was_not_uploaded_however_it_is_named(path: str, stranger: Stranger, folder: Path) -> None:
+    events = {d["api_name"]: d["id"] for d in json.loads(stranger.request("GET", "/config")[1])["dependencies"]}
+    stranger.event(events["_fetch"], [MODEL, None])
+    file_of = file(path)
+    for sent in (
+        path,
+        {"path": path},
+        {"file": path},
+        {"file": {"path": path}},
+        {"file": file_of},
+        file_of,
+        {"file": file_of | {"meta": {}}},
+        [path],
+    ):
+        assert is_sentence(stranger.event(events["new_class"], [sent, None, "lion", False]).sentence, folder), sent
+    stranger.event(events["_read"], [{"query": "?image=own", "own": path}, None])
+    placed = stranger.event(events["_place"], [None]).data
+    assert placed[0]["path"].endswith("cheetah_and_lion.jpg")
+    assert placed[-1]["note"].startswith("Your picture is not kept here")
+
+
 def test_a_request_that_is_too_large_is_refused_and_leaves_nothing(stranger: Stranger, folder: Path) -> None:
     def lying() -> set[Path]:
         return {path for path in folder.rglob("*") if path.is_file() and path.stat().st_size > 10_000_000}

@@ -16,6 +16,7 @@ from PIL import Image
 from trgbp_core.serving.uploads import Uploads, written
 
 from ..support.pictures import photo
+from ..support.serving import until
 
 
 def filled(folder: Path, count: int, size: int) -> list[Path]:
@@ -46,16 +47,49 @@ def test_the_files_of_who_leaves_are_removed_unless_others_have_them(tmp_path: P
     outside.touch()
     folder = tmp_path / "folder"
     paths = filled(folder, 3, 1)
-    uploads = Uploads(folder)
+    uploads = Uploads(folder, grace=0)
     for path in (*paths, outside):
         uploads.remember("one", path)
     uploads.remember("two", paths[1])
     uploads.forget("one")
-    assert [path.exists() for path in paths] == [False, True, False]
+    until(lambda: [path.exists() for path in paths] == [False, True, False])
     assert outside.exists()
     uploads.forget("two")
     uploads.forget("nobody")
-    assert not paths[1].exists()
+    until(lambda: not paths[1].exists())
+
+
+def test_a_page_that_is_reloaded_in_time_keeps_its_visitors_file(tmp_path: Path) -> None:
+    one, other = filled(tmp_path, 2, 1)
+    uploads = Uploads(tmp_path, grace=0.5)
+    for path in (one, other):
+        uploads.remember("before", path)
+    uploads.forget("before")
+    uploads.remember("after", one)
+    until(lambda: not other.exists())
+    assert one.exists()
+
+
+def test_only_files_of_the_folder_are_held(tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    (inside,) = filled(folder, 1, 1)
+    outside = tmp_path / "outside.png"
+    outside.touch()
+    (folder / "link.png").symlink_to(outside)
+    uploads = Uploads(folder)
+    assert uploads.holds(str(inside))
+    for path in (
+        outside,
+        folder,
+        folder / "link.png",
+        folder / ".." / "outside.png",
+        folder / "nothing.png",
+        "/etc/passwd",
+        "a\0b",
+        "",
+        "x" * 9999,
+    ):
+        assert not uploads.holds(str(path)), path
 
 
 def test_the_folder_is_the_processes_own_and_gone_when_it_ends() -> None:

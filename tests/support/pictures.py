@@ -29,6 +29,15 @@ def encoded(image: Image.Image | np.ndarray, file_format: str, **options: object
     return buffer.getvalue()
 
 
+def heic(image: Image.Image | np.ndarray) -> bytes:
+    """What a telephone saves; by the optional package ``pillow-heif``, which ``requirements-dev.txt`` brings."""
+    from pillow_heif import from_pillow
+
+    buffer = io.BytesIO()
+    from_pillow(Image.fromarray(image) if isinstance(image, np.ndarray) else image).save(buffer)
+    return buffer.getvalue()
+
+
 def refusal(source: object) -> str:
     with pytest.raises(ImageError) as caught:
         read(source)  # type: ignore[arg-type]

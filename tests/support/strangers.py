@@ -150,6 +150,9 @@ NAMES += ["<img src=x onerror=alert(1)>.png", "$(touch executed_by_a_shell).png"
 PICTURE = "the picture that was put in"
 CALLS: dict[str, tuple[str, list[Any]]] = {
     "no picture": ("explain", [None, MODEL, ""]),
+    "a crop past the edge": ("explain", [PICTURE, MODEL, "", "0,0,1.5"]),
+    "a word for a crop": ("layers", [PICTURE, MODEL, "", 49, "left"]),
+    "an object for a crop": ("compare", [PICTURE, MODEL, "", ["saliency"], {"x": 1}]),
     "the server's password file": ("explain", [file("/etc/passwd"), MODEL, ""]),
     "the server's source": ("explain", [file(str(ROOT / "app.py")), MODEL, ""]),
     "a picture of the server's, not uploaded": ("explain", [file(str(ROOT / "assets" / "examples" / "lion.jpg")), MODEL, ""]),

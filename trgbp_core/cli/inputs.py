@@ -78,5 +78,5 @@ def question(arguments: argparse.Namespace, *, float64: bool = True) -> tuple[Ex
     given = picture(arguments)
     zoo = network(arguments, device)
     explorer = Explorer(ModelCache(own={zoo.name: zoo}, device=device))
-    asked = explorer.ask(given, zoo.name)
+    asked = explorer.ask(given, zoo.name, arguments.crop)
     return explorer, asked, explorer.find_class(asked, arguments.wanted)

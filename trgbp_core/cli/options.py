@@ -6,6 +6,7 @@ import argparse
 import os
 from pathlib import Path
 
+from ..data.crop import CENTRE
 from .grammar import Listed, ListedClasses, ListedPaths
 
 MODEL = "efficientnet_lite0"
@@ -46,11 +47,21 @@ def images(command: argparse.ArgumentParser, metavar: str, what: str) -> None:
     command.add_argument("--images", "--image", dest="named_images", nargs="+", action=ListedPaths, metavar=metavar, help=same)
 
 
+def crop(command: argparse.ArgumentParser) -> None:
+    """``--crop``, see :meth:`trgbp_core.data.crop.Crop.read`."""
+    usual = (
+        "centre (default): what the network's own preprocessing takes, mostly the middle; whole: the whole picture, squeezed into a square"
+    )
+    square = "x,y,size: a square; where it lies, from 0 (left, top) to 1, and its side as a share of the picture's shorter side"
+    command.add_argument("--crop", default=CENTRE, metavar="PART", help=f"what the network sees of the picture: {usual}; {square}")
+
+
 def picture(command: argparse.ArgumentParser) -> None:
     """What :func:`trgbp_core.cli.inputs.question` reads."""
     images(command, "PICTURE", "the picture")
     model(command)
     wanted_class(command)
+    crop(command)
 
 
 def methods(command: argparse.ArgumentParser, default: str, what: str = "") -> None:

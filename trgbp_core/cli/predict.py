@@ -17,7 +17,7 @@ from ..theory.randomised_weights import draw, verdict
 from ..zoo.custom import loaded
 from . import inputs
 from .grammar import ListedNumbers
-from .options import draws, folder_as_well, images, models, wanted_class, write
+from .options import crop, draws, folder_as_well, images, models, wanted_class, write
 
 COLUMNS = (
     "network",
@@ -38,6 +38,7 @@ def options(command: argparse.ArgumentParser) -> None:
     images(command, "PICTURE", "the picture")
     models(command)
     wanted_class(command)
+    crop(command)
     draws(command)
     what = "a table of every layer as well, or of these, from 1 on"
     command.add_argument("--layers", "--layer", nargs="*", action=ListedNumbers, metavar="L", help=what)
@@ -52,7 +53,7 @@ def run(arguments: argparse.Namespace) -> None:
     picture, summaries, details = inputs.picture(arguments), [], []
     for source in inputs.networks(arguments, device):
         zoo = loaded(source, device)
-        x = zoo.preprocess(picture)
+        x = zoo.preprocess(picture, arguments.crop)
         k = int(record(zoo.network, x).logits.argmax()) if arguments.wanted is None else find_class(arguments.wanted, zoo.labels)
         summary, layers = tables(zoo.network, x, k, zoo.name, seeds=arguments.seeds, layers=arguments.layers)
         summaries.append(summary)

@@ -7,6 +7,7 @@ trained without them.
 
 from __future__ import annotations
 
+import importlib.util
 import io
 import os
 import stat
@@ -14,15 +15,18 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
-from PIL import Image, ImageFile, ImageOps
+from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
 MAX_PIXELS = 40_000_000
 MAX_BYTES = 256 * 2**20
 MAX_ASPECT = 20
 """A picture longer than this many times its width: the crop that a network sees would be a sliver, and its resized copy enormous."""
 
-FORMATS = ("JPEG", "MPO", "PNG", "GIF", "BMP", "TIFF", "WEBP", "PPM", "AVIF")
-NAMES = "JPEG, PNG, GIF, BMP, TIFF, WebP, AVIF or PNM"
+HEIC = importlib.util.find_spec("pillow_heif") is not None
+"""Whether the optional package ``pillow-heif`` is installed: then what telephones save, HEIC, is read, too."""
+
+FORMATS = ("JPEG", "MPO", "PNG", "GIF", "BMP", "TIFF", "WEBP", "PPM", "AVIF", "HEIF")
+NAMES = f"JPEG, PNG, GIF, BMP, TIFF, WebP, AVIF{', HEIC' if HEIC else ''} or PNM"
 
 Source = str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO | np.ndarray | Image.Image
 
@@ -111,7 +115,12 @@ def _check_webp(data: bytes) -> None:
 def _open(stream: BinaryIO) -> Image.Image:
     Image.init()
     try:
-        return Image.open(stream, formats=[name for name in FORMATS if name in Image.OPEN])
+        try:
+            return Image.open(stream, formats=[name for name in FORMATS if name in Image.OPEN])
+        except UnidentifiedImageError:
+            if not (HEIC and _is_heic(stream)):
+                raise
+            return _open_heic(stream)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         # The warning comes as an error where the caller's own filters say so.
         raise ImageError(f"The picture has more than {MAX_PIXELS // 10**6} megapixels; save it smaller.") from error
@@ -120,9 +129,21 @@ def _open(stream: BinaryIO) -> Image.Image:
 
 
 def _hint(stream: BinaryIO) -> str:
+    return " It looks like a telephone's HEIC: export it as JPEG." if _is_heic(stream) and not HEIC else ""
+
+
+def _is_heic(stream: BinaryIO) -> bool:
     stream.seek(0)
-    heic = stream.read(12)[4:] in (b"ftypheic", b"ftypheix", b"ftypmif1", b"ftypmsf1")
-    return " It looks like a telephone's HEIC: export it as JPEG." if heic else ""
+    brand = stream.read(12)[4:]
+    stream.seek(0)
+    return brand in (b"ftypheic", b"ftypheix", b"ftypmif1", b"ftypmsf1")
+
+
+def _open_heic(stream: BinaryIO) -> Image.Image:
+    """Not by registering the format with PIL, which would change what every other user of PIL in the process opens."""
+    from pillow_heif import HeifImageFile
+
+    return HeifImageFile(stream)
 
 
 def _check_size(width: int, height: int) -> None:
@@ -139,6 +160,7 @@ def _rgb(image: Image.Image) -> Image.Image:
     _check_size(*image.size)
     try:
         image.load()
+        _check_size(*image.size)  # HEIC's header may lie
         picture = _flattened(_upright(image))
     except ImageError:
         raise

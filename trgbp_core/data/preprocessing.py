@@ -12,6 +12,7 @@ from PIL import Image
 from torch import Tensor
 
 from . import images
+from .crop import CENTRE, Crop
 
 Channels = tuple[float, ...]
 """One number a channel: three for RGB, one for grey."""
@@ -46,33 +47,38 @@ class Preprocess:
         """The same, with its numbers on ``device``."""
         return self if device == self.device else replace(self, device=device)
 
-    def picture(self, image: images.Source) -> Image.Image:
+    def picture(self, image: images.Source, crop: str = CENTRE) -> Image.Image:
         """The square RGB picture that the network sees, for laying maps over it.
 
         Args:
             image: anything that :func:`images.read` takes.
+            crop: which part of it, see :meth:`crop.Crop.read`; without it what ``resize`` says, as the network was trained.
 
         Raises:
-            images.ImageError: it holds no picture.
+            images.ImageError: it holds no picture. ValueError: there is no such crop.
         """
+        part = Crop.read(crop)
         image = images.read(image)
         if len(self.mean) == 1:
             image = image.convert("L").convert("RGB")
         method = Image.Resampling.BICUBIC if self.bicubic else Image.Resampling.BILINEAR
-        size, (left, top) = self._placed(*image.size)
+        if part.kind != CENTRE:
+            return image.crop(part.region(*image.size)).resize((self.size, self.size), method)  # no pixel from beyond the edge
+        size, (left, top) = self._centred(*image.size)
         resized = image.resize(size, method)
         return resized if self.resize is None else resized.crop((left, top, left + self.size, top + self.size))
 
-    def box(self, box: Sequence[float], size: tuple[int, int]) -> tuple[float, float, float, float] | None:
+    def box(self, box: Sequence[float], size: tuple[int, int], crop: str = CENTRE) -> tuple[float, float, float, float] | None:
         """A box carried through the same resize and crop as its picture.
 
         Args:
             box: (left, top, right, bottom) in fractions of the picture. size: the picture's (width, height) in pixels.
+            crop: as in :meth:`picture`.
 
         Returns:
             the box in fractions of the square that the network sees, cut off at its edges; None where no pixel of it is left.
         """
-        (width, height), (x, y) = self._placed(*size)
+        (width, height), (x, y) = self._placed(*size, crop)
         left, right = ((edge * width - x) / self.size for edge in (box[0], box[2]))
         top, bottom = ((edge * height - y) / self.size for edge in (box[1], box[3]))
         seen = (max(left, 0.0), max(top, 0.0), min(right, 1.0), min(bottom, 1.0))
@@ -80,8 +86,22 @@ class Preprocess:
         holds = all(math.ceil(low * self.size - 0.5) < high * self.size - 0.5 for low, high in ((seen[0], seen[2]), (seen[1], seen[3])))
         return seen if holds else None
 
-    def _placed(self, width: int, height: int) -> tuple[tuple[int, int], tuple[int, int]]:
-        """The (width, height) that a picture is resized to, and the left upper corner of the square in it."""
+    def region(self, size: tuple[int, int], crop: str = CENTRE) -> tuple[float, float, float, float]:
+        """(left, top, right, bottom) of what the network sees of a picture of that (width, height), in fractions of the picture."""
+        (width, height), (x, y) = self._placed(*size, crop)
+        return x / width, y / height, (x + self.size) / width, (y + self.size) / height
+
+    def _placed(self, width: int, height: int, crop: str) -> tuple[tuple[float, float], tuple[float, float]]:
+        """The (width, height) that the whole picture is resized to, and the left upper corner of the square in it."""
+        part = Crop.read(crop)
+        if part.kind == CENTRE:
+            return self._centred(width, height)
+        left, top, right, bottom = part.region(width, height)
+        across, down = self.size / (right - left), self.size / (bottom - top)
+        return (width * across, height * down), (left * across, top * down)
+
+    def _centred(self, width: int, height: int) -> tuple[tuple[int, int], tuple[int, int]]:
+        """The same in whole pixels for the network's own crop."""
         if self.resize is None:
             return (self.size, self.size), (0, 0)
         # torchvision's rounding, so that the network's accuracy is the published one: the longer side is cut down, the corner rounded.
@@ -106,8 +126,8 @@ class Preprocess:
         """A black pixel as the network reads it, (1, C, 1, 1)."""
         return (0 - _column(self.mean)) / _column(self.std)
 
-    def __call__(self, image: images.Source) -> Tensor:
-        return self.normalise(self.picture(image))
+    def __call__(self, image: images.Source, crop: str = CENTRE) -> Tensor:
+        return self.normalise(self.picture(image, crop))
 
 
 def _column(values: Channels) -> Tensor:

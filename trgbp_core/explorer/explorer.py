@@ -15,6 +15,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from ..data.crop import CENTRE
 from ..data.labels import find_class
 from ..drawing.render import data_uri
 from ..methods import METHODS, NotApplicable
@@ -45,12 +46,13 @@ CLASS_MAP_BYTES = 32_000_000
 
 @dataclass(frozen=True)
 class Question:
-    """A picture put to a network: what everything on the page is computed from."""
+    """A picture, or the part of it that ``crop`` names, put to a network: what everything on the page is computed from."""
 
     key: str
     zoo: loading.Zoo
     picture: Image.Image
     x: Tensor
+    crop: str = CENTRE
 
     def about(self, e: Explanation, k: int) -> Payload:
         """A class in plain data."""
@@ -102,12 +104,12 @@ class Explorer:
         """The networks that can be asked: see :attr:`loading.ModelCache.entries`."""
         return self._networks.entries
 
-    def ask(self, picture: Image.Image, model: str, *, progress: Progress | None = None) -> Question:
-        """Put an RGB picture to a network."""
+    def ask(self, picture: Image.Image, model: str, crop: str = CENTRE, *, progress: Progress | None = None) -> Question:
+        """Put an RGB picture, or the part of it that :meth:`crop.Crop.read` describes, to a network."""
         zoo = self.network(model, progress=progress)
-        seen = zoo.picture(picture)
+        seen = zoo.picture(picture, crop)
         digest = hashlib.sha256(seen.tobytes()).hexdigest()[:20]
-        return Question(f"{model}:{digest}", zoo, seen, zoo.normalise(seen))
+        return Question(f"{model}:{digest}", zoo, seen, zoo.normalise(seen), crop)
 
     def explanation(self, question: Question, k: int | None = None, step: Step | None = None) -> Explanation:
         """The explanation of class ``k`` (default: the best) and of the top 5; a further class costs no further forward pass."""
@@ -148,13 +150,14 @@ class Explorer:
         while (found := self.queue.run(lambda between: next(work, missing), step)) is not missing:
             yield found  # type: ignore[misc]
 
-    # -- Explain, Classes --------------------------------------------------------------------------------------------------------
+    # -- Explain -----------------------------------------------------------------------------------------------------------------
 
     def explain_at_once(self, question: Question, k: int | None = None, step: Step | None = None) -> Iterator[Payload]:
-        """What the tabs Explain and Classes show, in two parts: of class ``k`` (default: the best), then of the rest of the top 5.
+        """What the tab Explain shows, in two parts: of class ``k`` (default: the best), then of the rest of the top 5.
 
         Yields:
-            ``key``, ``model``, ``picture``, ``seen``, ``note``; ``layers``, what is known of each; ``top``, indices; ``chosen``, k;
+            ``key``, ``model``, ``picture``, ``seen``, ``note``; ``layers``, what is known of each; ``top``, indices; ``answers``, what
+            :meth:`Question.about` gives of each; ``chosen``, k;
             ``classes``, each with what :func:`layer_pictures.class_pictures` gives. Then ``key`` and further ``classes``.
         """
         about = self._payloads.get(("picture", question.key), lambda job: self._about(question, k, job.report), **_hooks(step))
@@ -175,6 +178,7 @@ class Explorer:
             "seen": f"{question.picture.width}×{question.picture.height} pixels, as {question.zoo.title} sees them",
             "layers": layer_facts(e),
             "top": list(e.top5),
+            "answers": [question.about(e, i) for i in e.top5],
             "note": "; ".join(e.let_through),
         }
 

@@ -7,6 +7,8 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
+from ..data.crop import CENTRE
+
 PICTURE = "picture.jpg"
 """The name that the code gives to the visitor's own file."""
 
@@ -14,7 +16,7 @@ INSTRUCTION_SETS = ("ATEN_CPU_CAPABILITY", "ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_I
 """Environment variables that choose the processor's instructions and with them the order of sums, read when torch is imported."""
 
 
-def write(network: str, k: int, tab: str, options: Mapping[str, Any], known: bool, threads: int) -> tuple[str, str]:
+def write(network: str, k: int, tab: str, options: Mapping[str, Any], known: bool, threads: int, crop: str = CENTRE) -> tuple[str, str]:
     """(Python, command line) for one of the tabs explain, classes, compare, measure, cascade and predict.
 
     Both set what decides the order of float32 sums, so that the same machine computes the same map: the number of threads, and those of
@@ -23,15 +25,16 @@ def write(network: str, k: int, tab: str, options: Mapping[str, Any], known: boo
     Args:
         network: its name. k: the class. known: whether :func:`trgbp_core.load_model` knows that name.
         options: ``methods`` for compare and measure; ``baseline``, ``mode`` and ``seed`` for cascade; ``draws`` for predict.
-        threads: torch's number of threads when the maps were computed.
+        threads: torch's number of threads when the maps were computed. crop: which part of the picture the network saw.
     """
     settings = {name: os.environ[name] for name in INSTRUCTION_SETS if os.environ.get(name)}
-    python = f"{_opening(network, tab, known, threads, settings)}\n{_BODIES[tab](k, options)}"
+    python = f"{_opening(network, tab, known, threads, settings, crop)}\n{_BODIES[tab](k, options)}"
     if not known:
         return python, "# a network of your own: from Python only"
-    asked = f"{PICTURE} --model {network} --class {k} --threads {threads} --out out"
+    part = "" if crop == CENTRE else f" --crop {crop}"
+    asked = f"{PICTURE} --model {network} --class {k}{part} --threads {threads} --out out"
     if tab == "predict":
-        command = f"predict {PICTURE} --models {network} --class {k} --threads {threads} --seeds {options['draws']}"
+        command = f"predict {PICTURE} --models {network} --class {k}{part} --threads {threads} --seeds {options['draws']}"
     elif tab == "cascade":
         command = f"cascade {asked} --beside {options['baseline']}"
     elif tab in ("compare", "measure"):
@@ -42,8 +45,9 @@ def write(network: str, k: int, tab: str, options: Mapping[str, Any], known: boo
     return python, f"{before}python -m trgbp_core {command}"
 
 
-def _opening(network: str, tab: str, known: bool, threads: int, settings: Mapping[str, str]) -> str:
+def _opening(network: str, tab: str, known: bool, threads: int, settings: Mapping[str, str], crop: str) -> str:
     names = {"explain": "TRGBP, ", "classes": "TRGBP, ", "cascade": "METHODS, TRGBP, cascade, ", "predict": ""}
+    part = "" if crop == CENTRE else f', crop="{crop}"'
     lines = [f"os.environ[{name!r}] = {value!r}" for name, value in settings.items()]
     return "\n".join(
         [
@@ -54,7 +58,7 @@ def _opening(network: str, tab: str, known: bool, threads: int, settings: Mappin
             "",
             f"torch.set_num_threads({threads})  # another number sums in another order",
             f'zoo = load_model("{network}")' if known else f"zoo = ...  # {network!r}: the network that the page was started with",
-            f'x = zoo.preprocess(images.read("{PICTURE}"))  # your file',
+            f'x = zoo.preprocess(images.read("{PICTURE}"){part})  # your file',
         ]
     )
 

@@ -11,17 +11,33 @@ from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import parse_qs, quote, urlencode
 
+from ..data.crop import CENTRE, Crop
+from ..drawing.render import COLOUR_MAPS
 from ..methods import METHODS
 from ..sanity.cascade import MODES
 from .lessons.lessons import Lesson
 
 LONGEST = 2000
-KEYS = ("lesson", "model", "image", "class", "layer", "stage", "tab", "beside", "mode", "seed")
+KEYS = "lesson model image crop class layer stage tab beside mode seed colours opacity psi box".split()
 """Other keys are somebody else's (``__theme``, ``utm_source``) and are passed over."""
 
+OWN = "own"
+"""Stands for a picture that the visitor put in: which one only the visitor's browser knows."""
+
 NUMBERS = ("layer", "stage", "seed")
+VIEW = ("colours", "opacity", "psi", "box")
+"""How maps are shown: the browser follows these itself, here they are only checked."""
+
 _PLAIN = re.compile(r"[\w .,:'’&()+-]{1,80}")
 """What names of networks, pictures, classes and tabs are made of; whatever else comes is not even repeated in a sentence."""
+
+_SHARE = r"(?:0(?:\.\d{1,6})?|1(?:\.0{1,6})?)"
+_SHAPES = {
+    **dict.fromkeys(NUMBERS, (re.compile(r"[0-9]{1,5}"), "which is no whole number from 0 to 99,999")),
+    "opacity": (re.compile(r"100|[0-9]{1,2}"), "which is no whole number from 0 to 100"),
+    "psi": (re.compile("paper|conserving"), "which is neither paper nor conserving"),
+    "box": (re.compile(rf"{_SHARE}(?:,{_SHARE}){{3}}"), "which is not four numbers from 0 to 1"),
+}
 
 
 @dataclass(frozen=True)
@@ -29,9 +45,10 @@ class Link:
     """What a link asks for.
 
     Attributes:
-        model, image, tab: names. wanted: a class as :func:`labels.find_class` takes it; empty for the best.
+        model, image, tab: names; ``image`` may be :data:`OWN`. wanted: a class as :func:`labels.find_class` takes it; empty for the best.
         layer: of the layer slider, None for the page's own choice. stage: how many layers are randomised.
         beside, mode, seed: the options of the sanity check. lesson: the number of the lesson that is open; None for none.
+        crop: which part of the picture the network sees.
     """
 
     model: str
@@ -44,6 +61,7 @@ class Link:
     mode: str = MODES[0]
     seed: int = 0
     lesson: int | None = None
+    crop: str = CENTRE
 
 
 @dataclass(frozen=True)
@@ -57,36 +75,58 @@ class Known:
     lessons: Mapping[int, Lesson]
 
 
-def read(query: object, known: Known) -> Link:
-    """What ``query`` (with or without its question mark) asks for; what it does not mention is as on a page just opened.
+def read(query: object, known: Known) -> tuple[Link, str]:
+    """What ``query`` (with or without its question mark) asks for, and a sentence that names all of it that cannot be followed.
 
-    A lesson sets all controls; what stands beside it in the link is set instead.
+    What the query does not mention, or what cannot be followed, is as on a page just opened. A lesson sets all controls; what stands beside
+    it in the link is set instead. The sentence is empty where all is followed, and holds nothing of the query that could be markup.
 
     Raises:
-        ValueError: a sentence without anything of the query that could be markup.
+        ValueError: a sentence about a query of which nothing can be followed.
     """
-    given = _given(query)
-    link = of_lesson(_lesson(given.pop("lesson"), known)) if "lesson" in given else known.first
+    given, wrong = _given(query)
+    link = known.first
+    if "lesson" in given:
+        lesson = _lesson(given.pop("lesson"), known)
+        if lesson is None:
+            wrong.append(f"a lesson that is not here (there are {', '.join(map(str, known.lessons)) or 'none'})")
+        else:
+            link = of_lesson(lesson)
     if {"image", "model"} & given.keys():  # another picture or network has its own best class
         link = replace(link, wanted="")
+    changes: dict[str, Any] = {}
+    for key, text in given.items():
+        if found := _wrong_with(key, text, known):
+            wrong.append(found)
+        elif key not in VIEW:
+            changes["wanted" if key == "class" else key] = int(text) if key in NUMBERS else text
+    return replace(link, **changes), f"Not followed in this link: {'; '.join(wrong)}." if wrong else ""
+
+
+def _wrong_with(key: str, text: str, known: Known) -> str:
+    """Why this part of a link cannot be followed; empty if it can."""
     allowed: dict[str, tuple[Collection[str], str]] = {
         "model": (known.models, "a network"),
-        "image": (known.images, "an example picture"),
+        "image": ((*known.images, OWN), "an example picture"),
         "tab": (known.tabs, "a tab"),
         "beside": (METHODS, "a method"),
         "mode": (MODES, "a way to randomise"),
+        "colours": (COLOUR_MAPS, "colours"),
     }
-    changes: dict[str, Any] = {}
-    for key, text in given.items():
-        plain = _PLAIN.fullmatch(text)
-        if key in allowed and text not in allowed[key][0]:
-            raise ValueError(f"This link asks for {allowed[key][1]} that is not here{f' ({text})' if plain else ''}; it was not followed.")
-        if key in NUMBERS and not re.fullmatch(r"[0-9]{1,5}", text):
-            raise ValueError(f"In this link {key} is no whole number from 0 to 99,999; it was not followed.")
-        if key == "class" and not plain:
-            raise ValueError("This link asks for a class that no network has; it was not followed.")
-        changes["wanted" if key == "class" else key] = int(text) if key in NUMBERS else text
-    return replace(link, **changes)
+    if key in allowed:
+        names, what = allowed[key]
+        repeated = f" ({text})" if _PLAIN.fullmatch(text) else ""
+        return "" if text in names else f"{what} that {'are' if key == 'colours' else 'is'} not here{repeated}"
+    if key == "class":
+        return "" if _PLAIN.fullmatch(text) else "a class that no network has"
+    if key == "crop":
+        try:
+            Crop.read(text)
+        except ValueError:
+            return "a crop, which is not centre, whole, or x,y,size"
+        return ""
+    shape, why = _SHAPES[key]
+    return "" if shape.fullmatch(text) else f"{key}, {why}"
 
 
 def of_lesson(lesson: Lesson) -> Link:
@@ -101,7 +141,8 @@ def query_of(lesson: Lesson) -> str:
     return f"?{urlencode(parts, quote_via=quote)}"
 
 
-def _given(query: object) -> dict[str, str]:
+def _given(query: object) -> tuple[dict[str, str], list[str]]:
+    """The parts of a query by key, and what is wrong with those that are set more than once."""
     text = query if isinstance(query, str) else ""
     if len(text) > LONGEST:
         raise ValueError(f"This link is longer than {LONGEST} letters, and was not followed.")
@@ -109,15 +150,9 @@ def _given(query: object) -> dict[str, str]:
         found = parse_qs(text.removeprefix("?"), keep_blank_values=True, max_num_fields=50)
     except ValueError:
         raise ValueError("This link has too many parts, and was not followed.") from None
-    for key in KEYS:
-        if len(found.get(key, ())) > 1:
-            raise ValueError(f"This link sets {key} more than once, and was not followed.")
-    return {key: found[key][0] for key in KEYS if found.get(key, [""])[0]}
+    wrong = [f"{key}, which is set more than once" for key in KEYS if len(found.get(key, ())) > 1]
+    return {key: found[key][0] for key in KEYS if len(found.get(key, ())) == 1 and found[key][0]}, wrong
 
 
-def _lesson(text: str, known: Known) -> Lesson:
-    lesson = known.lessons.get(int(text)) if re.fullmatch(r"[0-9]{1,3}", text) else None
-    if lesson is None:
-        there = ", ".join(map(str, known.lessons)) or "none"
-        raise ValueError(f"This link asks for a lesson that is not here; there are {there}. It was not followed.")
-    return lesson
+def _lesson(text: str, known: Known) -> Lesson | None:
+    return known.lessons.get(int(text)) if re.fullmatch(r"[0-9]{1,3}", text) else None

@@ -12,11 +12,13 @@ import gradio as gr
 from PIL import Image
 from torch import Tensor
 
+from ..data.crop import CENTRE
 from ..drawing.render import describe, heat, overlay, read_tile
 from ..explorer import measure, predict
 from ..explorer.explorer import DEFAULT_MODEL, Explorer, Payload, Question, named_class
 from ..methods import METHODS, NotApplicable
 from ..serving.jobs import Cache, Step, Update, streamed
+from ..serving.server import OPTIONAL
 from ..serving.uploads import written
 from ..trgbp.explainer import Explanation, Layer
 from . import layout
@@ -30,6 +32,12 @@ QUESTION = (
     'wanted: the class to explain, by number or name, such as "lion"; empty for the network\'s own best class.',
 )
 """What every endpoint's docstring says of its first arguments: assistants read it."""
+
+CROP = (
+    "crop: what the network sees of the picture: centre, what it takes by itself; whole, the whole picture squeezed into a "
+    "square; or a square, x,y,size, such as 0.5,0,0.8: where it lies, from 0 (left, top) to 1, and its side as a share of the shorter side."
+)
+"""The same of the last one, which may be left out."""
 
 
 def add(explorer: Explorer) -> None:
@@ -46,29 +54,32 @@ def add(explorer: Explorer) -> None:
         stages = gr.Number(0, label="how many layers to randomise; 0 for all", precision=0)
         box = gr.JSON([0.25, 0.25, 0.75, 0.75], label="box: left, top, right, bottom in fractions of the picture")
         draws = gr.Number(0, label="draws of random weights; 0 for the prediction alone", precision=0)
+        crop = gr.Textbox(CENTRE, label="crop: centre, whole, or x,y,size", elem_id=OPTIONAL)
         data, gallery, trigger = gr.JSON(), gr.Gallery(format="png"), gr.Button()
     out: dict[str, Any] = {"outputs": [data, gallery], "concurrency_limit": None, "concurrency_id": "compute", "show_progress": "hidden"}
     out["preprocess"] = False  # what is wrong with an input is said below
     asked = [picture, model, wanted]
     answers = _Answers(explorer, Path(gallery.GRADIO_CACHE))
-    trigger.click(answers.explain, asked, api_name="explain", **out)
-    trigger.click(answers.layers, [*asked, layer], api_name="layers", **out)
-    trigger.click(answers.compare, [*asked, methods], api_name="compare", **out)
-    trigger.click(answers.measure, [*asked, methods, box], api_name="measure", **out)
-    trigger.click(answers.predict, [*asked, draws], api_name="predict", **out)
-    trigger.click(answers.cascade, [*asked, baseline, mode, seed, stages], api_name="cascade", **out)
+    trigger.click(answers.explain, [*asked, crop], api_name="explain", **out)
+    trigger.click(answers.layers, [*asked, layer, crop], api_name="layers", **out)
+    trigger.click(answers.compare, [*asked, methods, crop], api_name="compare", **out)
+    trigger.click(answers.measure, [*asked, methods, box, crop], api_name="measure", **out)
+    trigger.click(answers.predict, [*asked, draws, crop], api_name="predict", **out)
+    trigger.click(answers.cascade, [*asked, baseline, mode, seed, stages, crop], api_name="cascade", **out)
 
 
 def _streamed(answer: Callable[..., Any]) -> Callable[..., Iterator[Any]]:
     """Run an endpoint in a thread of its own, and yield something every second, for only then does Gradio notice that a client has left.
 
-    Whatever is wrong becomes a ``gr.Error`` with its sentence.
+    Its last argument, the crop, reaches the endpoint with the picture. Whatever is wrong becomes a ``gr.Error`` with its sentence.
     """
 
     @functools.wraps(answer)
     def streaming(self: _Answers, *arguments: Any) -> Iterator[Any]:
+        picture, *others, crop = arguments
+        asked = {"file": picture, "crop": crop}
         try:
-            for event in streamed(lambda step: iter([answer(self, step, *arguments)])):
+            for event in streamed(lambda step: iter([answer(self, step, asked, *others)])):
                 if isinstance(event, Update):
                     yield gr.skip(), gr.skip()
                 else:
@@ -77,10 +88,12 @@ def _streamed(answer: Callable[..., Any]) -> Callable[..., Iterator[Any]]:
         except ValueError as error:
             raise gr.Error(str(error), print_exception=False) from None
 
-    streaming.__doc__ = str(inspect.getdoc(answer)).replace("{question}", "\n    ".join(QUESTION))
+    streaming.__doc__ = str(inspect.getdoc(answer)).replace("{question}", "\n    ".join(QUESTION)) + f"\n    {CROP}"
     # Gradio counts the arguments that its inputs must fill.
     known = inspect.signature(answer)
-    streaming.__signature__ = known.replace(parameters=[p for name, p in known.parameters.items() if name != "step"])  # type: ignore[attr-defined]
+    parameters = [p for name, p in known.parameters.items() if name != "step"]
+    parameters.append(inspect.Parameter("crop", inspect.Parameter.POSITIONAL_OR_KEYWORD, default=CENTRE, annotation=str))
+    streaming.__signature__ = known.replace(parameters=parameters)  # type: ignore[attr-defined]
     return streaming
 
 

@@ -8,10 +8,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from gradio_client.utils import is_file_obj_with_meta
 from PIL import Image
 
 from ..data import assets, examples, images
-from ..drawing.render import COLOUR_MAPS, DIVERGING, lookup
+from ..data.crop import CENTRE, Crop
+from ..data.labels import in_words, percent
+from ..drawing.render import COLOUR_MAPS, DIVERGING, data_uri, lookup
 from ..engine.layer_order import layer_groups
 from ..explorer.explorer import Explorer, Payload, Question, named_class
 from ..explorer.links import Link
@@ -20,22 +23,26 @@ from ..serving.jobs import Step, Update, streamed
 from ..zoo.loading import Entry
 
 ASSETS = assets.folder("page")
-SCRIPTS = "gradio colour_maps elements classes explain_panels compare_panels measure predict links learn panels".split()
+SCRIPTS = "gradio colour_maps elements classes crop explain_panels compare_panels measure predict invite links learn panels".split()
+VIEW_SIDE = 360
+"""Pixels of the longer side of the picture in which the crop is shown."""
+
 FONTS = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif"]
-TITLE = (
-    "<h1>TR-GBP Explorer</h1><p>Which pixels led the network to its answer, layer by layer, and can the explanation be trusted? "
-    "Choose a picture and a class.</p>"
-)
+TITLE = "<h1>TR-GBP Explorer</h1><p>Which pixels led the network to its answer?</p>"
 
 
 @dataclass(frozen=True)
 class Answer:
-    """``payload`` is None where something was wrong; ``status`` says what in a sentence. ``choices`` fill the class picker."""
+    """``payload`` is None where something was wrong; ``status`` says what in a sentence. ``choices`` fill the class picker.
+
+    ``failed``: what the page shows answers another question.
+    """
 
     payload: Payload | None
     status: str
     choices: list[tuple[str, str]] = field(default_factory=list)
     value: str | None = None
+    failed: bool = False
 
 
 def asset(name: str) -> str:
@@ -44,33 +51,43 @@ def asset(name: str) -> str:
 
 
 def head() -> str:
-    """The page's head: colour maps (256 × RGB, base64), translations, scripts, and no animations for visitors who want none."""
+    """The page's head: colour maps (256 × RGB, base64), scripts, and no animations for visitors who want none."""
     colours = {name: base64.b64encode(lookup(name).tobytes()).decode() for name in (*COLOUR_MAPS, DIVERGING)}
-    words = f"window.TRGBP_WORDS = {asset('translations.json')};"
-    scripts = [words, f"window.TRGBP_COLOURS = {json.dumps(colours)};", *(asset(f"{name}.js") for name in SCRIPTS)]
-    return f"<style>{asset('still.css')}</style>" + "".join(f"<script>{script}</script>" for script in scripts)
+    scripts = [f"window.TRGBP_COLOURS = {json.dumps(colours)};", *(asset(f"{name}.js") for name in SCRIPTS)]
+    return f"<style>{asset('still.css')}{asset('state.css')}</style>" + "".join(f"<script>{script}</script>" for script in scripts)
 
 
-def model_choices(entries: Iterable[Entry]) -> list[tuple[str, str]]:
-    """(title, name) of every network; those that must be downloaded say how much."""
-    return [(e.title if e.available else f"{e.title} ↓ {e.download_size / 1e6:.0f} MB", e.name) for e in entries]
+def model_choices(entries: Iterable[Entry], *, offline: bool = False) -> list[tuple[str, str]]:
+    """(title, name) of every network; those that must be downloaded say how much, or that no server is reached."""
+
+    def mark(entry: Entry) -> str:
+        return "" if entry.available else " · cannot be downloaded now" if offline else f" ↓ {entry.download_size / 1e6:.0f} MB"
+
+    return [(e.title + mark(e), e.name) for e in entries]
 
 
-def picture_of(given: Any) -> Image.Image:
-    """The picture as a component sends it (``{"path": …}``), or as anything else that :func:`images.read` takes.
+def picture_of(given: Any) -> tuple[Image.Image, str]:
+    """(the picture, which part of it is asked about) of what a page sends: a file, ``{"file": …, "crop": …}``, or a PIL image.
 
     Raises:
-        ValueError: there is none, or it cannot be read, with a sentence.
+        ValueError: there is no picture, it cannot be read, or there is no such crop, with a sentence.
     """
-    if given is None:
+    file, crop = (given.get("file"), given.get("crop")) if isinstance(given, dict) and "file" in given else (given, None)
+    if not file:
         raise ValueError("There is no picture yet: upload one, paste one, or pick an example.")
-    return images.read(given["path"] if isinstance(given, dict) else given)
+    if isinstance(file, Image.Image):
+        return images.read(file), str(Crop.read(crop or CENTRE))
+    # Of what is marked as a file, and of nothing else, Gradio has made sure that the visitor may name it: no path is opened without.
+    if not is_file_obj_with_meta(file):
+        raise ValueError("A picture is a file that was uploaded.")
+    return images.read(file["path"]), str(Crop.read(crop or CENTRE))
 
 
 def ask(explorer: Explorer, picture: Any, model: str) -> Question:
     """The question about ``picture``, see :func:`picture_of`; raises ValueError with a sentence if that or the network is wrong."""
     offered(explorer, model)
-    return explorer.ask(picture_of(picture), model)
+    image, crop = picture_of(picture)
+    return explorer.ask(image, model, crop)
 
 
 def offered(explorer: Explorer, model: str) -> Entry:
@@ -82,13 +99,13 @@ def offered(explorer: Explorer, model: str) -> Entry:
 
 
 def known_methods(keys: Any) -> list[str]:
-    """``keys`` if they are a list of methods; raises ValueError with a sentence otherwise."""
+    """``keys`` in the order of METHODS if they are a list of methods; raises ValueError with a sentence otherwise."""
     if not isinstance(keys, list) or not keys:
         raise ValueError("No method is ticked: open “Which methods” and tick some.")
     unknown = [key for key in keys if not isinstance(key, str) or key not in METHODS]
     if unknown:
         raise ValueError(f"There is no method {str(unknown[0])[:60]!r}; there are {', '.join(METHODS)}.")
-    return list(dict.fromkeys(keys))
+    return [key for key in METHODS if key in keys]
 
 
 def packed(payload: Payload) -> str:
@@ -99,7 +116,7 @@ def packed(payload: Payload) -> str:
 def explain(
     explorer: Explorer, picture: Any, model: str, asked: Mapping[str, int], step: Step | None = None, shown: str = ""
 ) -> Iterator[Answer]:
-    """All that the tabs Explain and Classes show of a picture: the class that is explained, then the rest of the top 5.
+    """All that the tab Explain shows of a picture: the class that is explained, then the rest of the top 5.
 
     Args:
         asked: the class to explain by the key of the question; the best class where there is none.
@@ -107,23 +124,33 @@ def explain(
         step: called with the place in the queue; may raise to stop.
     """
     try:
-        picture = picture_of(picture)
-        question = ask(explorer, picture, model)
+        image, crop = picture_of(picture)
+        offered(explorer, model)
+        question = explorer.ask(image, model, crop)
         named, parts = named_class(question, asked.get(question.key)), iter(list[Payload]())
-        link = {"image": examples.name_of(picture), "model": model}
+        about = {"link": {"image": examples.name_of(image), "model": model}, "view": view(image, question)}
         if shown == question.key:
             first = explorer.further_class(question, explorer.find_class(question, named, step), step) | {"again": True}
         else:
             parts = explorer.explain_at_once(question, named, step)
-            first = next(parts) | {"link": link}
+            first = next(parts) | about
         best, k = explorer.top(question), first["chosen"]
         top = {i for i, _, _ in best}
-        choices = [(f"{name} · {_percent(p)}", str(i)) for i, name, p in best]
+        choices = [(f"{name} · {percent(p)}", str(i)) for i, name, p in best]
         choices += [(f"{name} · {i}", str(i)) for i, name in enumerate(question.zoo.labels) if i not in top]
         yield Answer(first, _said(question, k, best), choices, str(k))
         yield from (Answer(part, "") for part in parts)
     except ValueError as error:
-        yield Answer(None, f"**{error}**")
+        yield Answer(None, f"**{error}**", failed=True)
+
+
+def view(picture: Image.Image, question: Question) -> Payload:
+    """The whole picture, small, and what of it the network sees: ``whole``, ``size``; ``crop``, and ``region`` in fractions."""
+    scale = min(1.0, VIEW_SIDE / max(picture.size))
+    width, height = (max(1, round(side * scale)) for side in picture.size)
+    small = picture.resize((width, height), Image.Resampling.BILINEAR, reducing_gap=2.0)
+    region = question.zoo.preprocess.region(picture.size, question.crop)
+    return {"whole": data_uri(small, "JPEG", quality=80), "size": picture.size, "crop": question.crop, "region": region}
 
 
 def explain_class(explorer: Explorer, picture: Any, model: str, wanted: Any, known: bool, step: Step | None = None) -> Iterator[Answer]:
@@ -134,12 +161,11 @@ def explain_class(explorer: Explorer, picture: Any, model: str, wanted: Any, kno
         payload = None if known else explorer.further_class(question, k, step)
         yield Answer(payload, _said(question, k, explorer.top(question)))
     except ValueError as error:
-        yield Answer(None, f"**{error}**")
+        yield Answer(None, f"**{error}**", failed=True)
 
 
 def _said(question: Question, k: int, best: list[tuple[int, str, float]]) -> str:
-    said = ", ".join(f"{name} ({_percent(p)})" for _, name, p in best[:3])
-    return f"{question.zoo.title} says: {said}. Explained: **{question.zoo.labels[k]}**."
+    return f"{question.zoo.title} says: {in_words(best)}. Explained: **{question.zoo.labels[k]}**."
 
 
 def with_progress(work: Callable[[Step], Iterator[Answer]]) -> Iterator[Answer]:
@@ -180,7 +206,3 @@ def whole(value: Any, what: str, lowest: int = -(2**63)) -> int:
         at_least = f" of at least {lowest}" if lowest >= 0 else ""
         raise ValueError(f"A {what} is a whole number{at_least}, not {str(value)[:60]}.")
     return int(value)
-
-
-def _percent(p: float) -> str:
-    return f"{p:.0%}" if p >= 0.01 else f"{p:.1%}"

@@ -24,24 +24,29 @@ from ..zoo.custom import from_code, named, preloaded
 from ..zoo.loading import ModelCache, ModelError, Zoo
 from . import endpoints, layout
 from .options import options as page_options
-from .tabs import TABS, export, translation
+from .tabs import TABS, export, invitation
 from .tabs.context import PageContext
-from .tabs.controls import Controls
+from .tabs.controls import Controls, class_picker
 from .tabs.links import LinkFollower
 
 
-def build(explorer: Explorer, model: str = DEFAULT_MODEL) -> Page:
-    """The page around one explorer."""
+def build(explorer: Explorer, model: str = DEFAULT_MODEL, *, invites: bool = False) -> Page:
+    """The page around one explorer; ``invites``: a button shows where others on the network find it."""
     with Page(title="TR-GBP Explorer") as demo:
         endpoints.add(explorer)  # before the page's own events, which would take the names
-        gr.HTML(layout.TITLE, elem_id="tg-title")
-        with gr.Row():
+        with gr.Row(elem_id="tg-head"):
+            gr.HTML(layout.TITLE, elem_id="tg-title")
+            gr.HTML(js_on_load="TRGBP.mount('starts', element)", elem_id="tg-starts")
+        with gr.Row(elem_id="tg-body"):
             with gr.Column(scale=0, min_width=270, elem_id="tg-side"):
                 controls = Controls(explorer, model, list(examples.pictures().values()), examples.FIRST)
-            with gr.Column(scale=1, min_width=300):
+            with gr.Column(scale=1, min_width=300, elem_id="tg-main"):
                 status = gr.Markdown("Opening the first example …", elem_id="tg-status")
+                with gr.Row(elem_id="tg-answer"):
+                    gr.HTML(js_on_load="TRGBP.mount('answer', element)", elem_id="tg-best")
+                    wanted = class_picker()
                 gr.HTML(js_on_load="TRGBP.mount('toolbar', element)", elem_classes="tg-toolbar")
-                opened, question = gr.State("explain"), (controls.picture, controls.model, controls.wanted)
+                opened, question = gr.State("explain"), (controls.picture, controls.model, wanted)
                 context = PageContext(explorer, *question, status, opened, demo.uploads.folder)
                 tabs = gr.Tabs(overflow_behavior="wrap")
                 LinkFollower(demo, context, controls, tabs, Link(model, examples.FIRST, tab="explain"))
@@ -49,11 +54,12 @@ def build(explorer: Explorer, model: str = DEFAULT_MODEL) -> Page:
                     for build_tab in TABS:
                         build_tab(context)
                 export.build(context)
+                if invites:
+                    invitation.build(context, demo)
                 with gr.Accordion("Glossary", open=False, elem_id="tg-glossary"):
                     gr.Markdown(layout.asset("glossary.md"))
         context.render_unseen()
         controls.wire(demo, status)
-        translation.translate(demo)
     return demo
 
 
@@ -123,7 +129,7 @@ def _given(arguments: argparse.Namespace, own: dict[str, Zoo], device: torch.dev
 def _served(explorer: Explorer, first: str, arguments: argparse.Namespace, options: Mapping[str, Any]) -> Any:
     keep_freed_memory()
     return serve(
-        build(explorer, first),
+        build(explorer, first, invites=arguments.share or invitation.is_served_to_others(arguments.host)),
         server_name=arguments.host,
         server_port=arguments.port,
         share=arguments.share or None,
@@ -131,7 +137,6 @@ def _served(explorer: Explorer, first: str, arguments: argparse.Namespace, optio
         theme=page_theme(),
         css=layout.asset("style.css"),
         head=layout.head(),
-        i18n=translation.i18n(),
         ssr_mode=False,
         footer_links=["api"],
         **options,

@@ -32,6 +32,8 @@ SESSIONS = 500
 """Visitors whose place on the page is remembered: about 1.5 MB each at most. Who has been away longest begins anew."""
 
 FILE_SECONDS = 3600
+OPTIONAL = "tg-optional"
+"""The ``elem_id`` of an endpoint's last input that programs written before it existed leave out."""
 
 
 class Page(gr.Blocks):
@@ -52,7 +54,9 @@ class Page(gr.Blocks):
         self.fetches = False
 
     async def preprocess_data(self, block_fn: Any, inputs: list[Any], *args: Any, **kwargs: Any) -> list[Any]:
-        """Gradio fetches any address that is given for a file, and writes a traceback for every input of a wrong kind."""
+        """Gradio fetches any address that is given for a file, knows no optional inputs, and writes a traceback for a wrong one."""
+        if len(block_fn.inputs) == len(inputs) + 1 and getattr(block_fn.inputs[-1], "elem_id", None) == OPTIONAL:
+            inputs = [*inputs, block_fn.inputs[-1].value]
         if not self.fetches and any("://" in path for path in _paths(inputs)):
             raise gr.Error("Addresses are not fetched here: upload the picture itself.", print_exception=False)
         try:

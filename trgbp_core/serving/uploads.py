@@ -19,6 +19,9 @@ MAX_BYTES = 1_000_000_000
 TIDY_SECONDS = 2.0
 """Between two looks at the folder. At a visitor's 40 MB a request the folder stays near its limit."""
 
+GRACE_SECONDS = 20.0
+"""A page that is reloaded leaves and comes again, on a slow machine after some seconds."""
+
 _made: list[str] = []
 
 
@@ -45,11 +48,13 @@ class Uploads:
     Args:
         folder: where the files are, at any depth.
         max_bytes: beyond this the oldest files are removed.
+        grace: seconds for which the files of a visitor who has left stay.
     """
 
-    def __init__(self, folder: Path, max_bytes: int = MAX_BYTES) -> None:
+    def __init__(self, folder: Path, max_bytes: int = MAX_BYTES, grace: float = GRACE_SECONDS) -> None:
         self.folder = folder
         self._max_bytes = max_bytes
+        self._grace = grace
         self._stays: set[Path] = set()
         self._visitors: dict[str, set[Path]] = {}
         self._lock = threading.Lock()
@@ -66,10 +71,24 @@ class Uploads:
             with self._lock:
                 self._visitors.setdefault(visitor, set()).add(found)
 
+    def holds(self, path: str) -> bool:
+        """Whether ``path`` is a file of this folder; no other may be read for a visitor who names it."""
+        try:
+            found = Path(path).resolve(strict=True)
+        except (OSError, ValueError, RuntimeError):
+            return False
+        return found.is_file() and self.folder.resolve() in found.parents
+
     def forget(self, visitor: str) -> None:
-        """``visitor`` has left: remove the files that nobody else has on the page."""
+        """``visitor`` has left: remove the files that nobody else has on the page, once a reloaded page has had time to ask for its own."""
         with self._lock:
             left = self._visitors.pop(visitor, set())
+        waiting = threading.Timer(self._grace, self._remove_unused, [left])
+        waiting.daemon = True
+        waiting.start()
+
+    def _remove_unused(self, left: set[Path]) -> None:
+        with self._lock:
             others = set().union(*self._visitors.values())
         for path in left - others - self._stays:
             _remove(path)

@@ -16,6 +16,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from ..data import images
+from ..data.crop import CENTRE
 from ..data.preprocessing import Channels, Preprocess
 from ..engine import devices
 from ..engine.recording import record
@@ -89,9 +90,9 @@ class Zoo:
         """What the network occupies in memory."""
         return sum(t.nbytes for t in [*self.network.parameters(), *self.network.buffers()])
 
-    def picture(self, image: images.Source) -> Image.Image:
+    def picture(self, image: images.Source, crop: str = CENTRE) -> Image.Image:
         """The RGB picture exactly as the network sees it: see :meth:`Preprocess.picture`."""
-        return self.preprocess.picture(image)
+        return self.preprocess.picture(image, crop)
 
     def normalise(self, picture: Image.Image) -> Tensor:
         """A picture of any size as the network's input: see :meth:`Preprocess.normalise`."""

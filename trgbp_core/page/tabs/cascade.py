@@ -27,15 +27,16 @@ def build(context: PageContext) -> None:
 
     with gr.Tab("Sanity check", id="cascade") as tab:
         buttons = gr.Row(elem_classes="tg-buttons")
+        line = context.status_line("cascade")
         context.panel("cascade")
         context.options["cascade"] = _options()
         options = list(context.options["cascade"].values())
     with buttons:
         run = gr.Button("Randomise", variant="primary", elem_id="tg-cascade-run")
-        running = run.click(randomise, [*context.question, *options], [data, context.status], **HEAVY)
+        running = run.click(randomise, [*context.question, *options], [data, line], **HEAVY)
         linked = context.restored.then(_linked_options, context.request, options, **HEAVY)
-        resumed = linked.then(resume, [context.request, *context.question, *options], [data, context.status], **HEAVY)
-        stop_button([running, resumed], "tg-cascade-stop", context.status)
+        resumed = linked.then(resume, [context.request, *context.question, *options], [data, line], **HEAVY)
+        stop_button([running, resumed], "tg-cascade-stop", line)
         context.panel("stage")
     context.stop_on_change([running, resumed])
     context.on_open(tab, "cascade")

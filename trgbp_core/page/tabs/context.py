@@ -1,4 +1,4 @@
-"""What every tab needs of the page: the inputs of a question, the status line, and how payloads reach the browser's part."""
+"""What every tab needs of the page: the inputs of a question, a line for what it says, and how payloads reach the browser's part."""
 
 from __future__ import annotations
 
@@ -33,25 +33,40 @@ class PageContext:
     """The page as a tab sees it.
 
     Attributes:
-        picture, model, wanted: the question: the picture, the name of the network that has been loaded, the class to explain.
-        status: the line that says what happened. opened: the name of the open tab. folder: for files to download.
-        changes: the events after which the question is another one. options: a tab's own choices by name, for the export.
+        image: where a picture is put in. picture, model, wanted: the question: the picture and which part of it
+            (``{"file": …, "crop": …}``), the name of the network that has been loaded, the class to explain.
+        status: the line over the tabs, with the network's answer and what is wrong with the question; a tab has lines of its own,
+            see :meth:`status_line`. opened: the name of the open tab. folder: for files to download.
+        picked: its event ``submit`` says that a class is picked by its button. changes: the events after which the question is another one.
+        options: a tab's own choices by name, for the export.
         request: what the last link asks for. arrived: the event that has put it on the page. restored: the event that has explained it.
     """
 
     explorer: Explorer
-    picture: gr.Image
+    image: gr.Image
     model: gr.State
     wanted: gr.Dropdown
     status: gr.Markdown
     opened: gr.State
     folder: Path
+    picked: Any = field(init=False)
     changes: list[Any] = field(default_factory=list)
     options: dict[str, dict[str, Any]] = field(default_factory=dict)
     request: Any = None
     arrived: Any = None
     restored: Any = None
     _unseen: list[Any] = field(default_factory=list)
+    _lines: dict[str, gr.HTML] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        put = "TRGBP.put = (asked) => { props.value = asked; trigger('submit'); };"
+        self.picture = self.carrier("asked", put)
+        self.picked = self.carrier("picked", "TRGBP.choose = (k) => { TRGBP.chosen = String(k); trigger('submit'); };")
+
+    @property
+    def asks(self) -> tuple[Any, ...]:
+        """The events with which another question begins."""
+        return self.picture.change, self.model.change, self.wanted.input, self.picked.submit
 
     @property
     def question(self) -> list[Any]:
@@ -69,6 +84,17 @@ class PageContext:
         """
         watch = f"{script} watch('value', () => TRGBP.receive('{name}', props.value)); TRGBP.receive('{name}', props.value);"
         return self.unseen(gr.HTML(None, html_template="<i></i>", js_on_load=watch, elem_id=f"tg-data-{name}", **UNSEEN))
+
+    def status_line(self, name: str) -> gr.HTML:
+        """The output for the sentences of a tab, or of a part of it; where it is first called the line is placed.
+
+        A sentence may hold ``**bold**``. The line is emptied as soon as another picture or class is explained.
+        """
+        if name not in self._lines:
+            gr.HTML(js_on_load=f"TRGBP.placeLine('{name}', element)", elem_id=f"tg-{name}-status", elem_classes="tg-line")
+            watch = f"const said = () => TRGBP.say('{name}', props.value, () => {{ props.value = ''; }}); watch('value', said); said();"
+            self._lines[name] = self.unseen(gr.HTML("", html_template="<i></i>", js_on_load=watch, **UNSEEN))
+        return self._lines[name]
 
     def unseen(self, component: Any) -> Any:
         """Keep a component, made with :data:`UNSEEN`, for the page's end; returns it."""
@@ -105,11 +131,11 @@ class PageContext:
 
     def stop_on_change(self, events: list[Any]) -> None:
         """Cancel ``events``, and the work that they wait for, as soon as the question becomes another one."""
-        for changed in (self.picture.change, self.model.change, self.wanted.input):
-            changed(None, None, None, cancels=events, **QUIET)
+        for asks in self.asks:
+            asks(None, None, None, cancels=events, **QUIET)
 
 
-def stop_button(events: list[Any], elem_id: str, line: gr.Markdown | None = None) -> gr.Button:
+def stop_button(events: list[Any], elem_id: str, line: gr.HTML | None = None) -> gr.Button:
     """A button that cancels ``events``, and with them the work that they wait for; ``line`` says so."""
     button = gr.Button("Stop", elem_id=elem_id)
     ended = button.click(None, None, None, cancels=events, **QUIET)

@@ -46,11 +46,12 @@ def build(context: PageContext) -> None:
         return _of_lesson(shelf(), _number(event), sheet, "its handout is being printed", gr.skip())
 
     with gr.Tab("Learn", id="learn") as tab:
+        line = context.status_line("learn")
         panel = gr.HTML(js_on_load=_EVENTS, elem_id="tg-learn")
     context.on_open(tab, "learn")
-    context.arrived.then(open_lesson, context.request, [listed, context.status], **HEAVY)
-    panel.reveal(reveal, None, [revealed, context.status], **HEAVY)
-    panel.handout(handout, None, [printed, context.status], **HEAVY)
+    context.arrived.then(open_lesson, context.request, [listed, line], **HEAVY)
+    panel.reveal(reveal, None, [revealed, line], **HEAVY)
+    panel.handout(handout, None, [printed, line], **HEAVY)
 
 
 def _of_lesson(shelf: Shelf, number: Any, work: Callable[[Lesson], Any], done: str, otherwise: Any) -> tuple[Any, Any]:

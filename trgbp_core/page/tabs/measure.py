@@ -31,19 +31,20 @@ def build(context: PageContext) -> None:
         stops.stop(str(request.session_hash))
 
     with gr.Tab("Measure", id="measure") as tab:
+        said = context.status_line("measure")
         context.panel("measure")
         methods = methods_picker("The methods whose maps are measured, for the class that is picked.")
         context.options["measure"] = {"methods": methods}
         asked = [*context.question, methods]
-        locating = context.follow(tab, "measure", locate, asked, [located, context.status], visited=True)
-        locating.append(methods.input(locate, asked, [located, context.status], trigger_mode="always_last", **HEAVY))
-        with gr.Row(elem_classes="tg-buttons"):
+        locating = context.follow(tab, "measure", locate, asked, [located, said], visited=True)
+        locating.append(methods.input(locate, asked, [located, said], trigger_mode="always_last", **HEAVY))
+        buttons = gr.Row(elem_classes="tg-buttons")
+        line = context.status_line("perturb")
+        with buttons:
             run = gr.Button("Remove pixels (MoRF, LeRF)", variant="primary", elem_id="tg-perturb-run")
-            line = gr.Markdown(elem_id="tg-perturb-status", render=False)
             # Not by `cancels`: an answer that is still on its way would overwrite the line, or leave "Error" on it.
             run.click(begin, queue=False, **QUIET).then(perturb, asked, [perturbed, line], **HEAVY)
             stop_button(locating, "tg-measure-stop").click(stop, queue=False, **QUIET)
-            line.render()
-        for changed in (context.picture.change, context.model.change, context.wanted.input):
-            changed(stop, queue=False, **QUIET)
+        for asks in context.asks:
+            asks(stop, queue=False, **QUIET)
         context.panel("perturb")

@@ -23,16 +23,15 @@ def build(context: PageContext) -> None:
         yield from updates(handlers.check_prediction(explorer, image, model, k, draws))
 
     with gr.Tab("Predict", id="predict") as tab:
-        with gr.Row(elem_classes="tg-buttons"):
-            run = gr.Button("Measure", variant="primary", elem_id="tg-predict-run")
-            line = gr.Markdown(elem_id="tg-predict-status", render=False)
-            draws = gr.Number(DRAWS, precision=0, minimum=2, maximum=MOST_DRAWS, label="Draws of random weights", render=False)
-            running = run.click(measure, [*context.question, draws], [measured, line], **HEAVY)
-            stop_button([running], "tg-predict-stop", line)
-            line.render()
+        buttons = gr.Row(elem_classes="tg-buttons")
+        line = context.status_line("predict")
         context.panel("predict")
         with gr.Accordion("Options", open=False):
-            draws.render()
+            draws = gr.Number(DRAWS, precision=0, minimum=2, maximum=MOST_DRAWS, label="Draws of random weights")
         context.options["predict"] = {"draws": draws}
-    context.follow(tab, "predict", predict, context.question, [predicted, context.status])
+    with buttons:
+        run = gr.Button("Measure", variant="primary", elem_id="tg-predict-run")
+        running = run.click(measure, [*context.question, draws], [measured, line], **HEAVY)
+        stop_button([running], "tg-predict-stop", line)
+    context.follow(tab, "predict", predict, context.question, [predicted, line])
     context.stop_on_change([running])
