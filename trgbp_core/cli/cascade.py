@@ -1,4 +1,7 @@
-"""The command ``cascade``: randomise layer by layer; print how the maps follow, and what theory predicted."""
+"""The command ``cascade``: randomise layer by layer; print how the maps follow, and what theory predicted.
+
+Maps are compared as the page shows and compares them; the command ``evaluate`` gives the paper's similarities.
+"""
 
 from __future__ import annotations
 
@@ -25,10 +28,14 @@ def run(arguments: argparse.Namespace) -> None:
     stages = list(explorer.cascade(question, k, beside[0]))
     titles = {panel["id"]: panel["title"] for panel in stages[0]["panels"]}
     rows = [
-        [str(stage["index"]), *(f"{stage['similarity'][key]['spearman']:.2f}" for key in titles)]
+        [str(stage["index"]), *(_number(stage["similarity"][key]["spearman"]) for key in titles)]
         for stage in stages
         if stage["index"] in (1, 5, 10) or stage["index"] % 10 == 0 or stage is stages[-1]
     ]
     print(markdown_table(["layers randomised", *titles.values()], rows, "r" * (1 + len(titles))))
-    print("(Spearman's rank correlation of |R| with the trained network's map)\n")
+    print("(Spearman's rank correlation of relu(R) with the trained network's map; –: an empty map, which explains the class no longer)\n")
     print(sanity_table(question.zoo.network, question.x, k, seeds=arguments.seeds))
+
+
+def _number(spearman: float | None) -> str:
+    return "–" if spearman is None else f"{spearman:.2f}"

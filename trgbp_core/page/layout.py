@@ -21,7 +21,7 @@ from ..serving.jobs import Step, Update, streamed
 from ..zoo.loading import Entry
 
 ASSETS = Path(__file__).parents[2] / "assets" / "page"
-SCRIPTS = "gradio colour_maps elements classes explain_panels compare_panels measure predict links learn panels".split()
+SCRIPTS = "gradio colour_maps elements classes explain_panels compare_panels sanity measure predict links learn panels".split()
 FONTS = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif"]
 TITLE = (
     "<h1>TR-GBP Explorer</h1><p>Which pixels led the network to its answer, layer by layer, and can the explanation be trusted? "
