@@ -25,7 +25,7 @@ from trgbp_core.explorer.links import Link
 from trgbp_core.page import endpoints, layout
 from trgbp_core.page.tabs import TABS, export, translation
 from trgbp_core.page.tabs.context import PageContext
-from trgbp_core.page.tabs.controls import Controls
+from trgbp_core.page.tabs.controls import Controls, class_picker
 from trgbp_core.page.tabs.links import LinkFollower
 from trgbp_core.serving.memory import keep_freed_memory
 from trgbp_core.serving.server import Page, leave, page_device, serve
@@ -38,14 +38,19 @@ def build(explorer: Explorer, model: str = DEFAULT_MODEL) -> Page:
     """The page around one explorer."""
     with Page(title="TR-GBP Explorer") as demo:
         endpoints.add(explorer)  # before the page's own events, which would take the names
-        gr.HTML(layout.TITLE, elem_id="tg-title")
-        with gr.Row():
+        with gr.Row(elem_id="tg-head"):
+            gr.HTML(layout.TITLE, elem_id="tg-title")
+            gr.HTML(js_on_load="TRGBP.mount('starts', element)", elem_id="tg-starts")
+        with gr.Row(elem_id="tg-body"):
             with gr.Column(scale=0, min_width=270, elem_id="tg-side"):
                 controls = Controls(explorer, model, list(examples.pictures().values()), examples.FIRST)
-            with gr.Column(scale=1, min_width=300):
+            with gr.Column(scale=1, min_width=300, elem_id="tg-main"):
                 status = gr.Markdown("Opening the first example …", elem_id="tg-status")
+                with gr.Row(elem_id="tg-answer"):
+                    gr.HTML(js_on_load="TRGBP.mount('answer', element)", elem_id="tg-best")
+                    wanted = class_picker()
                 gr.HTML(js_on_load="TRGBP.mount('toolbar', element)", elem_classes="tg-toolbar")
-                opened, question = gr.State("explain"), (controls.picture, controls.model, controls.wanted)
+                opened, question = gr.State("explain"), (controls.picture, controls.model, wanted)
                 context = PageContext(explorer, *question, status, opened, demo.uploads.folder)
                 tabs = gr.Tabs(overflow_behavior="wrap")
                 LinkFollower(demo, context, controls, tabs, Link(model, examples.FIRST, tab="explain"))

@@ -117,10 +117,10 @@ def slide(page: Page, control: str, canvas: str, last: int) -> list[float]:
 
 def opacity_and_colours(page: Page) -> tuple[list[float], list[float]]:
     """The same for the opacity's slider, and for the list of colour maps."""
-    opacity = slide(page, "opacity", "#tg-explain .tg-four canvas", 20)
+    opacity = slide(page, "opacity", "#tg-explain .tg-hero canvas", 20)
     colours = []
     for name in ("jet", "viridis", "cividis", "gray", "inferno") * 3:
-        page.evaluate("stopwatch.watch('colours', '#tg-explain .tg-four canvas')")
+        page.evaluate("stopwatch.watch('colours', '#tg-explain .tg-hero canvas')")
         page.locator('select[data-control="colours"]').select_option(name)
         page.wait_for_timeout(200)
         colours += page.evaluate("stopwatch.times")
@@ -134,15 +134,12 @@ def answered(page: Page, event: str) -> float:
 
 
 def classes(page: Page) -> tuple[list[float], list[float]]:
-    """Milliseconds from picking a class of the list to its map: among the top 5, and any other."""
+    """Milliseconds from picking a class to its map: one of the five best by its button, and any other from the list."""
     top, others = [], []
     box = page.locator("#tg-class input")
     for index in (1, 2, 3, 4, 0) * 2:
-        box.click()
-        option = page.locator("#tg-class [role=option], [role=listbox] [role=option]").nth(index)
-        option.wait_for()
         page.evaluate("stopwatch.arm()")
-        option.click()
+        page.locator(".tg-answer").nth(index).click()
         top.append(answered(page, "mousedown"))
     for name in OTHERS:
         box.click()
@@ -231,7 +228,8 @@ def page_lines(browser: Browser, url: str, place: Path, repeats: int, explanatio
     with opened(browser, url) as page:
         page.wait_for_timeout(1000)
         layers = page.evaluate("TRGBP.state.data.explain.layers.length") - 1
-        lines.append(Line("layer slider, every layer", slide(page, "layer", "#tg-explain .tg-layer canvas", layers), 20))
+        page.locator("[data-fold=inside] summary").click()
+        lines.append(Line("layer slider, every layer", slide(page, "layer", "#tg-explain .tg-layers canvas", layers), 20))
         opacity, colours = opacity_and_colours(page)
         lines += [Line("opacity", opacity, 50), Line("colour map", colours, 50)]
         top, others = classes(page)

@@ -69,6 +69,7 @@
     known.picked = k;
     if (!known.classes.has(k)) return false;
     if (known.shown !== k) show(k);
+    window.TRGBP.stale(false);
     return true;
   }
 
@@ -81,6 +82,7 @@
     const again = path === reported.path && at - reported.at < SAME;
     if (again || !window.TRGBP.another) return [];
     Object.assign(reported, { path, at });
+    window.TRGBP.stale(true);
     window.TRGBP.another();
     return [];
   }

@@ -1,7 +1,7 @@
 // Colour maps: grey tiles are decoded once, then coloured and laid over the picture on a canvas, so that sliders, opacity and colours never
-// ask the server. `TRGBP.state` is what the whole page knows.
+// ask the server; `page_overlay` of trgbp_core/drawing/render.py does the same for figures. `TRGBP.state` is what the whole page knows.
 (() => {
-  const state = { picture: null, under: {}, opacity: 0.65, colours: 'inferno', lookups: {}, updates: {}, roots: {}, data: {}, followers: {}, layer: 0, stage: 0, at: null };
+  const state = { picture: null, under: {}, opacity: 0.65, colours: 'inferno', lookups: {}, updates: {}, roots: {}, data: {}, followers: {}, psi: 0, layer: 0, stage: 0, at: null };
   const SIDE = 224;
 
   // A canvas for reading pixels; one a side, for nothing is kept on it.
@@ -77,6 +77,11 @@
     return state.under[side] || (state.under[side] = pixelsOf(state.image, side));
   }
 
+  // How much of the picture each of a tile's 256 steps covers at full opacity: zero is transparent in every colour map.
+  const FULL_COVER = 0.3;
+  const cover = (i, signed) => Math.min(1, (signed ? Math.abs(i - 128) / 127 : i / 255) / FULL_COVER);
+  const covers = { false: Float32Array.from({ length: 256 }, (_, i) => cover(i, false)), true: Float32Array.from({ length: 256 }, (_, i) => cover(i, true)) };
+
   const contexts = new WeakMap();
   function paint(canvas, grey) {
     const side = canvas.width;
@@ -86,12 +91,14 @@
       contexts.set(canvas, { context, image, words: new Uint32Array(image.data.buffer) });
     }
     const { context, image, words } = contexts.get(canvas);
-    const table = lookup(canvas.panel.signed ? 'diverging' : state.colours);
+    const signed = Boolean(canvas.panel.signed);
+    const table = lookup(signed ? 'diverging' : state.colours);
     const below = under(canvas.panel, side);
-    const a = below ? Math.round(256 * state.opacity) : 256;
-    const b = 256 - a;
+    const weights = Uint16Array.from(covers[signed], (share) => (below ? Math.round(256 * state.opacity * share) : 256));
     for (let i = 0; i < words.length; i += 1) {
       const c = 3 * grey[i];
+      const a = weights[grey[i]];
+      const b = 256 - a;
       let [red, green, blue] = [a * table[c], a * table[c + 1], a * table[c + 2]];
       if (b) {
         red += b * below[4 * i];
@@ -124,10 +131,11 @@
 
   // The colours from nothing to most, or, of a map with both signs, from all against to all for the class.
   function ramp(canvas) {
-    const table = lookup(canvas.dataset.signed ? 'diverging' : state.colours);
+    const signed = Boolean(canvas.dataset.signed);
+    const table = lookup(signed ? 'diverging' : state.colours);
     const context = canvas.getContext('2d');
     const out = context.createImageData(256, 1);
-    for (let i = 0; i < 256; i += 1) out.data.set([table[3 * i], table[3 * i + 1], table[3 * i + 2], 255], 4 * i);
+    for (let i = 0; i < 256; i += 1) out.data.set([table[3 * i], table[3 * i + 1], table[3 * i + 2], 255 * covers[signed][i]], 4 * i);
     context.putImageData(out, 0, 0);
     return canvas;
   }
@@ -145,5 +153,8 @@
     return image.decode().then(() => { if (state.picture === src) Object.assign(state, { image, under: {} }); });
   }
 
-  window.TRGBP = { state, SIDE, decode, draw, ramp, repaint, pixels, load, setPicture };
+  // The look of the maps, for figures that are downloaded.
+  const look = () => JSON.stringify({ colours: state.colours, opacity: state.opacity });
+
+  window.TRGBP = { state, SIDE, decode, draw, ramp, repaint, pixels, load, setPicture, look };
 })();

@@ -1,4 +1,4 @@
-// The elements that panels are made of: figures with a map, sliders, the scale of the colours.
+// The elements that panels are made of: figures with a map, which can be enlarged, sliders, the scale of the colours, rows of figures.
 (() => {
   const { SIDE, draw, ramp } = window.TRGBP;
 
@@ -27,13 +27,17 @@
     const empty = element('p', { class: 'tg-empty' });
     const title = element('strong');
     const caption = element('span');
+    const larger = element('button', { type: 'button', class: 'tg-larger', text: '⤢', hidden: '', onclick: () => enlarge(node) });
     const node = element('figure', { class: `tg-figure ${className}` },
-      element('div', { class: 'tg-frame' }, canvas, empty), element('figcaption', {}, title, caption));
+      element('div', { class: 'tg-frame' }, canvas, empty, larger), element('figcaption', {}, title, caption));
+    canvas.addEventListener('click', () => { if (canvas.panel) enlarge(node); });
+    node.copyTo = (other) => { if (canvas.panel) other.show(canvas.panel); };
     node.clear = () => {
       canvas.panel = null;
       canvas.getContext('2d').clearRect(0, 0, SIDE, SIDE);
       canvas.setAttribute('aria-label', 'no map yet');
       empty.textContent = '';
+      larger.hidden = true;
     };
     node.show = (panel) => {
       draw(canvas, panel);
@@ -41,17 +45,103 @@
       title.textContent = panel.title;
       caption.textContent = panel.caption || '';
       empty.textContent = panel.empty || '';
+      larger.hidden = false;
+      larger.setAttribute('aria-label', `${window.TRGBP_TRANSLATE('Enlarge')}: ${panel.title}`);
+      if (enlarged?.of === node) enlarged.map.show(panel);
     };
     return node;
   }
 
-  // What the colours of the maps on a tab mean: one scale for all of them, whichever sign they show.
-  function scale() {
+  // The slider that moves a figure's map; a place with `data-slider` names it, or says by an empty name that there is none.
+  function sliderOf(node) {
+    const place = node.closest('[data-slider], [role=tabpanel]');
+    const name = place?.dataset.slider;
+    if (name === '') return null;
+    return place?.closest('[role=tabpanel]')?.querySelector(`input[type=range]${name ? `[data-control="${name}"]` : ''}`) || null;
+  }
+
+  // Another slider that moves the first one along.
+  function twin(original, label) {
+    const { min, max, value, step } = original;
+    const node = slider(label, '', (moved) => {
+      original.value = moved;
+      original.dispatchEvent(new Event('input', { bubbles: true }));
+      node.output.textContent = original.parentNode.querySelector('output').textContent;
+    }, { min, max, value, step });
+    node.input.value = value;
+    node.output.textContent = original.parentNode.querySelector('output').textContent;
+    return node;
+  }
+
+  // One map as large as the window, with the sliders that change it. Escape closes it.
+  let enlarged = null;
+  function enlarge(of) {
+    if (enlarged || of.closest('dialog')) return;
+    const [map, layers, opacity] = [figure('tg-large'), sliderOf(of), document.querySelector('input[data-control="opacity"]')];
+    const sliders = [layers && twin(layers, layers.labels[0].textContent), opacity && twin(opacity, 'Opacity of the map')].filter(Boolean);
+    const close = element('button', { type: 'button', class: 'tg-button', text: 'Close', onclick: () => dialog.close() });
+    const dialog = element('dialog', { class: 'tg-dialog', 'aria-label': 'A map, enlarged' }, map, element('div', { class: 'tg-dialog-side' }, ...sliders, close));
+    dialog.addEventListener('close', () => { enlarged = null; dialog.remove(); });
+    dialog.addEventListener('click', (event) => { if (event.target === dialog) dialog.close(); });
+    document.querySelector('.gradio-container').append(dialog);
+    enlarged = { of, map };
+    dialog.showModal();
+    of.copyTo(map);
+    sliders[0]?.input.focus();
+  }
+
+  // Presenting: the width of the window, large type, nothing but the maps. Arrow keys move the slider of the open tab, Escape ends it.
+  window.TRGBP.presentation = (on) => {
+    document.body.classList.toggle('tg-presenting', on);
+    const button = document.querySelector('[data-control="present"]');
+    button.setAttribute('aria-pressed', String(on));
+    button.textContent = window.TRGBP_TRANSLATE(on ? 'End the presentation' : 'Present');
+  };
+  document.addEventListener('keydown', (event) => {
+    if (!document.body.classList.contains('tg-presenting') || document.querySelector('dialog[open]')) return;
+    const by = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
+    if (event.key === 'Escape') window.TRGBP.presentation(false);
+    else if (by && !event.target.closest('input, select, textarea, [role=tab], [role=application]')) {
+      const input = [...document.querySelectorAll('[role=tabpanel] input[type=range]')].find((one) => one.checkVisibility());
+      if (!input) return;
+      event.preventDefault();
+      input[by > 0 ? 'stepUp' : 'stepDown']();
+      input.dispatchEvent(new Event('input', { bubbles: true }));
+    }
+  });
+
+  // As many columns as fit, of at least `least` pixels; fewer where a last row would hold a single figure.
+  function columns(count, width, least) {
+    const fit = Math.max(width < 500 ? 2 : 1, Math.floor((width + 6) / (least + 6)));
+    let most = Math.min(fit, count);
+    while (most > 2 && count % most === 1) most -= 1;
+    return most;
+  }
+
+  const sizes = new ResizeObserver((entries) => entries.forEach(({ target }) => arrange(target)));
+  function arrange(grid) {
+    const count = [...grid.children].filter((child) => child.checkVisibility()).length;
+    if (!count || !grid.clientWidth) return;
+    const across = columns(count, grid.clientWidth, 180);
+    grid.style.setProperty('--tg-columns', across);
+    grid.classList.toggle('tg-odd', across === 2 && count % 2 === 1 && count > 1);
+  }
+
+  // Keep the rows of figures in `root` without a last one that stands alone, whatever its width.
+  function balance(root) {
+    root.querySelectorAll('.tg-grid:not(.tg-lesson-maps)').forEach((grid) => {
+      sizes.observe(grid);
+      new MutationObserver(() => arrange(grid)).observe(grid, { childList: true });
+    });
+  }
+
+  // What the colours of the maps on a tab mean: one scale for all of them, whichever sign they show; `signs`: maps of both are there.
+  function scale(signs = true) {
     const bar = (signed) => ramp(element('canvas', { class: 'tg-ramp', width: 256, height: 1, 'aria-hidden': 'true', ...(signed ? { 'data-signed': 'yes' } : {}) }));
     const word = (text) => element('span', { text });
     return element('p', { class: 'tg-scale' },
       element('span', {}, word('0'), bar(false), word('1 · evidence for the class')),
-      element('span', {}, word('−1'), bar(true), word('1 · blue against, red for it')),
+      ...(signs ? [element('span', {}, word('−1'), bar(true), word('1 · blue against, red for it'))] : []),
       word('1: each map’s 99.9 % quantile'));
   }
 
@@ -66,5 +156,5 @@
     return Object.assign(node, { input, output });
   }
 
-  Object.assign(window.TRGBP, { element, figure, slider, scale, percent, afterFrame, panels: {} });
+  Object.assign(window.TRGBP, { element, figure, balance, slider, scale, percent, afterFrame, panels: {} });
 })();

@@ -1,114 +1,218 @@
-// The panels of the tabs Explain and Classes, and the toolbar above all tabs.
+// The panel of the tab Explain, and what stands above all tabs: the network's answer, the toolbar, and where to begin.
 (() => {
-  const { state, panels, element, figure, slider, percent, repaint, load, afterFrame } = window.TRGBP;
+  const { state, panels, element, figure, slider, scale, percent, repaint, draw, load, afterFrame } = window.TRGBP;
+  const MOST = { inferno: 'Yellow', viridis: 'Yellow', cividis: 'Yellow', gray: 'White', jet: 'Red' };
+  const PSI = [['smooth', 'The paper’s ψ: coarse upper layers count most.'], ['sharp', 'The conserving ψ: layers and pixels count by what they contribute.']];
 
-  panels.toolbar = (root) => {
-    const opacity = slider('Opacity of the map', '0 % shows the picture alone, 100 % the map alone.', (value) => {
-      state.opacity = value / 100;
-      opacity.output.textContent = `${value} %`;
-      repaint();
-    }, { max: 100, value: 65, step: 5, 'data-control': 'opacity' });
-    opacity.output.textContent = '65 %';
-    const select = element('select', { id: 'tg-colours', 'data-control': 'colours', onchange: (event) => {
-      state.colours = event.target.value;
-      repaint();
-    } }, ...Object.keys(window.TRGBP_COLOURS).filter((name) => name !== 'diverging').map((name) => element('option', { value: name, text: name === 'jet' ? 'jet (the paper’s)' : name })));
-    root.append(opacity, element('div', { class: 'tg-select' }, element('label', { for: 'tg-colours', text: 'Colours' }), select,
-      element('small', { text: 'Dark is nothing, bright is most.' })), ...window.TRGBP.linkBar());
+  panels.starts = (root) => {
+    const button = (text, control, onclick) => element('button', { type: 'button', class: 'tg-button', 'data-control': control, text, onclick });
+    root.classList.add('tg-starts');
+    root.append(button('New here? Five minutes', 'lesson-one', () => window.TRGBP.wish('?lesson=1')), button('Present', 'present', () => window.TRGBP.presentation(!document.body.classList.contains('tg-presenting'))));
     return () => {};
   };
 
-  panels.explain = (root) => {
-    const picture = element('img', { class: 'tg-picture', alt: 'no picture yet', width: 224, height: 224 });
-    const seen = element('span');
-    const input = element('figure', { class: 'tg-figure' }, element('div', { class: 'tg-frame' }, picture),
-      element('figcaption', {}, element('strong', { text: 'The picture' }), seen));
-    const maps = [figure(), figure(), figure()];
-    const raw = figure();
-    const own = figure();
-    const facts = element('dl', { class: 'tg-facts' });
+  panels.toolbar = (root) => {
+    const opacity = slider('Opacity of the map', 'Where the map is zero, the picture shows through.', (value) => {
+      state.opacity = value / 100;
+      opacity.output.textContent = `${value} %`;
+      repaint();
+    }, { max: 100, value: Math.round(100 * state.opacity), step: 5, 'data-control': 'opacity' });
+    opacity.output.textContent = `${opacity.input.value} %`;
+    const meaning = element('small');
+    const explain = () => { meaning.textContent = window.TRGBP_TRANSLATE(`Clear is nothing. ${MOST[state.colours]} is most.`); };
+    const select = element('select', { id: 'tg-colours', 'data-control': 'colours', onchange: (event) => {
+      state.colours = event.target.value;
+      explain();
+      repaint();
+    } }, ...Object.keys(window.TRGBP_COLOURS).filter((name) => name !== 'diverging').map((name) => element('option', { value: name, text: name === 'jet' ? 'jet (the paper’s)' : name })));
+    select.value = state.colours;
+    explain();
+    root.append(opacity, element('div', { class: 'tg-select' }, element('label', { for: 'tg-colours', text: 'Colours' }), select, meaning), ...window.TRGBP.linkBar());
+    return () => {};
+  };
+
+  // The five best classes, each a button that explains it.
+  panels.answer = (root) => {
+    root.classList.add('tg-best');
+    root.setAttribute('role', 'group');
+    root.setAttribute('aria-label', window.TRGBP_TRANSLATE('The network’s five best classes'));
+    const make = () => {
+      const [name, bar, number] = [element('span', { class: 'tg-name' }), element('i', { class: 'tg-bar' }), element('span', { class: 'tg-number' })];
+      const button = element('button', { type: 'button', class: 'tg-answer', onclick: () => {
+        window.TRGBP.pick(button.dataset.class);
+        window.TRGBP.choose(button.dataset.class);
+      } }, name, number, element('span', { class: 'tg-track' }, bar));
+      button.show = (answer, chosen) => {
+        Object.assign(button.dataset, { class: answer.index });
+        button.title = answer.name;
+        button.setAttribute('aria-pressed', String(chosen));
+        name.textContent = answer.name;
+        number.textContent = percent(answer.probability);
+        bar.style.width = `${100 * answer.probability}%`;
+      };
+      return button;
+    };
+    return ({ answers, class: chosen }) => {
+      while (root.children.length < answers.length) root.append(make());
+      while (root.children.length > answers.length) root.lastChild.remove();
+      answers.forEach((answer, i) => root.children[i].show(answer, answer.index === chosen.index));
+      document.querySelector('#tg-class')?.classList.toggle('tg-marked', answers.every((answer) => answer.index !== chosen.index));
+    };
+  };
+
+  // smooth or sharp: which enlargement ψ the maps of TR-GBP are made with.
+  function switcher(changed) {
+    const help = element('small');
+    const set = (psi) => {
+      state.psi = psi;
+      help.textContent = window.TRGBP_TRANSLATE(PSI[psi][1]);
+    };
+    const choices = PSI.map(([name], psi) => element('label', {}, element('input', { type: 'radio', name: 'tg-psi', value: psi, 'data-control': 'psi',
+      ...(psi === state.psi ? { checked: '' } : {}), onchange: () => { set(psi); changed(); } }), window.TRGBP_TRANSLATE(name)));
+    set(state.psi);
+    return element('fieldset', { class: 'tg-switch' }, element('legend', { text: 'Map' }), ...choices, help);
+  }
+
+  // A part that is closed at first; what it shows is painted once it is open.
+  function folded(name, summary, ...children) {
+    const node = element('details', { class: 'tg-fold', 'data-fold': name }, element('summary', { text: summary }), ...children);
+    node.addEventListener('toggle', () => {
+      if (node.open) node.querySelectorAll('canvas.tg-map').forEach((canvas) => { if (canvas.panel) draw(canvas, canvas.panel); });
+    });
+    return node;
+  }
+
+  // Eqs. 8 to 10 as the tab Learn has received them, without the names by which that tab links to them.
+  function formulas() {
+    const node = element('div', { class: 'tg-formulas' });
+    node.fill = () => {
+      if (node.children.length || !state.data.learn) return;
+      node.innerHTML = state.data.learn.equations.filter((html) => /tg-eq-(8|9|10)"/.test(html)).join('').replace(/ id="[^"]*"/g, '');
+    };
+    return node;
+  }
+
+  // The strip of all layers' maps; `picked` is called with the one that is clicked.
+  function stripOfLayers(picked) {
     const strip = element('div', { class: 'tg-strip', role: 'group', 'aria-label': 'All layers, the picture first' });
-    let data = null;
-    const layers = slider('Layer by layer', 'From the picture (0) up to the logits. Arrow keys move it.', (value) => showLayer(value), { 'data-control': 'layer' });
-    root.append(element('div', { class: 'tg-row tg-grid tg-four' }, input, ...maps), layers,
-      element('div', { class: 'tg-row tg-layer' }, raw, own, facts), strip);
-
-    function showLayer(index) {
-      const layer = data.layers[index];
-      if (!layer) return;
-      state.layer = index;
-      state.followers.predict?.(index);
-      raw.show(layer.raw);
-      own.show(layer.own);
-      layers.output.textContent = `${index} of ${data.layers.length - 1} · ${layer.name}`;
-      facts.replaceChildren(...[['Layer', layer.name], ['Kind', layer.kind], ['Kernel', layer.kernel], ['Filters N', layer.N],
-        ['Filter size p', layer.p], ['Map', layer.size],
-        ['Rectifier follows', layer.rectified ? 'yes' : 'no: random weights give noise around zero']].flatMap(
-        ([term, value]) => [element('dt', { text: term }), element('dd', { text: String(value) })]));
+    let layers = [];
+    const thumbnail = (index) => element('button', { type: 'button', 'aria-pressed': 'false', onclick: () => picked(index) },
+      element('canvas', { class: 'tg-map', width: 56, height: 56, 'aria-hidden': 'true' }), element('span', { text: String(index) }));
+    strip.mark = (index) => {
       strip.querySelector('[aria-pressed="true"]')?.setAttribute('aria-pressed', 'false');
-      strip.children[index]?.setAttribute('aria-pressed', 'true');
-    }
-
-    state.followers.explain = (index) => { if (data) { layers.input.value = index; showLayer(index); } };
-
-    function thumbnail(index) {
-      const canvas = element('canvas', { class: 'tg-map', width: 56, height: 56, 'aria-hidden': 'true' });
-      return element('button', { type: 'button', 'aria-pressed': 'false', onclick: () => {
-        layers.input.value = index;
-        showLayer(index);
-      } }, canvas, element('span', { text: String(index) }));
-    }
-
+      const button = strip.children[index];
+      if (!button) return;
+      button.setAttribute('aria-pressed', 'true');
+      strip.scrollLeft = button.offsetLeft - (strip.clientWidth - button.offsetWidth) / 2;
+    };
     // Twelve at a time: between them the sliders answer.
-    function fillStrip(shown, from = 0) {
-      if (shown !== data) return;
-      while (strip.children.length > data.layers.length) strip.lastChild.remove();
-      data.layers.slice(from, from + 12).forEach((layer, i) => {
+    strip.fill = (shown, from = 0) => {
+      if (!from) layers = shown;
+      if (shown !== layers) return;
+      while (strip.children.length > layers.length) strip.lastChild.remove();
+      layers.slice(from, from + 12).forEach((layer, i) => {
         const index = from + i;
         if (!strip.children[index]) strip.append(thumbnail(index));
         const button = strip.children[index];
         button.title = layer.name;
-        button.setAttribute('aria-label', `Layer ${index}: ${layer.name}`);
-        button.setAttribute('aria-pressed', String(index === state.layer));
-        window.TRGBP.draw(button.firstChild, layer.own);
+        button.setAttribute('aria-label', `${window.TRGBP_TRANSLATE('Layer')} ${index}: ${layer.name}`);
+        draw(button.firstChild, layer.own);
       });
-      if (from + 12 < data.layers.length) setTimeout(fillStrip, 0, shown, from + 12);
+      if (from + 12 < layers.length) setTimeout(strip.fill, 0, shown, from + 12);
+      else strip.mark(state.layer);
+    };
+    return strip;
+  }
+
+  // Look inside: what all classes share, and the part of each layer.
+  function inside() {
+    const [raw, layerRaw, layerOwn] = [figure(), figure(), figure()];
+    const facts = element('dl', { class: 'tg-facts' });
+    const equations = formulas();
+    const strip = stripOfLayers((index) => { layers.input.value = index; show(index); });
+    const layers = slider('Layer by layer', 'From the picture (0) up to the logits. Arrow keys move it.', (value) => show(value), { 'data-control': 'layer' });
+    const node = folded('inside', 'Look inside: the part of every layer, and the formulas',
+      layers, element('div', { class: 'tg-row tg-layer tg-layers', 'data-slider': 'layer' }, layerRaw, layerOwn, facts), strip,
+      element('div', { class: 'tg-row tg-layer', 'data-slider': '' }, raw, equations));
+    node.addEventListener('toggle', () => { equations.fill(); strip.mark(state.layer); });
+    let data = null;
+
+    function show(index) {
+      const layer = data?.layers[index];
+      if (!layer) return;
+      state.layer = index;
+      state.followers.predict?.(index);
+      layerRaw.show(layer.raw);
+      layerOwn.show(layer.own);
+      layers.output.textContent = `${index} of ${data.layers.length - 1} · ${layer.name}`;
+      const follows = { true: 'yes', false: 'no: random weights give noise around zero', null: '–' }[layer.rectified];
+      facts.replaceChildren(...[['Layer', layer.name], ['Kind', layer.kind], ['Kernel', layer.kernel], ['Filters N', layer.N],
+        ['Filter size p', layer.p], ['Map', layer.size], ['Rectifier follows', follows]].flatMap(
+        ([term, value]) => [element('dt', { text: term }), element('dd', { text: String(value) })]));
+      strip.mark(index);
     }
 
-    return (payload) => {
+    state.followers.explain = (index) => { layers.input.value = index; show(index); };
+    node.show = (payload) => {
       data = payload;
-      picture.src = payload.picture;
-      picture.alt = `The picture that is explained, ${payload.seen}`;
-      seen.textContent = `${payload.seen.split(',')[0]}. Explained: ${payload.class.name}, ${percent(payload.class.probability)}.`;
-      payload.panels.forEach((panel, i) => maps[i].show(panel));
+      raw.show(payload.panels[0]);
       layers.input.max = payload.layers.length - 1;
       layers.input.value = state.layer;
-      showLayer(state.layer);
-      afterFrame(() => fillStrip(payload));
+      show(state.layer);
+      afterFrame(() => strip.fill(payload.layers));
     };
-  };
+    return node;
+  }
 
-  panels.classes = (root) => {
-    const grid = element('div', { class: 'tg-row tg-grid' });
-    const choices = ['the paper’s', 'conserving'].map((name, psi) => element('label', {},
-      element('input', { type: 'radio', name: 'tg-psi', value: psi, 'data-control': 'psi', ...(psi === 0 ? { checked: '' } : {}), onchange: () => show(psi) }), name));
-    let [shown, cards, best] = [0, [], null];
-    root.append(element('div', { class: 'tg-head' }, element('p', { class: 'tg-lead', text: 'The network’s five best classes, each without what all five share.' }),
-      element('fieldset', { class: 'tg-choice' }, element('legend', { text: 'ψ of TR-GBP' }), ...choices)), grid);
-    function show(psi) {
-      shown = psi;
-      cards.forEach(([card, panels]) => card.show(panels[psi]));
-    }
-    return (payload) => {
-      if (best?.length === payload.classes.length && best[0] === payload.classes[0]) return; // another class of the same picture: its five are the same
-      best = payload.classes;
-      cards = payload.classes.map((item, rank) => {
+  // The five best classes side by side, each without what all five share.
+  function sideBySide() {
+    const grid = element('div', { class: 'tg-row tg-grid', 'data-slider': '' });
+    const node = folded('classes', 'The five best classes side by side', grid);
+    node.id = 'tg-classes';
+    let [cards, best] = [[], null];
+    node.redraw = () => cards.forEach(([card, panels]) => card.show(panels[state.psi]));
+    node.show = ({ classes }) => {
+      if (best?.length === classes.length && best[0] === classes[0]) return; // another class of the same picture: its five are the same
+      best = classes;
+      cards = classes.map((item, rank) => {
         item.pages.forEach(load);
         const title = `${rank + 1}. ${item.name}`;
-        return [figure('tg-class'), item.panels.slice(1).map((panel) => ({ ...panel, title, caption: `${percent(item.probability)} · ${panel.title}` }))];
+        return [figure('tg-class'), item.panels.slice(1).map((panel) => ({ ...panel, title, caption: percent(item.probability) }))];
       });
       grid.replaceChildren(...cards.map(([card]) => card));
-      show(shown);
+      node.redraw();
+    };
+    return node;
+  }
+
+  panels.explain = (root) => {
+    const picture = element('img', { class: 'tg-picture', alt: '', width: 224, height: 224 });
+    const seen = element('span');
+    const input = element('figure', { class: 'tg-figure' }, element('div', { class: 'tg-frame' }, picture),
+      element('figcaption', {}, element('strong', { text: 'The picture' }), seen));
+    const [map, look, classes] = [figure('tg-main'), inside(), sideBySide()];
+    let data = null;
+    const show = () => {
+      if (!data) return;
+      const { class: chosen, panels: found } = data;
+      map.show({ ...found[1 + state.psi], title: `${chosen.name}, ${percent(chosen.probability)}`, caption: window.TRGBP_TRANSLATE('Coloured places speak for this class.') });
+      classes.redraw();
+    };
+    root.append(element('div', { class: 'tg-row tg-hero', 'data-slider': '' }, input, map),
+      element('div', { class: 'tg-under' }, switcher(show), scale(false)), look, classes);
+    state.followers.classes = (payload) => classes.show(payload);
+
+    return (payload) => {
+      const first = data?.picture !== payload.picture;
+      data = payload;
+      if (first) picture.src = payload.picture;
+      picture.alt = `The picture that is explained, ${payload.seen}`;
+      seen.textContent = payload.seen;
+      show();
+      look.show(payload);
+      classes.show(payload);
+      if (state.unfold) root.querySelector(`[data-fold="${state.unfold}"]`).open = true;
+      state.unfold = '';
     };
   };
 })();

@@ -30,6 +30,26 @@
   new MutationObserver(() => { cancelAnimationFrame(waiting); waiting = requestAnimationFrame(addNames); })
     .observe(document.documentElement, { childList: true, subtree: true });
 
-  // The tab that is exported.
-  window.TRGBP_OPEN_TAB = () => document.querySelector('[role=tab][aria-selected=true]')?.dataset.tabId || '';
+  // A click into the field of a list selects what is in it, so that typing searches.
+  const FIELDS = '#tg-class input, #tg-model input';
+  let entered = null;
+  document.addEventListener('focusin', ({ target }) => {
+    entered = target.matches?.(FIELDS) ? target : null;
+    entered?.select();
+  });
+  document.addEventListener('click', ({ target }) => {
+    if (target === entered) target.select(); // the press of the mouse has put the cursor into the text
+    entered = null;
+  });
+
+  // Of a picture that cannot be shown no part is shown.
+  const shown = (is) => ({ target }) => { if (target.tagName === 'IMG' && target.closest('#tg-input')) target.classList.toggle('tg-unreadable', !is); };
+  document.addEventListener('error', shown(false), true);
+  document.addEventListener('load', shown(true), true);
+
+  // The tab that is exported; the five classes side by side are a part of Explain with an export of its own.
+  window.TRGBP_OPEN_TAB = () => {
+    const tab = document.querySelector('[role=tab][aria-selected=true]')?.dataset.tabId || '';
+    return tab === 'explain' && document.querySelector('#tg-classes')?.open ? 'classes' : tab;
+  };
 })();

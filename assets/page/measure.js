@@ -130,22 +130,7 @@
     };
   }
 
-  // As many columns as fit, so that rows are full or nearly so. Where one card would be left over, the first takes a row of its own.
-  function balance(grid, least) {
-    const arrange = () => {
-      const count = grid.children.length;
-      const most = Math.max(1, Math.floor(grid.clientWidth / least));
-      const rows = Math.ceil(count / most);
-      let columns = Math.ceil(count / rows);
-      while (columns > 2 && count % columns === 1) columns -= 1;
-      grid.style.setProperty('--tg-columns', columns);
-      grid.classList.toggle('tg-first-alone', columns > 1 && count % columns === 1);
-    };
-    new ResizeObserver(arrange).observe(grid);
-    new MutationObserver(arrange).observe(grid, { childList: true });
-  }
-
-  const question = (text, ...words) => [element('h2', { class: 'tg-question', text }), element('p', { class: 'tg-lead' }, ...words)];
+  const question = (text, ...words) => element('section', {}, element('h2', { class: 'tg-question', text }), element('p', { class: 'tg-lead' }, ...words));
 
   window.TRGBP.panels.measure = (root) => {
     const cards = new Map();
@@ -160,15 +145,13 @@
       [around, drawnOn] = ['Your box: ', state.data.measure?.of.replace(/:\d+$/, '')];
       measure(edges);
     });
-    const grid = element('div', { class: 'tg-cards' },
+    const grid = element('div', { class: 'tg-row tg-grid tg-cards', 'data-slider': '' },
       element('figure', { class: 'tg-figure' }, draw.area, element('figcaption', {}, element('strong', { text: 'Draw a box here' }), size)));
-    balance(grid, 165);
-    root.append(
-      ...question('How much of the map lies in your box?', 'The share of the whole map that lies inside the solid box (',
+    root.append(element('div', { class: 'tg-questions' },
+      question('How much of the map lies in your box?', 'The share of the whole map that lies inside the solid box (',
         abbreviation('EBPG', 'energy-based pointing game'), ', Eq. 11). A good map of a thing lies where the thing is. The mark on the bar: a map that is the same everywhere.'),
-      ...question('How much lies at the edge?', 'The share outside the dashed line, in the outermost 16 of 224 pixels (',
-        abbreviation('IBD', 'intensity of boundary dependency'), ', Eq. 12). Much at the edge can be a sign that the network’s answer is wrong.'),
-      grid);
+      question('How much lies at the edge?', 'The share outside the dashed line, in the outermost 16 of 224 pixels (',
+        abbreviation('IBD', 'intensity of boundary dependency'), ', Eq. 12). Much at the edge can be a sign that the network’s answer is wrong.')), grid);
 
     // Around what is explained on an example, or in the middle; a box that somebody drew stays for as long as the picture does.
     function begin({ of, box }) {

@@ -1,15 +1,19 @@
 // From the server to the panels: each panel builds its elements once and shows what was sent; one that is opened late shows the latest.
 (() => {
-  const { state, panels, element, setPicture, repaint, load, afterFrame } = window.TRGBP;
+  const { state, panels, element, balance, setPicture, repaint, load, afterFrame } = window.TRGBP;
 
   window.TRGBP.mount = (name, root) => {
     root.replaceChildren();
     state.roots[name] = root;
     const update = panels[name](root);
     state.updates[name] = update;
-    const source = name === 'classes' ? 'explain' : name;
+    balance(root);
+    const source = name === 'answer' ? 'explain' : name;
     if (state.data[source]) update(state.data[source]);
   };
+
+  // What is shown answers another question than the one that is asked now: it is greyed until the answer is there.
+  window.TRGBP.stale = (is) => document.body.classList.toggle('tg-stale', is);
 
   // What a tab says, in plain text with **bold**. `empty` lets the server's side forget a sentence, so that the same one is heard again.
   const lines = {};
@@ -75,6 +79,7 @@
     if (payload.of && state.data.explain && payload.of !== state.data.explain.key) return; // about the question before
     if (name === 'explain' && state.data.explain && state.data.explain.key !== payload.key) {
       ['cascade', 'perturb', 'predict_measured', 'predict'].forEach(forget);
+      ['compare', 'measure'].forEach((one) => state.roots[one]?.classList.add('tg-stale'));
       emptyLines();
     }
     if (name === 'explain') settleLayer(payload);
@@ -82,6 +87,11 @@
     state.data[name] = payload;
     const show = () => {
       if (state.data[name] !== payload) return;
+      state.roots[name]?.classList.remove('tg-stale');
+      if (name === 'explain') {
+        window.TRGBP.stale(false);
+        state.updates.answer?.(payload);
+      }
       state.updates[name]?.(payload);
       document.body.dataset[mark(name)] = payload.key || String(payload.stages?.length ?? payload.panels?.length ?? payload.curves?.length ?? '');
       if (name === 'explain') {
@@ -97,11 +107,11 @@
     else show();
   };
 
-  // The tab Classes, and what is decoded so that it is shown at once when one of the top 5 is picked; not before the first maps are shown.
+  // The maps of the five best classes, decoded so that each is shown at once when it is picked; not before the first map is shown.
   window.TRGBP.completed = () => {
     const payload = state.data.explain;
     if (!payload || document.body.dataset.trgbpExplain !== payload.key) return;
-    state.updates.classes?.(payload);
+    state.followers.classes?.(payload);
     payload.classes.forEach((item) => item.pages.forEach(load));
   };
 
@@ -111,6 +121,10 @@
     if (!payload || typeof payload !== 'object') return;
     if (name === 'explain') window.TRGBP.explained(payload);
     else if (name === 'rest') window.TRGBP.complete(payload);
+    else if (name === 'notice') {
+      state.unfold = payload.unfold;
+      window.TRGBP.present(name, payload);
+    } else if (name === 'stale') window.TRGBP.stale(true);
     else window.TRGBP.present(name, name === 'cascade' ? stagesSoFar(payload) : payload);
   };
 })();

@@ -40,7 +40,8 @@
     if (!stage.index) return `The trained network says ${stage.top.name}, ${percent(stage.top.probability)}. Nothing is randomised yet.`;
     const still = stage.top.index === trained.top.index ? 'still says' : 'says';
     const empty = stage.panels.filter((panel) => panel.empty);
-    const lost = empty.length ? ` ${listed(empty.map((panel) => `The map of ${name(panel)}`))} ${empty.length > 1 ? 'are' : 'is'} empty: no longer an explanation of ${label}.` : '';
+    const [maps, explain] = empty.length > 1 ? ['maps', 'are empty: they no longer explain'] : ['map', 'is empty: it no longer explains'];
+    const lost = empty.length ? ` The ${maps} of ${listed(empty.map(name))} ${explain} ${label}.` : '';
     return `After ${stage.index} ${stage.index > 1 ? 'layers' : 'layer'} the network ${still} ${stage.top.name}.${
       said(stage, 'unnoticed', 'did not notice', 'did not notice')}${said(stage, 'little', 'noticed a little', 'noticed a little')}${
       said(stage, 'noticed', 'noticed', 'noticed')}${lost}`;
@@ -48,22 +49,28 @@
 
   // How alike every map is after each number of layers, on an axis of all layers from the start.
   function chart(stages) {
-    const [width, height, left, right, bottom, top] = [640, 210, 46, 8, 40, 8];
     const { total } = stages[0];
-    const x = (index) => left + ((width - left - right) * index) / Math.max(1, total);
-    const y = (value) => top + (height - top - bottom) * (1 - (Math.max(-0.5, value) + 0.5) / 1.5);
-    const svg = document.createElementNS(SVG, 'svg');
     const last = stages.at(-1);
+    const [width, left, right, top, lowest, row] = [640, 52, 8, 8, 150, 6];
+    const shelf = lowest + 14; // below the axis: where a map is empty, and where the network says something else
+    const under = shelf + row * last.panels.length + 6;
+    const height = under + 52;
+    const x = (index) => left + ((width - left - right) * index) / Math.max(1, total);
+    const y = (value) => top + (lowest - top) * (1 - Math.max(0, value));
+    const svg = document.createElementNS(SVG, 'svg');
     const heard = last.panels.map((panel) => `${name(panel)} ${panel.empty ? 'empty' : alike(last, panel.id) === null ? 'not comparable' : words(alike(last, panel.id))}`);
     Object.entries({ viewBox: `0 0 ${width} ${height}`, role: 'img', 'aria-label': `How alike the maps are to the trained network’s. After ${last.index} of ${total} layers: ${heard.join(', ')}` })
       .forEach(([key, value]) => svg.setAttribute(key, value));
-    const grid = [-0.5, 0, NOTICED, UNNOTICED, 1].map((v) => `<line class="tg-gridline${v === NOTICED || v === UNNOTICED ? ' tg-limit' : ''}" x1="${left}" x2="${width - right}" y1="${y(v)}" y2="${y(v)}"/><text x="${left - 5}" y="${y(v) + 4}" text-anchor="end">${Math.round(100 * v)} %</text>`.replace('>-', '>−'));
-    const marks = [0, 0.25, 0.5, 0.75, 1].map((part) => Math.round(part * total)).map((index) => `<text x="${x(index)}" y="${height - bottom + 15}" text-anchor="middle">${index}</text>`);
-    const others = stages.filter((stage) => stage.top.index !== stages[0].top.index)
-      .map((stage) => `<rect class="tg-otherwise" x="${x(stage.index - 0.5)}" width="${x(1) - x(0)}" y="${y(-0.5) - 5}" height="5"/>`);
+    const text = (at, height_, word, anchor = 'end') => `<text x="${at}" y="${height_}" text-anchor="${anchor}">${word}</text>`;
+    const box = (stage, at, tall, kind) => `<rect class="${kind}" x="${x(stage.index - 0.5)}" width="${x(1) - x(0)}" y="${at}" height="${tall}"/>`;
+    const grid = [0, NOTICED, UNNOTICED, 1].map((v) => `<line class="tg-gridline${v === NOTICED || v === UNNOTICED ? ' tg-limit' : ''}" x1="${left}" x2="${width - right}" y1="${y(v)}" y2="${y(v)}"/>${text(left - 5, y(v) + 4, `${Math.round(100 * v)} %`)}`);
+    const marks = [0, 0.25, 0.5, 0.75, 1].map((part) => Math.round(part * total)).map((index) => text(x(index), height - 22, index, 'middle'));
     const lines = last.panels.map(({ id }) => stretches(stages, id).map((points) => `<polyline class="tg-curve tg-${id}" points="${
-      points.map((stage) => `${x(stage.index).toFixed(1)},${y(alike(stage, id)).toFixed(1)}`).join(' ')}"/>`).join(''));
-    svg.innerHTML = `${grid.join('')}${marks.join('')}${others.join('')}${lines.join('')}<line class="tg-now" x1="0" x2="0" y1="${top}" y2="${height - bottom}"/><text x="${(width + left) / 2}" y="${height - 5}" text-anchor="middle">layers randomised, from the logits down</text>`;
+      points.map((stage) => `${x(stage.index).toFixed(1)},${y(alike(stage, id)).toFixed(1)}`).join(' ')}"/>${points.length > 1 ? '' : `<circle class="tg-dot tg-${id}" cx="${x(points[0].index)}" cy="${y(alike(points[0], id))}" r="2.5"/>`}`).join(''));
+    const empty = last.panels.map(({ id }, i) => stages.filter((stage) => stage.panels.some((panel) => panel.id === id && panel.empty))
+      .map((stage) => box(stage, shelf + row * i, row - 1, `tg-dot tg-${id}`)).join(''));
+    const others = stages.filter((stage) => stage.top.index !== stages[0].top.index).map((stage) => box(stage, under, row, 'tg-otherwise'));
+    svg.innerHTML = `${grid.join('')}${marks.join('')}${text(left - 5, shelf + 14, 'empty')}${empty.join('')}${text(left - 5, under + 8, 'other')}${others.join('')}${lines.join('')}<line class="tg-now" x1="0" x2="0" y1="${top}" y2="${under + row}"/>${text((width + left) / 2, height - 5, 'layers randomised, from the logits down', 'middle')}`;
     svg.point = (index) => svg.querySelectorAll('.tg-now').forEach((line) => { line.setAttribute('x1', x(index)); line.setAttribute('x2', x(index)); });
     return svg;
   }
@@ -88,6 +95,7 @@
   // A method's two maps.
   function story(id) {
     const [before, after] = [figure('tg-before'), figure('tg-after')];
+    before.dataset.slider = ''; // no slider moves it
     return { node: element('section', { class: 'tg-story', 'data-method': id }, before, after), before, after };
   }
 
@@ -114,14 +122,14 @@
     const stories = {};
     const said = element('p', { class: 'tg-verdict', role: 'status', text: 'The check starts by itself: it computes the maps of the trained network, then randomises layer by layer.' });
     const note = element('p', { class: 'tg-lead' });
-    const row = element('div', { class: 'tg-stories' });
+    const row = element('div', { class: 'tg-stories', 'data-slider': 'stage' });
     const plot = element('div', { class: 'tg-plots' });
     let [stages, about, drawn] = [[], {}, null];
     pause();
     Object.assign(stage.input, { max: 0, value: 0 });
     Object.assign(stage.output, { textContent: '' });
     ready.style.width = '0';
-    root.append(said, note, scale(), row, plot);
+    root.append(said, note, scale(false), row, plot);
 
     const newest = () => stages.length - 1;
     const complete = () => stages.length > 0 && stages[newest()].index === stages[0].total;
@@ -153,7 +161,7 @@
         plot.count = stages.length;
         drawn = chart(stages);
         const keys = stages[0].panels.map((panel) => element('span', { class: `tg-key tg-${panel.id}`, text: name(panel) }));
-        const explained = 'Alike: Spearman’s rank correlation of what the maps show with the trained network’s. Under 50 % a map has noticed, from 90 % on it has not. Bar below: the network says something else.';
+        const explained = 'Alike: Spearman’s rank correlation of what the maps show with the trained network’s. Under 50 % a map has noticed, from 90 % on it has not. Below: where a map is empty, and where the network says something other than at first.';
         plot.replaceChildren(element('p', { class: 'tg-legend' }, ...keys), element('figure', { class: 'tg-plot tg-wide' }, drawn, element('figcaption', { text: explained })));
       }
       drawn.point(stages[state.stage].index);

@@ -75,6 +75,11 @@ def open_tab(page: Page, name: str, arrived: str = "true") -> None:
     page.wait_for_function(f"(({{...data}}) => {arrived})(document.body.dataset)")
 
 
+def unfold(page: Page, name: str) -> None:
+    """Open a folded part of the tab Explain: its layers (``inside``) or the five best ``classes``."""
+    page.locator(f"[data-fold={name}] > summary").click()
+
+
 def choose(page: Page, where: str, label: str, typed: str = "") -> None:
     """Pick ``label`` from a list. The list closes when new choices arrive, which may be a moment after the first map: then once more."""
     field, option = page.locator(f"{where} input"), page.get_by_role("option", name=re.compile(label))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -92,6 +93,14 @@ def picker_shows(page: Page, title: str) -> None:
     expect(page.locator("#tg-model input")).to_have_value(title)
 
 
+def marked(page: Page, title: str, is_so: bool) -> None:
+    """Whether the list says that the network cannot be downloaded now."""
+    page.locator("#tg-model input").click()
+    mark = re.compile(f"{re.escape(title)} · cannot be downloaded now")
+    expect(page.get_by_role("option", name=mark)).to_have_count(int(is_so))
+    page.keyboard.press("Escape")
+
+
 def still_works(page: Page) -> None:
     """The embedded network explains another picture."""
     with explains_anew(page):
@@ -125,6 +134,7 @@ def test_a_failure_is_a_sentence_with_its_remedy_and_the_page_works_on(failure: 
         (folder / "full").unlink(missing_ok=True)
         server.release.set()
     print(sentence)
+    marked(page, NETWORKS["squeezenet1_1"], script is None)
     assert "efficientnet_lite0, which needs no download" in sentence or "efficientnet_lite0 needs no download" in sentence
     assert any(remedy in sentence for remedy in ("models --fetch squeezenet1_1", "TORCH_HOME"))
     picker_shows(page, EMBEDDED)
@@ -143,6 +153,7 @@ def test_a_server_that_recovers_delivers_after_all_and_the_network_explains(visi
     says(page, "SqueezeNet 1.0 says", "Explained")
     assert [request is None for request in server.requests] == [True, True, True, False, False], "resumed where it broke off"
     picker_shows(page, NETWORKS["squeezenet1_0"])
+    marked(page, NETWORKS["squeezenet1_1"], False)
     expect(page.locator("#tg-cancel")).to_be_hidden()
 
 

@@ -97,8 +97,9 @@ def test_a_lesson_leads_to_the_tab_that_it_is_about(visit: Callable[[str], Page]
     page = visit("?lesson=4")
     predict(page, 0)
     page.get_by_role("link", name="Set the page to this lesson").click()
-    expect(page.get_by_role("tab", name="Classes")).to_have_attribute("aria-selected", "true")
+    expect(page.get_by_role("tab", name="Explain")).to_have_attribute("aria-selected", "true")
     expect(page.locator("#tg-classes .tg-class")).to_have_count(5)
+    expect(page.locator("#tg-classes .tg-class").last).to_be_visible()
 
 
 def test_a_handout_is_printed_from_a_frame_of_its_own(visit: Callable[[str], Page]) -> None:
@@ -152,10 +153,11 @@ def test_the_state_that_somebody_made_by_hand_is_what_the_link_opens(visit: Call
     with explains_anew(page):
         put_in(page, EXAMPLES / "coffee.jpg")
     expect(page.locator("#tg-class input")).to_have_value(re.compile("espresso"))
+    page.get_by_text("Look inside").click()
     page.locator('input[data-control="layer"]').focus()
     for _ in range(4):
         page.keyboard.press("ArrowLeft")
-    page.get_by_role("tab", name="Classes").click()
+    page.get_by_text("The five best classes side by side").click()
     made = page.evaluate(STATE)
     assert made["layer"] == 31
     assert page.evaluate("window.TRGBP.state.data.explain.link.image") == "coffee.jpg"

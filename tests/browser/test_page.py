@@ -18,13 +18,14 @@ from .chromium import (
     put_in,
     questions,
     repaints,
+    unfold,
     until_quiet,
     visiting,
 )
 
 pytestmark = pytest.mark.browser
-MAP = "#tg-explain .tg-four canvas"
-LAYER = "#tg-explain .tg-layer canvas"
+MAP = "#tg-explain .tg-hero canvas"
+LAYER = "#tg-explain .tg-layers canvas"
 STAGE = "#tg-cascade .tg-after canvas"
 
 
@@ -42,8 +43,10 @@ def move(page: Page, control: str, value: int) -> None:
 
 def test_it_opens_with_an_example_explained_and_every_control_is_labelled(page: Page) -> None:
     expect(page.locator("#tg-status")).to_contain_text("lion")
-    labels = [canvas.get_attribute("aria-label") or "" for canvas in page.locator("#tg-explain canvas[role=img]").all()]
-    assert len(labels) == 5
+    unfold(page, "inside")
+    maps = page.locator("#tg-explain .tg-hero canvas, #tg-explain [data-fold=inside] canvas[role=img]")
+    labels = [canvas.get_attribute("aria-label") or "" for canvas in maps.all()]
+    assert len(labels) == 4
     parts = ("peak ", "upper left", "upper right", "lower left", "lower right", "in the frame")
     assert all(part in label for part in parts for label in labels), "a screen reader hears where a map is strong"
     for image in page.locator("img:visible").all():
@@ -57,6 +60,7 @@ def test_an_upload_and_another_class_redraw_everything(page: Page) -> None:
     with explains_anew(page), repaints(page, MAP):
         put_in(page, EXAMPLES / "chelsea.jpg")
     expect(page.locator("#tg-status")).to_contain_text("Egyptian cat")
+    unfold(page, "inside")
     with explains_anew(page), repaints(page, MAP), repaints(page, LAYER):
         choose(page, "#tg-class", "espresso · 967", "espresso")
     assert explained(page).endswith(":967")
@@ -111,7 +115,7 @@ def test_the_rest_of_the_top_5_may_come_before_its_picture(page: Page) -> None:
     assert len(names) == 5
     assert names[0] == "Egyptian cat"
     assert page.evaluate("JSON.parse(window.held.explain).classes.length") == 1
-    open_tab(page, "Classes")
+    unfold(page, "classes")
     expect(page.locator("#tg-classes .tg-class strong")).to_have_text([f"{rank}. {name}" for rank, name in enumerate(names, 1)])
 
 
@@ -119,6 +123,7 @@ def test_sliders_and_colours_repaint_in_the_browser_without_asking_the_server(pa
     asked = questions(page)
     until_quiet(page, asked)
     asked.clear()
+    unfold(page, "inside")
     for control, value, where in (("layer", 3, LAYER), ("layer", 49, LAYER), ("opacity", 100, MAP)):
         with repaints(page, where):
             move(page, control, value)

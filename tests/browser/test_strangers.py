@@ -18,7 +18,7 @@ from .chromium import explained, explains_anew, open_tab, painted, visiting
 from .chromium import put_in as choose_file
 
 pytestmark = pytest.mark.browser
-MAP = "#tg-explain .tg-four canvas"
+MAP = "#tg-explain .tg-hero canvas"
 MARKUP = "<img src=x onerror=window.hacked=1>"
 BAD = ["bomb: png", "truncated JPEG", "svg with a script, called png", "no picture: text", "nothing", "a sliver, tall", "a TIFF of NaN"]
 

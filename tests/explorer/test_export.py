@@ -19,6 +19,7 @@ from PIL import Image
 
 from trgbp_core.data import images
 from trgbp_core.data.version import VERSION
+from trgbp_core.drawing.render import Look
 from trgbp_core.engine.geometry import upsample
 from trgbp_core.explorer import export, export_code
 from trgbp_core.explorer.explorer import Explorer
@@ -128,10 +129,11 @@ def test_the_texts_set_the_instructions_that_the_page_was_started_with(monkeypat
 
 @pytest.mark.parametrize("kind", export.FORMATS)
 def test_a_figure_of_each_format_opens(kind: str, explorer: Explorer) -> None:
-    content = export.figure(exported(explorer, "classes"), kind)
+    content = export.figure(exported(explorer, "classes"), kind, Look())
     starts = {"PNG": b"\x89PNG", "PDF": b"%PDF", "SVG": b"<?xml"}
     assert content.startswith(starts[kind])
     assert len(content) > 20_000
+    assert "lion (" in exported(explorer, "classes").prediction
     if kind == "PNG":
         assert np.asarray(Image.open(io.BytesIO(content)).convert("RGB")).std() > 20
 
@@ -168,4 +170,4 @@ def test_a_name_leads_nowhere(tmp_path: Path) -> None:
 
 def test_an_unknown_format_is_refused(explorer: Explorer) -> None:
     with pytest.raises(ValueError, match="PNG, PDF, SVG"):
-        export.figure(exported(explorer, "classes"), "EXE")
+        export.figure(exported(explorer, "classes"), "EXE", Look())

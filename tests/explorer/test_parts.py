@@ -9,7 +9,19 @@ from PIL import Image
 
 from trgbp_core.data.labels import find_class
 from trgbp_core.drawing.figures import comparison
-from trgbp_core.drawing.render import describe, heat, lookup, overlay, read_tile, shown, tile, why_empty
+from trgbp_core.drawing.render import (
+    COLOUR_MAPS,
+    Look,
+    describe,
+    heat,
+    lookup,
+    overlay,
+    page_overlay,
+    read_tile,
+    shown,
+    tile,
+    why_empty,
+)
 from trgbp_core.explorer.layer_pictures import panel
 
 LABELS = ["tench", "great white shark", "tiger shark", "tiger", "tiger cat", "crane", "crane"]
@@ -45,6 +57,20 @@ def test_colours_and_overlays() -> None:
     assert lookup("jet").shape == (256, 3)
     with pytest.raises(ValueError, match="Colour maps"):
         lookup("rainbow")
+
+
+@pytest.mark.parametrize("colours", COLOUR_MAPS)
+def test_zero_is_transparent_in_every_colour_map_and_the_most_is_as_opaque_as_asked(colours: str) -> None:
+    white, map = Image.new("RGB", (4, 4), "white"), torch.tensor([[0.0, 1.0], [0.0, 1.0]]).repeat_interleave(2, 0).repeat_interleave(2, 1)
+    whole = page_overlay(white, map, Look(colours, 1.0))
+    assert whole.getpixel((0, 0)) == (255, 255, 255)
+    assert whole.getpixel((3, 0)) == tuple(lookup(colours)[255])
+    half = page_overlay(white, map, Look(colours, 0.5)).getpixel((3, 0))
+    np.testing.assert_allclose(half, (255 + lookup(colours)[255].astype(float)) / 2, atol=1)
+    assert page_overlay(white, torch.zeros(4, 4), Look(colours, 1.0), signed=True).getpixel((0, 0)) == (255, 255, 255)
+    for wrong in (("rainbow", 0.5), (colours, 1.5), (colours, float("nan"))):
+        with pytest.raises(ValueError, match=r"Colour maps|opacity"):
+            Look(*wrong)
 
 
 def test_a_map_in_words() -> None:

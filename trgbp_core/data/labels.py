@@ -1,4 +1,4 @@
-"""Finding a class by what a person types: its number, its name, or a part of it."""
+"""Finding a class by what a person types: its number, its name, or a part of it; and the best classes in words."""
 
 from __future__ import annotations
 
@@ -6,6 +6,16 @@ from collections.abc import Sequence
 
 LONGEST = 200
 """Letters of a class's name that are read."""
+
+
+def in_words(best: Sequence[tuple[int, str, float]], count: int = 3) -> str:
+    """The first ``count`` of (index, name, probability) as a list with percentages."""
+    return ", ".join(f"{name} ({percent(p)})" for _, name, p in best[:count])
+
+
+def percent(p: float) -> str:
+    """A probability as a percentage, with a decimal below one per cent."""
+    return f"{p:.0%}" if p >= 0.01 else f"{p:.1%}"
 
 
 def find_class(wanted: object, labels: Sequence[str]) -> int:

@@ -14,7 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from ..methods import METHODS
-from .render import COLOUR_MAPS, DIVERGING, PERCENTILE, heat, lookup, read_tile
+from .render import COLOUR_MAPS, DIVERGING, PERCENTILE, Look, covers, heat, lookup, page_overlay, read_tile
 
 PANEL, WORDS = 1.5, 1.0
 """Inches: a panel's side, and the width of a column that holds words alone."""
@@ -58,12 +58,13 @@ class _Placed:
     top: float
 
 
-def sheet(heading: str, note: str, blocks: Sequence[Rows], footer: str = "") -> Any:
+def sheet(heading: str, note: str, blocks: Sequence[Rows], footer: str = "", look: Look | None = None) -> Any:
     """A matplotlib figure of all rows of all blocks, independent of matplotlib's global state.
 
     Args:
         heading: in bold above all. note: the line beneath it. blocks: rows that belong together. A row of titles that would repeat the
             one above it is left out. footer: beneath the bars of colours that cells ask for.
+        look: of the page, if the maps are as the page shows them.
     """
     from matplotlib.figure import Figure
 
@@ -82,7 +83,7 @@ def sheet(heading: str, note: str, blocks: Sequence[Rows], footer: str = "") -> 
         for cell, title, left, wide in zip(row.cells, row.titles, lefts, widths, strict=False):
             axis = figure.add_axes((left / width, 1 - (row.top + PANEL) / height, wide / width, PANEL / height))
             _draw(axis, cell, title, wide, lifted=LINE * any(cell.note for cell in row.cells))
-    _scales(figure, signs, beneath)
+    _scales(figure, signs, beneath, look)
     if signs:
         figure.text(MARGIN / width, MARGIN / height, footer, va="bottom", fontsize=7, color="0.25", linespacing=1.2)
     return figure
@@ -129,12 +130,14 @@ def _draw(axis: Any, cell: Cell, title: str, wide: float, lifted: float) -> None
         axis.text(wide - GAP, PANEL / 2, words, ha="right", va="center", fontsize=8, linespacing=1.3)
 
 
-def _scales(figure: Any, signs: Sequence[bool], beneath: float) -> None:
+def _scales(figure: Any, signs: Sequence[bool], beneath: float, look: Look | None) -> None:
     """A bar of colours for each kind of map that is shown."""
     width, height = figure.get_size_inches()
     for i, signed in enumerate(signs):
         axis = figure.add_axes(((0.3 + 3.0 * i) / width, (beneath - 0.25) / height, 2.4 / width, 0.12 / height))
-        colours = lookup(DIVERGING if signed else COLOUR_MAPS[0])[None]
+        colours = lookup(DIVERGING if signed else look.colours if look else COLOUR_MAPS[0])[None]
+        if look:
+            colours = np.dstack([colours, (255 * covers(signed)).astype(np.uint8)[None]])
         axis.imshow(colours, aspect="auto", extent=(-1 if signed else 0, 1, 0, 1))
         axis.set_yticks([])
         axis.set_xticks([-1, 0, 1] if signed else [0, 1], ["−1 against", "0", "for 1"] if signed else ["0", "1"], fontsize=7)
@@ -155,26 +158,37 @@ def _lines(text: str, width: int, most: int) -> str:
     return "\n".join(lines if len(lines) <= most else [*lines[: most - 1], "…"])
 
 
-def map_cell(title: str, map: Tensor | np.ndarray, size: tuple[int, int], *, signed: bool = False, note: str = "") -> Cell:
-    """A map (h, w) in colours, as a panel of ``size`` pixels whose colours the figure explains."""
-    return Cell(heat(map, size, signed=signed), title, note=note, signed=signed)
+def map_cell(
+    title: str, map: Tensor | np.ndarray, picture: Image.Image, *, signed: bool = False, note: str = "", look: Look | None = None
+) -> Cell:
+    """A map (h, w) in colours, of the picture's size, as a panel whose colours the figure explains; ``look``: over the picture."""
+    image = page_overlay(picture, map, look, signed=signed) if look else heat(map, picture.size, signed=signed)
+    return Cell(image, title, note=note, signed=signed)
 
 
-def grid(picture: Image.Image, cells: Sequence[Cell], title: str, note: str = "") -> Any:
-    """A matplotlib figure: the picture and every map, and the scale of their colours below."""
+def grid(picture: Image.Image, cells: Sequence[Cell], title: str, note: str = "", *, prediction: str = "", look: Look | None = None) -> Any:
+    """A matplotlib figure: the picture and every map, and the scale of their colours below; ``prediction`` stands beneath the title."""
     panels = [Cell(picture, "the picture"), *cells]
     count = len(panels)
     columns = count if count < COLUMNS[0] else min(reversed(COLUMNS), key=lambda n: -(-count // n) * n - count)
     rows = [panels[start : start + columns] for start in range(0, count, columns)]
-    return sheet(title, "", [rows], f"{SCALE}\n{note}" if note else SCALE)
+    return sheet(title, prediction, [rows], f"{SCALE}\n{note}" if note else SCALE, look)
 
 
-def comparison(picture: Image.Image, panels: Sequence[dict[str, Any]], title: str, kind: str) -> bytes:
+def comparison(
+    picture: Image.Image,
+    panels: Sequence[dict[str, Any]],
+    title: str,
+    kind: str,
+    *,
+    prediction: str = "",
+    look: Look | None = None,
+) -> bytes:
     """The file that ``compare`` writes and the tab Compare offers: every method's map beside the picture, in the order of METHODS.
 
     Args:
         panels: of :meth:`explorer.Explorer.compare`, in any order; those that do not apply are named below the figure.
-        title: above it. kind: ``png``, ``pdf`` or ``svg``.
+        title: above it. kind: ``png``, ``pdf`` or ``svg``. prediction, look: see :func:`grid`.
     """
     order = list(METHODS)
     panels = sorted(panels, key=lambda panel: order.index(panel["key"]))
@@ -182,9 +196,10 @@ def comparison(picture: Image.Image, panels: Sequence[dict[str, Any]], title: st
     for panel in (panel for panel in panels if panel.get("src")):
         note = f"{panel['citation'].partition(';')[0]}; {seconds(panel['seconds'])}"
         map = read_tile(panel["src"], signed=panel["signed"])
-        cells.append(map_cell(panel["title"], map, picture.size, signed=panel["signed"], note=note))
+        cells.append(map_cell(panel["title"], map, picture, signed=panel["signed"], note=note, look=look))
     left_out = ", ".join(panel["title"] for panel in panels if not panel.get("src"))
-    return written(grid(picture, cells, title, f"does not apply here: {left_out}" if left_out else ""), kind, title)
+    note = f"does not apply here: {left_out}" if left_out else ""
+    return written(grid(picture, cells, title, note, prediction=prediction, look=look), kind, title)
 
 
 def save_comparison(picture: Image.Image, panels: Sequence[dict[str, Any]], folder: Path, title: str) -> list[Path]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -22,6 +23,9 @@ _ENDS = ((0.62, 0.80, 1.0), (0.10, 0.45, 0.95), (0.0, 0.0, 0.0), (0.90, 0.20, 0.
 
 EXACT_SIDE = 64
 """Maps of at most this many pixels a side are sent to the page as they are."""
+
+FULL_COVER = 0.3
+"""On the page zero is transparent in every colour map: from zero to this share of full brightness a map covers more and more."""
 
 PERCENTILE = 99.9
 """What counts as full brightness. A lone outlier would otherwise turn a fine-grained map black; 50 pixels of 224×224 lie above."""
@@ -85,11 +89,42 @@ def heat(map: Tensor | np.ndarray, size: tuple[int, int], colours: str = "infern
     return Image.fromarray(lookup(DIVERGING if signed else colours)[np.asarray(grey)])
 
 
+@dataclass(frozen=True)
+class Look:
+    """How the page shows its maps: ``colours``, one of :data:`COLOUR_MAPS`, and ``opacity`` from 0 to 1.
+
+    Raises:
+        ValueError: another colour map or opacity.
+    """
+
+    colours: str = COLOUR_MAPS[0]
+    opacity: float = 0.65
+
+    def __post_init__(self) -> None:
+        lookup(self.colours)
+        if not 0 <= self.opacity <= 1:
+            raise ValueError("The opacity is a number from 0 to 1.")
+
+
 def overlay(
     picture: Image.Image, map: Tensor | np.ndarray, *, opacity: float = 0.6, colours: str = "inferno", signed: bool = False
 ) -> Image.Image:
     """The coloured map over the picture that the network saw."""
     return Image.blend(picture.convert("RGB"), heat(map, picture.size, colours, signed=signed), opacity)
+
+
+def page_overlay(picture: Image.Image, map: Tensor | np.ndarray, look: Look, *, signed: bool = False) -> Image.Image:
+    """The map over the picture as the page shows it: transparent where it is zero."""
+    grey = _grey(to_array(map)[None], signed).resize(picture.size, Image.Resampling.BILINEAR)
+    cover = Image.fromarray((255 * look.opacity * covers(signed))[np.asarray(grey)].round().astype(np.uint8))
+    coloured = Image.fromarray(lookup(DIVERGING if signed else look.colours)[np.asarray(grey)])
+    return Image.composite(coloured, picture.convert("RGB"), cover)
+
+
+def covers(signed: bool) -> np.ndarray:
+    """For each of the 256 steps of a tile, how much it covers the picture at full opacity, 0 to 1."""
+    steps = np.arange(256)
+    return np.minimum(1, (np.abs(steps - 128) / 127 if signed else steps / 255) / FULL_COVER)
 
 
 def tile(map: Tensor | np.ndarray, *, signed: bool = False) -> str:

@@ -149,13 +149,14 @@ class Explorer:
         while (found := self.queue.run(lambda between: next(work, missing), step)) is not missing:
             yield found  # type: ignore[misc]
 
-    # -- Explain, Classes --------------------------------------------------------------------------------------------------------
+    # -- Explain -----------------------------------------------------------------------------------------------------------------
 
     def explain_at_once(self, question: Question, k: int | None = None, step: Step | None = None) -> Iterator[Payload]:
-        """What the tabs Explain and Classes show, in two parts: of class ``k`` (default: the best), then of the rest of the top 5.
+        """What the tab Explain shows, in two parts: of class ``k`` (default: the best), then of the rest of the top 5.
 
         Yields:
-            ``key``, ``model``, ``picture``, ``seen``, ``note``; ``layers``, what is known of each; ``top``, indices; ``chosen``, k;
+            ``key``, ``model``, ``picture``, ``seen``, ``note``; ``layers``, what is known of each; ``top``, indices; ``answers``, what
+            :meth:`Question.about` gives of each; ``chosen``, k;
             ``classes``, each with what :func:`layer_pictures.class_pictures` gives. Then ``key`` and further ``classes``.
         """
         about = self._payloads.get(("picture", question.key), lambda job: self._about(question, k, job.report), **_hooks(step))
@@ -176,6 +177,7 @@ class Explorer:
             "seen": f"{question.picture.width}×{question.picture.height} pixels, as {question.zoo.title} sees them",
             "layers": layer_facts(e),
             "top": list(e.top5),
+            "answers": [question.about(e, i) for i in e.top5],
             "note": "; ".join(e.let_through),
         }
 

@@ -16,9 +16,10 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from ..data.labels import in_words
 from ..data.version import CITATION, VERSION
 from ..drawing.figures import grid, map_cell, written
-from ..drawing.render import to_array
+from ..drawing.render import Look, to_array
 from ..engine.layer_order import layer_groups
 from ..methods import METHODS, NotApplicable
 from ..metrics.localisation import ibd
@@ -45,13 +46,14 @@ class Export:
     """What a tab's files hold.
 
     Attributes:
-        title: network and class. picture: what the network saw.
+        title: network and class. prediction: the network's best classes, a sentence. picture: what the network saw.
         maps: name → (title, signed map (h, w), float32). shown: the names of those that the figure shows.
         numbers: name → (what it is, array).
         python, command: code that computes the maps again; the Python leaves them in ``maps``, a dictionary by name.
     """
 
     title: str
+    prediction: str
     picture: Image.Image
     maps: dict[str, tuple[str, np.ndarray]]
     shown: tuple[str, ...]
@@ -79,7 +81,12 @@ def collect(explorer: Explorer, question: Question, k: int, tab: str, options: O
         "ibd": ("Eq. 12 of every map, in the order of their names here: the share of relu(R) in the 16-pixel frame", frame),
     }
     title, names = f"{question.zoo.title}: {question.zoo.labels[k]}", tuple(name for name in maps if not name.startswith("layer_"))
-    return Export(title, question.picture, maps, names, numbers, *code(explorer, question, k, tab, options))
+    return Export(title, prediction(explorer, question), question.picture, maps, names, numbers, *code(explorer, question, k, tab, options))
+
+
+def prediction(explorer: Explorer, question: Question) -> str:
+    """The network's best classes, a sentence."""
+    return f"The network says: {in_words(explorer.top(question))}."
 
 
 def code(explorer: Explorer, question: Question, k: int, tab: str, options: Options) -> tuple[str, str]:
@@ -89,8 +96,8 @@ def code(explorer: Explorer, question: Question, k: int, tab: str, options: Opti
     return export_code.write(name, k, tab, options, name in catalogue.entries(), explorer.threads(question, maps))
 
 
-def figure(export: Export, kind: str) -> bytes:
-    """The maps beside the picture, each on its own scale, as a file of one of :data:`FORMATS`.
+def figure(export: Export, kind: str, look: Look) -> bytes:
+    """The maps over the picture as the page shows them, each on its own scale, as a file of one of :data:`FORMATS`.
 
     Raises:
         ValueError: another format.
@@ -98,8 +105,9 @@ def figure(export: Export, kind: str) -> bytes:
     if kind not in FORMATS:
         raise ValueError(f"A figure is a {', '.join(FORMATS)}; there is no {str(kind)[:20]!r} here.")
     signs = {name: name in METHODS and METHODS[name].signed for name in export.shown}
-    cells = [map_cell(*export.maps[name], export.picture.size, signed=signs[name]) for name in export.shown]
-    return written(grid(export.picture, cells, export.title), kind.lower(), export.title)
+    cells = [map_cell(*export.maps[name], export.picture, signed=signs[name], look=look) for name in export.shown]
+    sheet = grid(export.picture, cells, export.title, prediction=export.prediction, look=look)
+    return written(sheet, kind.lower(), export.title)
 
 
 def data(export: Export) -> bytes:
@@ -122,7 +130,15 @@ def readme(export: Export) -> str:
     units = (
         "A map's unit is that of the logit: what a pixel gives to it, by the method's own reading. Nothing is scaled; the page shows relu."
     )
-    parts = [export.title, "\n".join(lines), units, versions, f"Python:\n\n{export.python}", f"Command line:\n\n{export.command}", CITATION]
+    parts = [
+        f"{export.title}. {export.prediction}",
+        "\n".join(lines),
+        units,
+        versions,
+        f"Python:\n\n{export.python}",
+        f"Command line:\n\n{export.command}",
+        CITATION,
+    ]
     return "\n\n".join(parts) + "\n"
 
 

@@ -111,7 +111,7 @@ def panel(map: Tensor, title: str, caption: str, of: str, *, specific: bool = Fa
 
 def layer_facts(e: Explanation) -> list[Payload]:
     """What is known of every layer whatever the class, the picture first."""
-    picture = {"name": "the picture itself", "kind": "guided gradient R^0", "kernel": "–", "N": "–", "p": "–", "rectified": True}
+    picture = {"name": "the picture itself", "kind": "guided gradient (R⁰)", "kernel": "–", "N": "–", "p": "–", "rectified": None}
     first = picture | {"index": 0, "size": f"{e.size[0]}×{e.size[1]}"}
     return [first, *map(_facts, e.layers)]
 

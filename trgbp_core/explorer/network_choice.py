@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from ..serving.jobs import Cancelled, Step, Update, streamed
+from ..zoo.checkpoints import UnreachableError
 from ..zoo.download_progress import Speedometer
 from ..zoo.loading import Entry
 from .explorer import Explorer
@@ -21,12 +22,14 @@ TWICE_SECONDS = 0.3
 
 @dataclass(frozen=True)
 class Message:
-    """What a visitor is told. ``running``: it can be cancelled. ``ready``: the network has arrived. ``failed``: it will not."""
+    """What a visitor is told. ``running``: it can be cancelled. ``ready``: the network has arrived. ``failed``: it will not,
+    ``offline``: since no server was reached."""
 
     sentence: str = ""
     running: bool = False
     ready: bool = False
     failed: bool = False
+    offline: bool = False
 
 
 @dataclass
@@ -102,7 +105,7 @@ class Fetching:
             kept = " What has come of it is kept, and the next attempt goes on from there." if received else ""
             yield Message(f"Cancelled: {entry.title} is not downloaded.{kept}", failed=True)
         except ValueError as error:
-            yield Message(f"**{error}**", failed=True)
+            yield Message(f"**{error}**", failed=True, offline=isinstance(error, UnreachableError))
         except Exception as error:  # as a sentence: the page must not wait for ever
             why = f"{entry.title} cannot be loaded ({type(error).__name__}). Pick the embedded network."
             yield Message(f"**{why}**", failed=True)

@@ -187,7 +187,7 @@ def sentences(value: float, expected: float, confidence: float, best: str, table
         value: the map's IBD at the best class, ``best``. expected: theory's. confidence: the class's probability.
     """
     strong = "Strong edge, more than theory expects: look at this answer twice."
-    said = [strong if value > expected else "Weak edge, as theory predicts: it says nothing against this answer."]
+    said = [strong if value > expected else "Weak edge, as theory predicts."]
     said.append(f"{_percent(value)} of the map for “{best}” lies at the edge; theory expects {_percent(expected)} of a map without error.")
     if table is None:
         return [*said, "No table of real pictures comes with this network, so nothing is said about how often it was wrong."]

@@ -70,8 +70,8 @@ def compare(
     """(the places of all panels and those that are finished, what is being computed, a sentence), whatever of it is new."""
     methods = known_methods(methods)
     question, k = _asked(explorer, picture, model, wanted)
+    places = [{name: getattr(METHODS[key], name) for name in ABOUT} for key in methods]
     order = explorer.fastest_first(question, methods)
-    places = [{name: getattr(METHODS[key], name) for name in ABOUT} for key in order]
     panels, label = list[Payload](), question.zoo.labels[k]
 
     def computing(share: float = 0.0) -> Payload:

@@ -12,6 +12,7 @@ from typing import Any
 from PIL import Image
 
 from ..data import examples, images
+from ..data.labels import in_words, percent
 from ..drawing.render import COLOUR_MAPS, DIVERGING, lookup
 from ..engine.layer_order import layer_groups
 from ..explorer.explorer import Explorer, Payload, Question, named_class
@@ -23,20 +24,21 @@ from ..zoo.loading import Entry
 ASSETS = Path(__file__).parents[2] / "assets" / "page"
 SCRIPTS = "gradio colour_maps elements classes explain_panels compare_panels sanity measure predict links learn panels".split()
 FONTS = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif"]
-TITLE = (
-    "<h1>TR-GBP Explorer</h1><p>Which pixels led the network to its answer, layer by layer, and can the explanation be trusted? "
-    "Choose a picture and a class.</p>"
-)
+TITLE = "<h1>TR-GBP Explorer</h1><p>Which pixels led the network to its answer?</p>"
 
 
 @dataclass(frozen=True)
 class Answer:
-    """``payload`` is None where something was wrong; ``status`` says what in a sentence. ``choices`` fill the class picker."""
+    """``payload`` is None where something was wrong; ``status`` says what in a sentence. ``choices`` fill the class picker.
+
+    ``failed``: what the page shows answers another question.
+    """
 
     payload: Payload | None
     status: str
     choices: list[tuple[str, str]] = field(default_factory=list)
     value: str | None = None
+    failed: bool = False
 
 
 def asset(name: str) -> str:
@@ -52,9 +54,13 @@ def head() -> str:
     return f"<style>{asset('still.css')}</style>" + "".join(f"<script>{script}</script>" for script in scripts)
 
 
-def model_choices(entries: Iterable[Entry]) -> list[tuple[str, str]]:
-    """(title, name) of every network; those that must be downloaded say how much."""
-    return [(e.title if e.available else f"{e.title} ↓ {e.download_size / 1e6:.0f} MB", e.name) for e in entries]
+def model_choices(entries: Iterable[Entry], *, offline: bool = False) -> list[tuple[str, str]]:
+    """(title, name) of every network; those that must be downloaded say how much, or that no server is reached."""
+
+    def mark(entry: Entry) -> str:
+        return "" if entry.available else " · cannot be downloaded now" if offline else f" ↓ {entry.download_size / 1e6:.0f} MB"
+
+    return [(e.title + mark(e), e.name) for e in entries]
 
 
 def picture_of(given: Any) -> Image.Image:
@@ -83,13 +89,13 @@ def offered(explorer: Explorer, model: str) -> Entry:
 
 
 def known_methods(keys: Any) -> list[str]:
-    """``keys`` if they are a list of methods; raises ValueError with a sentence otherwise."""
+    """``keys`` in the order of METHODS if they are a list of methods; raises ValueError with a sentence otherwise."""
     if not isinstance(keys, list) or not keys:
         raise ValueError("No method is ticked: open “Which methods” and tick some.")
     unknown = [key for key in keys if not isinstance(key, str) or key not in METHODS]
     if unknown:
         raise ValueError(f"There is no method {str(unknown[0])[:60]!r}; there are {', '.join(METHODS)}.")
-    return list(dict.fromkeys(keys))
+    return [key for key in METHODS if key in keys]
 
 
 def packed(payload: Payload) -> str:
@@ -100,7 +106,7 @@ def packed(payload: Payload) -> str:
 def explain(
     explorer: Explorer, picture: Any, model: str, asked: Mapping[str, int], step: Step | None = None, shown: str = ""
 ) -> Iterator[Answer]:
-    """All that the tabs Explain and Classes show of a picture: the class that is explained, then the rest of the top 5.
+    """All that the tab Explain shows of a picture: the class that is explained, then the rest of the top 5.
 
     Args:
         asked: the class to explain by the key of the question; the best class where there is none.
@@ -119,12 +125,12 @@ def explain(
             first = next(parts) | {"link": link}
         best, k = explorer.top(question), first["chosen"]
         top = {i for i, _, _ in best}
-        choices = [(f"{name} · {_percent(p)}", str(i)) for i, name, p in best]
+        choices = [(f"{name} · {percent(p)}", str(i)) for i, name, p in best]
         choices += [(f"{name} · {i}", str(i)) for i, name in enumerate(question.zoo.labels) if i not in top]
         yield Answer(first, _said(question, k, best), choices, str(k))
         yield from (Answer(part, "") for part in parts)
     except ValueError as error:
-        yield Answer(None, f"**{error}**")
+        yield Answer(None, f"**{error}**", failed=True)
 
 
 def explain_class(explorer: Explorer, picture: Any, model: str, wanted: Any, known: bool, step: Step | None = None) -> Iterator[Answer]:
@@ -135,12 +141,11 @@ def explain_class(explorer: Explorer, picture: Any, model: str, wanted: Any, kno
         payload = None if known else explorer.further_class(question, k, step)
         yield Answer(payload, _said(question, k, explorer.top(question)))
     except ValueError as error:
-        yield Answer(None, f"**{error}**")
+        yield Answer(None, f"**{error}**", failed=True)
 
 
 def _said(question: Question, k: int, best: list[tuple[int, str, float]]) -> str:
-    said = ", ".join(f"{name} ({_percent(p)})" for _, name, p in best[:3])
-    return f"{question.zoo.title} says: {said}. Explained: **{question.zoo.labels[k]}**."
+    return f"{question.zoo.title} says: {in_words(best)}. Explained: **{question.zoo.labels[k]}**."
 
 
 def with_progress(work: Callable[[Step], Iterator[Answer]]) -> Iterator[Answer]:
@@ -181,7 +186,3 @@ def whole(value: Any, what: str, lowest: int = -(2**63)) -> int:
         at_least = f" of at least {lowest}" if lowest >= 0 else ""
         raise ValueError(f"A {what} is a whole number{at_least}, not {str(value)[:60]}.")
     return int(value)
-
-
-def _percent(p: float) -> str:
-    return f"{p:.0%}" if p >= 0.01 else f"{p:.1%}"

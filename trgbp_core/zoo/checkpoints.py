@@ -20,6 +20,10 @@ class WeightsError(ValueError):
     """The weights are not available or cannot be trusted; the message names the remedy."""
 
 
+class UnreachableError(WeightsError):
+    """No server was reached: at present nothing can be downloaded."""
+
+
 def directory() -> Path:
     """torch's own cache, so that what torchvision has downloaded is found here, and the other way round."""
     return Path(torch.hub.get_dir()) / "checkpoints"

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from ..serving.jobs import Cancel, Job, Jobs, Progress
-from .checkpoints import WeightsError, directory, find, hash_prefix, is_sound
+from .checkpoints import UnreachableError, WeightsError, directory, find, hash_prefix, is_sound
 
 try:
     import fcntl
@@ -129,7 +129,7 @@ class _Download:
                 # A silence costs the whole timeout each time, so silences are counted even if some bytes came between them.
                 stalls += isinstance(_reason(error), TimeoutError)
                 if max(failures, stalls) > RETRIES or (failures and _is_final(error)):
-                    raise WeightsError(_sentence(error, self.name)) from error
+                    raise _failure(error, self.name) from error
             self.job.abandoned.wait(PAUSE_SECONDS)
             self.job.report("", 0)
 
@@ -221,17 +221,17 @@ def _is_final(error: Exception) -> bool:
     return refused or isinstance(reason, (TimeoutError, socket.gaierror))
 
 
-def _sentence(error: Exception, name: str) -> str:
-    reason = _reason(error)
+def _failure(error: Exception, name: str) -> WeightsError:
+    reason, kind = _reason(error), WeightsError
     if isinstance(error, urllib.error.HTTPError):
         what = f"the server answers {error.code}"
     elif isinstance(reason, TimeoutError):
         what = "the server has stalled"
     elif isinstance(error, urllib.error.URLError):
-        what = "the server cannot be reached"
+        what, kind = "the server cannot be reached", UnreachableError
     else:
         what = "the connection broke off"
-    return f"The weights of {name} cannot be downloaded: {what}. {remedy(name)}"
+    return kind(f"The weights of {name} cannot be downloaded: {what}. {remedy(name)}")
 
 
 def _no_room(error: OSError, name: str) -> WeightsError:

@@ -8,13 +8,15 @@ from typing import Any
 import gradio as gr
 
 from ...drawing import figures
+from ...explorer import export
 from ...serving.jobs import Step
 from ...serving.stops import Stops
 from .. import handlers, layout
 from .context import HEAVY, QUIET, PageContext, methods_picker, updates
-from .export import SAVE, File, download
+from .export import SAVE, File, download, look_of
 
 FORMATS = ("PNG", "PDF")
+LOOK = "(...values) => { values[4] = TRGBP.look(); return values; }"
 
 
 def build(context: PageContext) -> None:
@@ -34,6 +36,7 @@ def build(context: PageContext) -> None:
         methods = methods_picker("Each explains the same class of the same picture; the fast ones appear first.")
         context.options["compare"] = {"methods": methods}
         asked, shown = [*context.question, methods], [data, now, line]
+        look = gr.Textbox("{}", visible="hidden")
         file = gr.File(visible="hidden", elem_id="tg-compare-file")
         with gr.Row(elem_classes="tg-buttons"):
             run = gr.Button("Compare", variant="primary", elem_id="tg-compare-run")
@@ -43,7 +46,7 @@ def build(context: PageContext) -> None:
         run.click(compare, asked, shown, **HEAVY)
         running = list[Any]()
         for button, kind in zip(buttons, FORMATS, strict=True):
-            running.append(button.click(_figure_as(kind.lower(), context), asked, [file, line], **HEAVY))
+            running.append(button.click(_figure_as(kind.lower(), context), [*asked, look], [file, line], js=LOOK, **HEAVY))
             running[-1].success(None, file, None, js=SAVE, **QUIET)
         stop.click(end, None, None, cancels=running, queue=False, **QUIET)
 
@@ -52,13 +55,14 @@ def _figure_as(kind: str, context: PageContext) -> Any:
     """The handler that gives the figure of ``python -m trgbp_core compare``; maps that are on the page are not computed again."""
     explorer = context.explorer
 
-    def figure(image: Any, model: str, wanted: Any, methods: list[str]) -> Iterator[tuple[Any, Any]]:
+    def figure(image: Any, model: str, wanted: Any, methods: list[str], look: Any) -> Iterator[tuple[Any, Any]]:
         def make(step: Step) -> File:
             keys = layout.known_methods(methods)
             question = layout.ask(explorer, image, model)
             k = explorer.find_class(question, wanted)
             title = f"{question.zoo.title}: {question.zoo.labels[k]}"
-            content = figures.comparison(question.picture, list(explorer.compare(question, k, keys, step)), title, kind)
+            panels, about = list(explorer.compare(question, k, keys, step)), export.prediction(explorer, question)
+            content = figures.comparison(question.picture, panels, title, kind, prediction=about, look=look_of(look))
             return content, f"tr-gbp-{title[:60]}-compare.{kind}"
 
         yield from download(make, context.folder)

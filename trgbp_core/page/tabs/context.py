@@ -36,7 +36,8 @@ class PageContext:
         picture, model, wanted: the question: the picture, the name of the network that has been loaded, the class to explain.
         status: the line over the tabs, with the network's answer and what is wrong with the question; a tab has lines of its own,
             see :meth:`status_line`. opened: the name of the open tab. folder: for files to download.
-        changes: the events after which the question is another one. options: a tab's own choices by name, for the export.
+        picked: its event ``submit`` says that a class is picked by its button. changes: the events after which the question is another one.
+        options: a tab's own choices by name, for the export.
         request: what the last link asks for. arrived: the event that has put it on the page. restored: the event that has explained it.
     """
 
@@ -47,6 +48,7 @@ class PageContext:
     status: gr.Markdown
     opened: gr.State
     folder: Path
+    picked: Any = field(init=False)
     changes: list[Any] = field(default_factory=list)
     options: dict[str, dict[str, Any]] = field(default_factory=dict)
     request: Any = None
@@ -54,6 +56,14 @@ class PageContext:
     restored: Any = None
     _unseen: list[Any] = field(default_factory=list)
     _lines: dict[str, gr.HTML] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.picked = self.carrier("picked", "TRGBP.choose = (k) => { TRGBP.chosen = String(k); trigger('submit'); };")
+
+    @property
+    def asks(self) -> tuple[Any, ...]:
+        """The events with which another question begins."""
+        return self.picture.change, self.model.change, self.wanted.input, self.picked.submit
 
     @property
     def question(self) -> list[Any]:
@@ -118,8 +128,8 @@ class PageContext:
 
     def stop_on_change(self, events: list[Any]) -> None:
         """Cancel ``events``, and the work that they wait for, as soon as the question becomes another one."""
-        for changed in (self.picture.change, self.model.change, self.wanted.input):
-            changed(None, None, None, cancels=events, **QUIET)
+        for asks in self.asks:
+            asks(None, None, None, cancels=events, **QUIET)
 
 
 def stop_button(events: list[Any], elem_id: str, line: gr.HTML | None = None) -> gr.Button:

@@ -1,4 +1,4 @@
-"""The page's left side: picture, network and class, and how a network that is not on this machine is downloaded."""
+"""The page's left side, picture and network; the field that finds any class; and how a network is downloaded."""
 
 from __future__ import annotations
 
@@ -19,24 +19,23 @@ DOWNLOADS: dict[str, Any] = {"concurrency_limit": 32, "concurrency_id": "fetch",
 """Events that may wait for a download."""
 
 
+def class_picker() -> gr.Dropdown:
+    """The field that finds any class."""
+    return gr.Dropdown([], label="Class to explain", elem_id="tg-class", allow_custom_value=True, scale=0, min_width=210)
+
+
 class Controls:
     """The controls of the left side; ``model`` holds the name of the network that is loaded, which may not be the one that is picked."""
 
     def __init__(self, explorer: Explorer, model: str, examples: Sequence[Path], first: str) -> None:
         self._explorer = explorer
         self._fetching = Fetching(explorer)
+        self._offline = False
         opening = next((str(path) for path in examples if path.name == first), None)
         sources: list[Any] = ["upload", "clipboard", "webcam"]
         self.picture = gr.Image(opening, label="Picture", sources=sources, height=210, elem_id="tg-input", buttons=[], type="filepath")
-        self.wanted = gr.Dropdown(
-            [],
-            label="Class to explain",
-            info="Type to search all classes. The network's five best come first.",
-            elem_id="tg-class",
-            allow_custom_value=True,
-        )
         self.network = gr.Dropdown(
-            layout.model_choices(explorer.entries()),
+            self.choices(),
             value=model,
             label="Network",
             info="The network that classifies the picture. Those marked ↓ are downloaded once.",
@@ -63,12 +62,14 @@ class Controls:
     def _fetch(self, model: str, shown: str, request: gr.Request) -> Iterator[tuple[Any, Any, Any, Any]]:
         """Updates of: the network that is loaded, the status line, the button Cancel, the picker."""
         button, last = gr.skip(), gr.skip()
-        for step in self.steps(model, request):
+        if model == shown:  # Gradio also reports a list that is left as it was; or nothing else is wanted any more
+            self._fetching.cancel(str(request.session_hash))
+        for step in self.steps(model, request) if model != shown else ():
             picker = gr.skip()
             if step.failed and shown:
-                picker = last = gr.update(value=shown)
+                picker = last = gr.update(choices=self.choices(), value=shown)
             elif step.ready:  # it is no longer marked as one to download
-                picker = gr.update(choices=layout.model_choices(self._explorer.entries()), value=model)
+                picker = gr.update(choices=self.choices(), value=model)
             button = gr.update(visible=False) if step.ready or step.failed else gr.skip()
             yield model if step.ready else gr.skip(), step.sentence, gr.update(visible=step.running), picker
         if button != gr.skip():
@@ -77,9 +78,18 @@ class Controls:
         # Gradio sends the last answer again at the end, when another network may have been picked already.
         yield gr.skip(), gr.skip(), button, last
 
+    def choices(self) -> list[tuple[str, str]]:
+        """The list of networks. Those to download are marked as soon as a download has failed because no server was reached."""
+        return layout.model_choices(self._explorer.entries(), offline=self._offline)
+
     def steps(self, model: str, request: gr.Request) -> Iterator[Message]:
         """The progress of loading a network, and at last whether it is loaded."""
         try:
-            yield from self._fetching.fetch(str(request.session_hash), layout.offered(self._explorer, model))
+            entry = layout.offered(self._explorer, model)
+            to_download = not entry.available
+            for step in self._fetching.fetch(str(request.session_hash), entry):
+                if to_download and (step.ready or step.failed):
+                    self._offline = step.offline
+                yield step
         except ValueError as error:
             yield Message(f"**{error}**", failed=True)

@@ -1,7 +1,8 @@
-"""The tabs Explain and Classes, which show the same payload, and the events with which every other tab's question begins."""
+"""The tab Explain, and the events with which every other tab's question begins."""
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -13,28 +14,33 @@ from .. import layout
 from .context import HEAVY, QUIET, SETTLED_SECONDS, UNSEEN, PageContext, updates
 from .links import LinkRequest
 
+_failures = itertools.count(1)
+
 
 def build(context: PageContext) -> None:
     explorer = context.explorer
-    for title, name in (("Explain", "explain"), ("Classes", "classes")):
-        with gr.Tab(title, id=name) as tab:
-            context.panel(name)
-        context.on_open(tab, name)
-    # Two carriers, for of two answers at once a component keeps the last.
-    data, rest = context.carrier("explain"), context.carrier("rest")
+    with gr.Tab("Explain", id="explain") as tab:
+        context.panel("explain")
+    context.on_open(tab, "explain")
+    # Several carriers, for of two answers at once a component keeps the last.
+    data, rest, stale = context.carrier("explain"), context.carrier("rest"), context.carrier("stale")
 
     def new_picture(image: Any, model: str, asked: LinkRequest, there: Any) -> Iterator[tuple[Any, ...]]:
         yield from _explained(explorer, image, model, asked, str(there))
 
     def new_class(image: Any, model: str, k: Any, known: Any) -> Iterator[tuple[Any, ...]]:
         answers = layout.with_progress(lambda step: layout.explain_class(explorer, image, model, k, known is True, step))
-        yield from updates((answer.payload, answer.status) for answer in answers)
+        yield from updates((answer.payload, _stale(answer), answer.status) for answer in answers)
+
+    def picked_class(image: Any, model: str, k: Any, known: Any) -> Iterator[tuple[Any, ...]]:
+        for update in new_class(image, model, k, known):
+            yield *update, gr.update(value=k)
 
     def as_linked(image: Any, model: str, asked: LinkRequest, there: Any) -> Iterator[tuple[Any, ...]]:
         yield from _explained(explorer, image, model if asked.link is not None else "", asked, str(there))
 
     known, there = context.unseen(gr.Checkbox(False, **UNSEEN)), context.unseen(gr.Textbox("", **UNSEEN))
-    shown = [data, rest, context.status, context.wanted]
+    shown = [data, rest, stale, context.status, context.wanted]
     asked = [context.picture, context.model, context.request, there]
     # Gradio says twice and more often that a picture has changed; every time would be an explanation, and a megabyte on the way.
     another = context.carrier("another", "TRGBP.another = () => trigger('submit');")
@@ -43,27 +49,35 @@ def build(context: PageContext) -> None:
     context.restored = context.arrived.then(as_linked, asked, shown, js=tell, **HEAVY)
     # The classes that the page has are shown at once; the server only adds the sentence.
     show = "(picture, model, wanted) => [picture, model, wanted, TRGBP.pick(wanted)]"
+    choose = "(picture, model) => [picture, model, TRGBP.chosen, TRGBP.pick(TRGBP.chosen)]"
+    asks_class, answers_class = [*context.question, known], [data, stale, context.status]
     context.changes += [
         context.restored,
         another.submit(new_picture, asked, shown, js=tell, trigger_mode="always_last", **HEAVY),
         context.model.change(new_picture, asked, shown, js=tell, trigger_mode="always_last", **HEAVY),
-        context.wanted.input(new_class, [*context.question, known], [data, context.status], js=show, trigger_mode="always_last", **HEAVY),
+        context.wanted.input(new_class, asks_class, answers_class, js=show, trigger_mode="always_last", **HEAVY),
+        context.picked.submit(picked_class, asks_class, [*answers_class, context.wanted], js=choose, trigger_mode="always_last", **HEAVY),
     ]
 
 
 def _explained(explorer: Explorer, image: Any, model: str, asked: LinkRequest, there: str) -> Iterator[tuple[Any, ...]]:
-    """Updates of (the class that is explained, the rest of the top 5, the status line, the class picker); ``there`` is on the page."""
+    """Updates of (the explained class, the rest of the top 5, what is stale, the status line, the picker); ``there`` is on the page."""
     nothing, picker, at = gr.skip(), gr.skip(), 0.0
     if model:
         wanted = {asked.key: asked.k}
         for answer in layout.with_progress(lambda step: layout.explain(explorer, image, model, wanted, step, there)):
             if answer.payload is None:
-                yield nothing, nothing, answer.status or nothing, nothing
+                yield nothing, nothing, layout.packed(_stale(answer)) if answer.failed else nothing, answer.status or nothing, nothing
             elif answer.choices:
                 picker, at = gr.update(choices=answer.choices, value=answer.value), time.monotonic()
-                yield layout.packed(asked.at_layer(answer.payload)), nothing, answer.status, picker
+                yield layout.packed(asked.at_layer(answer.payload)), nothing, nothing, answer.status, picker
             else:
                 time.sleep(max(0.0, at + SETTLED_SECONDS - time.monotonic()))
-                yield nothing, layout.packed(answer.payload), nothing, nothing
+                yield nothing, layout.packed(answer.payload), nothing, nothing, nothing
     # Gradio sends the last answer once more at the end: no maps in it, but what the picker may have lost.
-    yield nothing, nothing, nothing, picker
+    yield nothing, nothing, nothing, nothing, picker
+
+
+def _stale(answer: layout.Answer) -> Any:
+    """Tells the page that what it shows answers another question; a number, for only what differs is noticed."""
+    return {"number": next(_failures)} if answer.failed else None

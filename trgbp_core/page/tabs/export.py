@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
+from ...drawing.render import Look
 from ...explorer import export
 from ...explorer.explorer import Question
 from ...serving.jobs import Step, Update, streamed
@@ -21,8 +23,8 @@ SAVE = """(file) => {
   link.download = file.orig_name || file.path.split('/').pop();
   link.click();
 }"""
-OPEN_TAB = "(...values) => { values[3] = window.TRGBP_OPEN_TAB(); return values; }"
-"""Only the browser knows which tab is open."""
+OPEN_TAB = "(...values) => { values[3] = window.TRGBP_OPEN_TAB(); values[4] = TRGBP.look(); return values; }"
+"""Only the browser knows which tab is open, and in which colours it shows its maps."""
 
 File = tuple[bytes, str]
 """Content and name of a file to download."""
@@ -45,11 +47,12 @@ def download(make: Callable[[Step], File], folder: Path) -> Iterator[tuple[Any, 
 def build(context: PageContext) -> None:
     options = [component for given in context.options.values() for component in given.values()]
     opened = gr.Textbox("explain", visible="hidden")
-    asked = [*context.question, opened, *options]
+    look = gr.Textbox("{}", visible="hidden")
+    asked = [*context.question, opened, look, *options]
 
     def figure(*values: Any) -> Iterator[tuple[Any, Any]]:
         *rest, kind = values
-        yield from _write(context, tuple(rest), str(kind).lower(), lambda given: export.figure(given, kind))
+        yield from _write(context, tuple(rest), str(kind).lower(), lambda given: export.figure(given, kind, look_of(values[4])))
 
     def data(*values: Any) -> Iterator[tuple[Any, Any]]:
         yield from _write(context, values, "npz", export.data)
@@ -81,6 +84,16 @@ def build(context: PageContext) -> None:
         again.click(reproduce, asked, [python, command], js=OPEN_TAB, **HEAVY)
 
 
+def look_of(sent: Any) -> Look:
+    """The look of the page's maps as the browser sends it; raises ValueError if it is not one."""
+    try:
+        given = json.loads(sent)
+        colours, opacity = str(given["colours"]), float(given["opacity"])
+    except (TypeError, KeyError, ValueError):
+        raise ValueError("The look of the maps is a colour map and an opacity.") from None
+    return Look(colours, opacity)
+
+
 def _write(
     context: PageContext, values: tuple[Any, ...], kind: str, content: Callable[[export.Export], bytes]
 ) -> Iterator[tuple[Any, Any]]:
@@ -93,8 +106,8 @@ def _write(
 
 
 def _parsed(context: PageContext, values: tuple[Any, ...]) -> tuple[Question, int, str, dict[str, Any]]:
-    """Question, class, open tab and its options from the values of picture, network, class, tab and the options of all tabs."""
-    image, model, wanted, tab, *chosen = values
+    """Question, class, open tab and its options from the values of picture, network, class, tab, look and all tabs' options."""
+    image, model, wanted, tab, _, *chosen = values
     question = layout.ask(context.explorer, image, model)
     return question, context.explorer.find_class(question, wanted), str(tab)[:20], _options(context, tab, chosen)
 

@@ -64,7 +64,7 @@ class LinkFollower:
         """What links may name now."""
         pictures = examples.pictures()
         models = [entry.name for entry in self._explorer.entries()]
-        tabs = [str(tab.id) for tab in self._tabs.children if isinstance(tab, gr.Tab)]
+        tabs = [str(tab.id) for tab in self._tabs.children if isinstance(tab, gr.Tab)] + ["classes"]
         return Known(self._first, models, pictures, tabs, lessons.load(pictures=pictures, models=models).lessons)
 
     def _read(self, query: Any, shown: str, request: gr.Request) -> Iterator[tuple[Any, Any, Any]]:
@@ -93,6 +93,14 @@ class LinkFollower:
             question = layout.ask(self._explorer, path, asked.link.model)
             k, link, missing = layout.follow(self._explorer, question, asked.link)
             asked = replace(asked, link=link, note=" ".join([asked.note, *missing]).strip(), key=question.key, k=k)
-            picker = gr.update(value=link.model, choices=layout.model_choices(self._explorer.entries()))
-            changes = str(path), picker, link.model, gr.Tabs(selected=link.tab), link.tab, asked
-        return *changes, {"key": asked.note or "none", "note": asked.note}
+            picker = gr.update(value=link.model, choices=self._controls.choices())
+            tab = "explain" if link.tab == "classes" else link.tab
+            changes = str(path), picker, link.model, gr.Tabs(selected=tab), tab, asked
+        return *changes, {"key": asked.note or "none", "note": asked.note, "unfold": _unfolded(asked), "number": asked.number}
+
+
+def _unfolded(asked: LinkRequest) -> str:
+    """The part of the tab Explain that a link opens: the five classes, or, from within a lesson, the layers."""
+    if asked.link is None or asked.link.tab == "classes":
+        return "classes" if asked.link else ""
+    return "inside" if asked.link.tab == "explain" and not asked.first else ""

@@ -55,6 +55,6 @@ def build(context: PageContext) -> None:
             # Not by `cancels`: an answer that is still on its way would overwrite the line, or leave "Error" on it.
             run.click(begin, queue=False, **QUIET).then(perturb, asked, [perturbed, line], **HEAVY)
             gr.Button("Stop", elem_id="tg-measure-stop").click(stop_all, queue=False, **QUIET)
-        for changed in (context.picture.change, context.model.change, context.wanted.input):
-            changed(stop, queue=False, **QUIET)
+        for asks in context.asks:
+            asks(stop, queue=False, **QUIET)
         context.panel("perturb")

@@ -34,16 +34,16 @@ def build(context: PageContext) -> None:
         said = context.status_line("predict")
         context.panel("predict")
         with gr.Accordion("Details", open=False, elem_id="tg-predict-more"):
+            label = "How many networks with random weights"
+            draws = gr.Number(DRAWS, precision=0, minimum=2, maximum=MOST_DRAWS, label=label, elem_id="tg-predict-draws")
             with gr.Row(elem_classes="tg-buttons"):
                 run = gr.Button("Draw random weights", variant="primary", elem_id="tg-predict-run")
                 stop = gr.Button("Stop", elem_id="tg-predict-stop")
-                label = "How many networks with random weights"
-                draws = gr.Number(DRAWS, precision=0, minimum=2, maximum=MOST_DRAWS, label=label, elem_id="tg-predict-draws")
             line = context.status_line("predict_draws")
             context.panel("predict_details")
         context.options["predict"] = {"draws": draws}
     context.follow(tab, "predict", predict, context.question, [predicted, said])
     run.click(begin, queue=False, **QUIET).then(measure, [*context.question, draws], [measured, line], **HEAVY)
     stop.click(end, None, None, queue=False, **QUIET)
-    for changed in (context.picture.change, context.model.change, context.wanted.input):
-        changed(end, None, None, queue=False, **QUIET)
+    for asks in context.asks:
+        asks(end, None, None, queue=False, **QUIET)
