@@ -181,6 +181,7 @@ def cascade(page: Page) -> tuple[float, float, float]:
 
 def cancelling(page: Page) -> float:
     """How many stages still arrive after Stop is pressed in the middle of a run, with a seed of which nothing is kept."""
+    page.get_by_role("button", name="Options").locator("visible=true").click()
     page.locator("#tg-cascade-seed input").fill("1")
     page.locator("#tg-cascade-run").click()
     page.evaluate("stopwatch.arm()")

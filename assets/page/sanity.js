@@ -24,7 +24,7 @@
     const said = { empty: `Empty: it no longer explains ${label}.`, unknown: 'The trained network’s map is empty: nothing to compare with.' };
     const noticed = { noticed: 'it noticed', little: 'it noticed a little', unnoticed: 'it did not notice' };
     const found = outcome(stage, panel);
-    return said[found] || (stage.index ? `${words(alike(stage, panel.id))}: ${noticed[found]}.` : 'the same map');
+    return said[found] || (stage.index ? `${words(alike(stage, panel.id))}: ${noticed[found]}.` : 'nothing random yet');
   }
 
   // One method is said to have done it with its number in the sentence, several with theirs in brackets.
@@ -96,7 +96,7 @@
   function story(id) {
     const [before, after] = [figure('tg-before'), figure('tg-after')];
     before.dataset.slider = ''; // no slider moves it
-    return { node: element('section', { class: 'tg-story', 'data-method': id }, before, after), before, after };
+    return { node: element('section', { class: 'tg-story', 'data-method': id }, after, before), before, after };
   }
 
   // The stage slider stands beside the buttons, in a place of its own; it moves what the tab shows.
@@ -129,7 +129,7 @@
     Object.assign(stage.input, { max: 0, value: 0 });
     Object.assign(stage.output, { textContent: '' });
     ready.style.width = '0';
-    root.append(said, note, scale(false), row, plot);
+    root.append(said, note, row, scale(false), plot);
 
     const newest = () => stages.length - 1;
     const complete = () => stages.length > 0 && stages[newest()].index === stages[0].total;
@@ -176,9 +176,9 @@
         const known = stories[panel.id] || (stories[panel.id] = story(panel.id));
         if (!known.node.isConnected) {
           row.append(known.node);
-          put(known.before, stages[0].panels.find((one) => one.id === panel.id), name(panel), 'trained network');
+          put(known.before, stages[0].panels.find((one) => one.id === panel.id), 'trained network', '');
         }
-        put(known.after, panel, current.index ? `${current.index} of ${current.total} random` : 'nothing random', caption(current, panel, about.class));
+        put(known.after, panel, name(panel), caption(current, panel, about.class));
         known.node.dataset.outcome = current.index ? outcome(current, panel) : '';
       }
       stage.input.value = index;

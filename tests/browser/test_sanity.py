@@ -96,7 +96,7 @@ def test_another_class_starts_anew_stop_ends_it_and_a_wrong_seed_is_said_beside_
     page.locator("#tg-cascade-stop").click()
     line = page.locator("#tg-cascade-status")
     expect(line).to_have_text("Stopped.", timeout=WAIT)
-    page.locator("#tg-cascade-seed input").evaluate("input => input.closest('.tabitem').querySelector('button.label-wrap').click()")
+    page.get_by_role("button", name="Options").locator("visible=true").click()
     page.locator("#tg-cascade-seed input").fill("1.5")
     page.locator("#tg-cascade-run").click()
     expect(line).to_contain_text("A seed is a whole number", timeout=WAIT)

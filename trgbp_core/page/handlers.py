@@ -142,7 +142,7 @@ def predict(explorer: Explorer, picture: Any, model: str, wanted: Any) -> Answer
 
     def work(step: Step) -> Iterator[Payload]:
         predicted = predicting.prediction(explorer, question, k, step)
-        yield predicted | {"edge": predicting.edge(explorer, question, k, step)}
+        yield predicted | {"of": predicted["key"], "edge": predicting.edge(explorer, question, k, step)}
 
     done = f"Predicted for **{question.zoo.title}**."
     yield from replies(work, lambda payload: (payload, done), lambda update: (None, waiting(update)))

@@ -123,8 +123,10 @@ class PageContext:
             yield from handler(*given, *([request] if visited else []))
 
         # Of two tabs opened at once the first may be remembered last: an opening itself is not asked whether the tab is open.
-        opening = self.on_open(tab, name).then(handler, inputs, outputs, **HEAVY)
-        return [opening, *(event.then(if_open, [*inputs, self.opened], outputs, **HEAVY) for event in self.changes)]
+        # Several at once: by default Gradio drops a question that comes while an answer to the one before is on its way.
+        several = HEAVY | {"trigger_mode": "multiple"}
+        opening = self.on_open(tab, name).then(handler, inputs, outputs, **several)
+        return [opening, *(event.then(if_open, [*inputs, self.opened], outputs, **several) for event in self.changes)]
 
     def stop_on_change(self, events: list[Any]) -> None:
         """Cancel ``events``, and the work that they wait for, as soon as the question becomes another one."""
