@@ -58,7 +58,7 @@ def test_it_asks_questions_of_maps_in_one_order_in_full_rows_and_begins_with_a_b
     assert len(tops) == 6
     assert 1 not in rows or rows == [6], rows
     expect(panel.get_by_text("Around the lion:")).to_be_visible()
-    assert score(page, "tr_gbp") > 0.8, "the lion is what the network says"
+    assert score(page, "tr_gbp") > 0.7, "the lion is what the network says"
     x, _, width, _ = shown_box(page)
     assert (x, x + width) == (0.5, pytest.approx(0.88, abs=0.03))
     with explains_anew(page):

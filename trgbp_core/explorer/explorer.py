@@ -87,7 +87,7 @@ class Explorer:
         self._networks = networks or loading.ModelCache(NETWORK_BYTES)
         self._recordings: Cache[_Recorded] = Cache(RECORDING_BYTES, lambda recorded: recorded.picture.nbytes)
         self._unpacked: deque[str] = deque()
-        self._payloads: Cache[Payload] = Cache(PAYLOAD_BYTES, _payload_bytes)
+        self._payloads: Cache[Payload] = Cache(PAYLOAD_BYTES, lambda payload: len(json.dumps(payload, ensure_ascii=False)))
         self._maps: Cache[tuple[Tensor, int]] = Cache(MAP_BYTES, lambda found: found[0].nbytes)
         self._class_maps: Cache[tuple[Explanation, ClassMaps]] = Cache(CLASS_MAP_BYTES, lambda found: found[1].nbytes)
         self._coverages: Cache[list[Coverage]] = Cache(MAP_BYTES, lambda found: sum(c.map.nbytes for c in found))
@@ -282,8 +282,8 @@ class Explorer:
                     known = self.attribution(question, k, baseline, step)
             trained = (self.explanation(question, k, step), known)
             cascade = sanity.Cascade(question.zoo.network, question.x, k, baseline, mode=mode, seed=seed, trained=trained)
-            for stage in sanity.in_turns(cascade, self.queue, step, seconds=self._seconds.get((question.zoo.name, baseline), 0.0)):
-                yield sanity.payload(stage, question.zoo.labels, k)
+            found = sanity.in_turns(cascade, self.queue, step, seconds=self._seconds.get((question.zoo.name, baseline), 0.0))
+            yield from (sanity.payload(stage, question.zoo.labels, k) for stage in found)
 
         return self._cascades.follow((question.key, k, baseline, str(mode), seed), compute, step)
 
@@ -296,7 +296,3 @@ def named_class(question: Question, wanted: object) -> int | None:
 def _hooks(step: Step | None) -> dict[str, Any]:
     """How a job's progress reaches ``step``, and how ``step`` leaves the job."""
     return {} if step is None else {"progress": step, "cancel": lambda: step("", 0.0)}
-
-
-def _payload_bytes(payload: Payload) -> int:
-    return len(json.dumps(payload, ensure_ascii=False))

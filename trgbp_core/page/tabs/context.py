@@ -128,11 +128,6 @@ class PageContext:
         opening = self.on_open(tab, name).then(handler, inputs, outputs, **several)
         return [opening, *(event.then(if_open, [*inputs, self.opened], outputs, **several) for event in self.changes)]
 
-    def stop_on_change(self, events: list[Any]) -> None:
-        """Cancel ``events``, and the work that they wait for, as soon as the question becomes another one."""
-        for asks in self.asks:
-            asks(None, None, None, cancels=events, **QUIET)
-
 
 def stop_button(events: list[Any], elem_id: str, line: gr.HTML | None = None) -> gr.Button:
     """A button that cancels ``events``, and with them the work that they wait for; ``line`` says so."""
