@@ -31,7 +31,7 @@ TITLE = "<h1>TR-GBP Explorer</h1><p>Which pixels led the network to its answer?<
 class Answer:
     """``payload`` is None where something was wrong; ``status`` says what in a sentence. ``choices`` fill the class picker.
 
-    ``failed``: what the page shows answers another question.
+    ``value``: the class that is explained. ``failed``: what the page shows answers another question.
     """
 
     payload: Payload | None
@@ -139,7 +139,7 @@ def explain_class(explorer: Explorer, picture: Any, model: str, wanted: Any, kno
         question = ask(explorer, picture, model)
         k = explorer.find_class(question, wanted, step)
         payload = None if known else explorer.further_class(question, k, step)
-        yield Answer(payload, _said(question, k, explorer.top(question)))
+        yield Answer(payload, _said(question, k, explorer.top(question)), value=str(k))
     except ValueError as error:
         yield Answer(None, f"**{error}**", failed=True)
 
