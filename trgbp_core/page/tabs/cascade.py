@@ -30,8 +30,12 @@ def build(context: PageContext) -> None:
     def anew(request: gr.Request, *asked: Any) -> Iterator[tuple[Any, ...]]:
         yield from run(request, *asked)
 
-    def opening(request: gr.Request, there: Any, *asked: Any) -> Iterator[tuple[Any, ...]]:
-        yield from run(request, *asked, there=there)
+    def opening(request: gr.Request, link: LinkRequest, seen: Any, *asked: Any) -> Iterator[tuple[Any, ...]]:
+        wish, _, there = str(seen).partition(" ")
+        if link.link is not None and link.link.stage and wish != str(link.number):
+            yield gr.skip(), gr.skip()  # its picture is still to come: then its stage is computed, with its options
+        else:
+            yield from run(request, *asked, there=there)
 
     def if_open(request: gr.Request, there: Any, *values: Any) -> Iterator[tuple[Any, ...]]:
         *asked, opened = values
@@ -61,7 +65,8 @@ def build(context: PageContext) -> None:
         gr.Button("Randomise", variant="primary", elem_id="tg-cascade-run").click(anew, asked, shown, **NEWER)
         gr.Button("Stop", elem_id="tg-cascade-stop").click(end, None, None, queue=False, **QUIET)
         context.panel("stage")
-    context.on_open(tab, "cascade").then(opening, [data, *asked], shown, js=WHOLE, **NEWER)
+    seen = "(link, there, ...values) => [link, `${TRGBP.state.wish ?? ''} ${TRGBP.wholeRun()}`, ...values]"
+    context.on_open(tab, "cascade").then(opening, [context.request, data, *asked], shown, js=seen, **NEWER)
     chosen = context.restored.then(_linked_options, context.request, options, **HEAVY)
     whole = "(link, there, ...values) => [link, TRGBP.wholeRun(), ...values]"
     chosen.then(linked, [context.request, data, *asked, context.opened], shown, js=whole, **NEWER)

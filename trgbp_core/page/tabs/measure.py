@@ -45,7 +45,7 @@ def build(context: PageContext) -> None:
         methods = methods_picker("The methods whose maps are measured, for the class that is picked.")
         context.options["measure"] = {"methods": methods}
         asked = [*context.question, methods]
-        context.follow(tab, "measure", locate, asked, [located, said], visited=True)
+        context.follow(tab, "measure", locate, asked, [located, said], visited=True, several=True)
         methods.input(locate, asked, [located, said], trigger_mode="always_last", **HEAVY)
         gr.HTML(QUESTION)
         buttons = gr.Row(elem_classes="tg-buttons")

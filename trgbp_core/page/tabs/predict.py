@@ -42,7 +42,7 @@ def build(context: PageContext) -> None:
             line = context.status_line("predict_draws")
             context.panel("predict_details")
         context.options["predict"] = {"draws": draws}
-    context.follow(tab, "predict", predict, context.question, [predicted, said])
+    context.follow(tab, "predict", predict, context.question, [predicted, said], several=True)
     run.click(begin, queue=False, **QUIET).then(measure, [*context.question, draws], [measured, line], **HEAVY)
     stop.click(end, None, None, queue=False, **QUIET)
     for asks in context.asks:
