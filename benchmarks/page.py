@@ -172,16 +172,17 @@ def upload(page: Page, files: list[Path]) -> tuple[list[float], list[float]]:
 
 def cascade(page: Page) -> tuple[float, float, float]:
     """Seconds to the trained network's maps, to the first randomised layer's, and to the last one's."""
-    page.get_by_role("tab", name="Sanity check").click()
     page.evaluate("stopwatch.arm()")
-    page.locator("#tg-cascade-run").click()
+    page.get_by_role("tab", name="Sanity check").click()
     page.wait_for_function("stopwatch.stages.length && stopwatch.stages.at(-1).index === stopwatch.stages.at(-1).total")
     begun, stages = page.evaluate("[stopwatch.last.click, stopwatch.stages]")
     return tuple((stages[i]["time"] - begun) / 1000 for i in (0, 1, -1))  # type: ignore[return-value]
 
 
 def cancelling(page: Page) -> float:
-    """How many stages still arrive after Stop is pressed in the middle of a run."""
+    """How many stages still arrive after Stop is pressed in the middle of a run, with a seed of which nothing is kept."""
+    page.get_by_role("button", name="Options").locator("visible=true").click()
+    page.locator("#tg-cascade-seed input").fill("1")
     page.locator("#tg-cascade-run").click()
     page.evaluate("stopwatch.arm()")
     page.wait_for_function("stopwatch.stages.length && stopwatch.stages.at(-1).index >= 3")
@@ -239,6 +240,6 @@ def page_lines(browser: Browser, url: str, place: Path, repeats: int, explanatio
         trained, stage, whole = cascade(page)
         lines += [Line("cascade, trained network", [trained], None, "s"), Line("cascade, first stage", [stage], 0.7, "s")]
         lines.append(Line("cascade, all stages ÷ one explanation", [whole / explanation], 55, "×"))
-        lines.append(Line("cascade slider, every stage", slide(page, "stage", "#tg-cascade canvas", 50), 20))
+        lines.append(Line("cascade slider, every stage", slide(page, "stage", "#tg-cascade .tg-after canvas", 50), 20))
         lines.append(Line("stages that arrive after Stop", [cancelling(page)], 1, ""))
     return lines

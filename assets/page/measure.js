@@ -1,6 +1,7 @@
 // The panels of the tab Measure: how much of each map lies in the box on the picture is added up here, from shares of a fine grid.
 (() => {
   const { state, element, figure } = window.TRGBP;
+  const abbreviation = (short, long) => element('abbr', { title: long, text: short });
   const SVG = 'http://www.w3.org/2000/svg';
   const OWN_COLOURS = { tr_gbp: '#0072b2', tr_gbp_conserving: '#009e73', guided_backprop: '#d55e00', grad_cam: '#cc79a7' };
   const COLOURS = ['#e69f00', '#56b4e9', '#8a8a00', '#555555'];
@@ -51,16 +52,19 @@
     const box = outline('tg-box');
     const area = element('div', { class: 'tg-frame tg-draw', tabindex: '0', role: 'application', 'data-control': 'box',
       'aria-label': 'Box on the picture. Drag to draw. Arrow keys move it, with Shift they change its size.' }, picture, box);
-    let edges = [14, 14, 42, 42];
+    let edges = [0, 0, cells, cells];
     let start = null;
     const clamp = (value) => Math.min(cells, Math.max(0, value));
     const cell = (event) => {
       const around = area.getBoundingClientRect();
       return [event.clientX - around.left, event.clientY - around.top].map((v, i) => clamp(Math.round((cells * v) / [around.width, around.height][i])));
     };
-    function set(next) {
+    function place(next) {
       edges = next;
       box.place(edges.map((edge) => edge / cells));
+    }
+    function set(next) {
+      place(next);
       moved(edges);
     }
     function drag(event) {
@@ -83,7 +87,7 @@
         if (next[0] > left && next[0] <= cells && next[1] > top && next[1] <= cells) set([left, top, ...next]);
       } else if (left + move[0] >= 0 && top + move[1] >= 0 && next[0] <= cells && next[1] <= cells) set([left + move[0], top + move[1], ...next]);
     });
-    return { area, picture, edges: () => edges, set };
+    return { area, picture, edges: () => edges, place };
   }
 
   // One score in a line: its name, a bar with a mark for a uniform map, the number.
@@ -98,76 +102,103 @@
     return node;
   }
 
-  function card(key) {
+  function card({ key, title }) {
     const map = figure('tg-card');
     map.dataset.method = key;
-    const [box, frame] = [outline('tg-box'), outline('tg-border')];
+    const [box, frame, wait] = [outline('tg-box'), outline('tg-border'), element('p', { class: 'tg-wait', text: 'computing …' })];
     frame.place([FRAME, FRAME, 1 - FRAME, 1 - FRAME]);
-    map.querySelector('.tg-frame').append(frame, box);
-    const [inBox, inFrame] = [score('EBPG'), score('IBD')];
+    map.querySelector('.tg-frame').append(frame, box, element('div', { class: 'tg-waiting' }, wait));
+    map.querySelector('strong').textContent = title;
+    const [inBox, inFrame] = [score('in the box'), score('at the edge')];
     map.append(inBox, inFrame);
     let now = null;
     return {
       map,
       show: (panel) => {
+        if (!panel && now) map.clear();
         now = panel;
-        if (panel.src) map.show(panel);
-        else { map.querySelector('strong').textContent = panel.title; map.querySelector('.tg-empty').textContent = panel.empty; }
+        wait.hidden = Boolean(panel);
+        if (panel?.src) map.show(panel);
+        else map.querySelector('.tg-empty').textContent = panel?.empty || '';
       },
       measure: (edges, area) => {
-        const measured = now.src && inside(now, [0, 0, now.cells, now.cells]) > 0;
+        const measured = now?.src && inside(now, [0, 0, now.cells, now.cells]) > 0;
         inBox.show(measured ? inside(now, edges) : null, area);
         inFrame.show(measured ? now.ibd : null, 1 - (1 - 2 * FRAME) ** 2);
-        if (now.src) box.place(edges.map((edge) => edge / now.cells));
+        box.place(edges.map((edge) => edge / CELLS));
       },
     };
   }
 
+  const question = (text, ...words) => element('section', {}, element('h2', { class: 'tg-question', text }), element('p', { class: 'tg-lead' }, ...words));
+
   window.TRGBP.panels.measure = (root) => {
     const cards = new Map();
     const size = element('span');
-    const measure = (edges) => {
+    let [around, drawnOn] = ['', null];
+    function measure(edges) {
       const area = ((edges[2] - edges[0]) * (edges[3] - edges[1])) / CELLS ** 2;
-      size.textContent = `${percent(area)} of the picture. Drag, or use the arrow keys.`;
+      size.textContent = `${around}${percent(area)} of the picture. Drag to draw another box, or use the arrow keys.`;
       cards.forEach((one) => one.measure(edges, area));
-    };
-    const draw = drawing(CELLS, measure);
-    const grid = element('div', { class: 'tg-row tg-grid tg-cards' },
+    }
+    const draw = drawing(CELLS, (edges) => {
+      [around, drawnOn] = ['Your box: ', state.data.measure?.of.replace(/:\d+$/, '')];
+      measure(edges);
+    });
+    const grid = element('div', { class: 'tg-row tg-grid tg-cards', 'data-slider': '' },
       element('figure', { class: 'tg-figure' }, draw.area, element('figcaption', {}, element('strong', { text: 'Draw a box here' }), size)));
-    root.append(element('p', { class: 'tg-lead', text: 'EBPG (Eq. 11): share of the map in the box. IBD (Eq. 12): in the dashed frame. Mark: a uniform map.' }), grid);
-    draw.set(draw.edges());
+    root.append(element('div', { class: 'tg-questions' },
+      question('How much of the map lies in your box?', 'The share of the whole map that lies inside the solid box (',
+        abbreviation('EBPG', 'energy-based pointing game'), ', Eq. 11). A good map of a thing lies where the thing is. The mark on the bar: a map that is the same everywhere.'),
+      question('How much lies at the edge?', 'The share outside the dashed line, in the outermost 16 of 224 pixels (',
+        abbreviation('IBD', 'intensity of boundary dependency'), ', Eq. 12). Much at the edge can be a sign that the network’s answer is wrong.')), grid);
+
+    // Around what is explained on an example, or in the middle; a box that somebody drew stays for as long as the picture does.
+    function begin({ of, box }) {
+      if (drawnOn === of.replace(/:\d+$/, '')) return;
+      drawnOn = null;
+      around = box.thing ? `Around ${box.thing}: ` : 'The middle: ';
+      const out = [Math.floor, Math.floor, Math.ceil, Math.ceil];
+      draw.place(box.edges.map((edge, i) => Math.min(CELLS, Math.max(0, out[i](CELLS * edge - (i < 2 ? -1e-6 : 1e-6))))));
+    }
+
     return (payload) => {
       if (state.picture && draw.picture.src !== state.picture) draw.picture.src = state.picture;
-      const keys = payload.panels.map((panel) => panel.key);
+      begin(payload);
+      const found = new Map(payload.panels.map((panel) => [panel.key, panel]));
+      const keys = payload.places.map((place) => place.key);
       for (const [key, one] of cards) if (!keys.includes(key)) { one.map.remove(); cards.delete(key); }
-      for (const panel of payload.panels) {
-        if (!cards.has(panel.key)) cards.set(panel.key, card(panel.key));
-        grid.append(cards.get(panel.key).map); // in the order of the payload
-        cards.get(panel.key).show(panel);
+      for (const place of payload.places) {
+        if (!cards.has(place.key)) cards.set(place.key, card(place));
+        const one = cards.get(place.key);
+        if (grid.children[keys.indexOf(place.key) + 1] !== one.map) grid.insertBefore(one.map, grid.children[keys.indexOf(place.key) + 1] || null);
+        one.show(found.get(place.key) || null);
       }
       measure(draw.edges());
     };
   };
 
-  function plot(title, order, curves) {
-    const [width, height, left, bottom] = [420, 190, 34, 30];
-    const highest = Math.max(0.1, ...curves.flatMap((curve) => curve[order] || []));
+  // One chart of all curves. `highest` is the same for both charts: they are read beside each other.
+  function plot(title, order, curves, highest) {
+    const [width, height, left, bottom, top, right] = [420, 230, 58, 40, 8, 16];
     const [first, last] = [0.001, 0.9];
-    const x = (share) => left + ((width - left - 16) * Math.log(share / first)) / Math.log(last / first);
-    const y = (value) => 8 + (height - 8 - bottom) * (1 - value / highest);
+    const x = (share) => left + ((width - left - right) * Math.log(share / first)) / Math.log(last / first);
+    const y = (value) => top + (height - top - bottom) * (1 - value / highest);
     const svg = document.createElementNS(SVG, 'svg');
     svg.setAttribute('viewBox', `0 0 ${width} ${height}`);
     svg.setAttribute('role', 'img');
     svg.setAttribute('aria-label', `${title}; areas: ${curves.filter((c) => c[order]).map((c) => `${c.title} ${c[`${order}_area`].toFixed(3)}`).join(', ')}`);
-    const ticks = [0, highest / 2, highest].map((v) => `<line class="tg-gridline" x1="${left}" x2="${width - 16}" y1="${y(v)}" y2="${y(v)}"/><text x="${left - 4}" y="${y(v) + 4}" text-anchor="end">${v.toFixed(1)}</text>`);
-    const marks = [first, 0.01, 0.1, last].map((v) => `<text x="${x(v)}" y="${height - 16}" text-anchor="middle">${100 * v} %</text>`);
-    const lines = curves.map((curve, i) => (curve[order] ? `<polyline class="tg-curve" style="color:${colour(curve, i)}" points="${curve.fractions.map((f, j) => `${x(f).toFixed(1)},${y(Math.min(highest, curve[order][j])).toFixed(1)}`).join(' ')}"/>` : ''));
-    svg.innerHTML = `${ticks.join('')}${marks.join('')}${lines.join('')}<text x="${(width + left) / 2}" y="${height - 2}" text-anchor="middle">pixels made black</text>`;
+    const ticks = [0, 0.25, 0.5, 0.75, 1].map((part) => part * highest).map((v) => `<line class="tg-gridline" x1="${left}" x2="${width - right}" y1="${y(v)}" y2="${y(v)}"/><text x="${left - 5}" y="${y(v) + 4}" text-anchor="end">${Math.round(100 * v)} %</text>`);
+    const marks = [first, 0.01, 0.1, last].map((v, i) => `<text x="${x(v)}" y="${height - bottom + 15}" text-anchor="${i === 3 ? 'end' : 'middle'}">${100 * v} %</text>`);
+    const lines = curves.map((curve, i) => (curve[order] ? `<polyline class="tg-curve" style="color:${colour(curve, i)}" points="${curve.fractions.map((f, j) => `${x(f).toFixed(1)},${y(curve[order][j]).toFixed(1)}`).join(' ')}"/>` : ''));
+    const middle = (height - bottom + top) / 2;
+    svg.innerHTML = `${ticks.join('')}${marks.join('')}${lines.join('')}<text x="${(width + left) / 2}" y="${height - 5}" text-anchor="middle">share of the pixels made black (logarithmic)</text><text transform="translate(12 ${middle}) rotate(-90)" text-anchor="middle">change of the score</text>`;
     return element('figure', { class: 'tg-plot' }, svg, element('figcaption', { text: title }));
   }
 
   function areas(curves) {
-    const head = ['Method', 'MoRF area, high is good', 'LeRF area, low is good'].map((text, i) => element('th', { scope: 'col', class: i ? 'tg-number' : null, text }));
+    const column = (short, long, word) => element('th', { scope: 'col', class: 'tg-number' }, abbreviation(short, long), ` area, ${word}`);
+    const head = [element('th', { scope: 'col', text: 'Method' }), column('MoRF', 'most relevant first', 'high is good'), column('LeRF', 'least relevant first', 'low is good')];
     const lines = curves.map((curve, i) => {
       const numbers = curve.empty ? [element('td', { colspan: 2, text: curve.empty })]
         : ['morf', 'lerf'].map((order) => element('td', { class: 'tg-number', text: curve[`${order}_area`].toFixed(3) }));
@@ -176,10 +207,18 @@
     return element('table', { class: 'tg-table' }, element('thead', {}, element('tr', {}, ...head)), element('tbody', {}, ...lines));
   }
 
+  const MEANING = 'What a win means: when the pixels that the map names go, the network’s score moves. It does not mean that the map shows what a person would point at; and a picture with black holes is one that the network has never learned from.';
+
   window.TRGBP.panels.perturb = (root) => {
     const plots = element('div', { class: 'tg-plots' });
-    root.append(plots);
-    return ({ curves }) => plots.replaceChildren(plot('Most relevant pixels first (MoRF): a good map changes the class score early', 'morf', curves),
-      plot('Least relevant first (LeRF): a good map changes it late', 'lerf', curves), areas(curves));
+    const wait = element('p', { class: 'tg-lead', text: 'Two charts come here, with a curve for each method. Press the button; it takes some seconds a method.' });
+    root.append(wait, plots);
+    return ({ curves }) => {
+      if (!curves.length) { plots.replaceChildren(); return; }
+      wait.textContent = MEANING;
+      const highest = Math.max(1, ...curves.flatMap((curve) => [...(curve.morf || []), ...(curve.lerf || [])]));
+      plots.replaceChildren(plot('Most important pixels first. Higher is better: the score changes soon.', 'morf', curves, highest),
+        plot('Least important pixels first. Lower is better: the score changes late.', 'lerf', curves, highest), areas(curves));
+    };
   };
 })();

@@ -76,6 +76,7 @@
 
   // Show a payload, in every panel that reads it, once all that it waits for is there.
   window.TRGBP.present = (name, payload, waits = []) => {
+    if (payload.of && state.data.explain && payload.of !== state.data.explain.key) return; // about the question before
     if (name === 'explain' && state.data.explain && state.data.explain.key !== payload.key) {
       ['cascade', 'perturb', 'predict_measured', 'predict'].forEach(forget);
       ['compare', 'measure'].forEach((one) => state.roots[one]?.classList.add('tg-stale'));

@@ -1,4 +1,4 @@
-// The panel of the tab Predict: the predictions are drawn first; what is measured afterwards is drawn over them.
+// The panels of the tab Predict: a verdict in words; and its details, where predictions are drawn first and what is measured over them.
 (() => {
   const { state, element, figure, slider } = window.TRGBP;
   const percent = (share) => `${(100 * share).toFixed(0)} %`;
@@ -60,15 +60,17 @@
       (px, py) => line('own', predicted.map((v, i) => [px(i), py(v)])) + bars(px, py), SMALL);
   }
 
-  function gauge(frame) {
-    const high = Math.min(1, Math.max(0.6, (frame.ibd ?? 0) + 0.05));
-    const x = { low: 0, high, name: 'IBD: share of the map in the frame', ticks: [0, 0.2, 0.4, 0.6, 0.8, 1].filter((v) => v <= high).map((v) => [v, percent(v)]) };
+  // The network's errors against the edge's share; the dot is the picture, at the very number of the verdict.
+  function errors(frame) {
+    const high = Math.min(1, Math.max(0.6, frame.ibd + 0.05));
+    const x = { low: 0, high, name: 'share of the map at the edge', ticks: [0, 0.2, 0.4, 0.6, 0.8, 1].filter((v) => v <= high).map((v) => [v, percent(v)]) };
     const y = { low: 0, high: 1, ticks: [[0, '0 %'], [0.5, '50 %'], [1, '100 %']] };
-    const label = `Expected ${percent(frame.expected)} in the frame${frame.ibd === undefined ? '' : `; this picture ${percent(frame.ibd)}. ${frame.said[0]}`}`;
-    const inside = (frame.curve || []).filter(([edge]) => edge <= high);
+    const inside = frame.curve.filter(([edge]) => edge <= high);
+    const at = inside.filter(([edge]) => edge <= frame.ibd + 1e-9).at(-1) || inside[0];
     const band = (px, py) => (inside.length ? `<polygon class="tg-band" points="${[...inside.map(([e, , low]) => [e, low]), ...inside.map(([e, , , up]) => [e, up]).reverse()].map(([e, v]) => `${px(e)},${py(v)}`).join(' ')}"/>${line('own', inside.map(([e, v]) => [px(e), py(v)]))}` : '');
-    const mark = (px, py) => (frame.ibd === undefined ? '' : `<line class="tg-mark" x1="${px(frame.ibd)}" x2="${px(frame.ibd)}" y1="${TOP}" y2="${HEIGHT - BOTTOM}"/>`);
-    return chart('Misclassified, of the real pictures with at least this IBD', label, x, y, (px, py) => band(px, py) + now(px(frame.expected)) + mark(px, py));
+    const mark = (px, py) => (at && frame.ibd <= frame.curve.at(-1)[0] + 0.01 ? `<circle class="tg-dot tg-mark" cx="${px(frame.ibd)}" cy="${py(at[1])}" r="6" data-share="${at[1]}"/>` : '');
+    return chart('How often the network was wrong on real pictures with at least this much at the edge', frame.said.slice(0, 3).join(' '), x, y,
+      (px, py) => band(px, py) + now(px(frame.expected)) + mark(px, py));
   }
 
   function agreement(found, trained) {
@@ -83,9 +85,35 @@
   const card = (title, text, ...children) => element('section', {}, element('h2', { text: title }), element('p', { class: 'tg-lead', text }), ...children);
   const legend = (...keys) => element('p', { class: 'tg-legend' }, ...keys);
 
+  // How much of the map lies at the edge, as a bar with a mark for what theory expects.
+  function share(frame) {
+    const [bar, expected] = [element('i', { class: 'tg-bar' }), element('i', { class: 'tg-even' })];
+    bar.style.width = `${100 * frame.ibd}%`;
+    expected.style.left = `${100 * frame.expected}%`;
+    return element('div', { class: 'tg-score' }, element('span', { text: 'at the edge' }), element('div', { class: 'tg-track' }, bar, expected),
+      element('b', { class: 'tg-number', text: percent(frame.ibd) }));
+  }
+
+  const EDGE = 'Filters look at the edge of a picture less often than at its middle, so a map should be weak there; where it is not, the answer is suspect, not the explanation. The edge is the outermost 16 of 224 pixels; the mark on the bar is what theory expects.';
+
   window.TRGBP.panels.predict = (root) => {
+    const verdict = element('section', { class: 'tg-answer-card', role: 'status' });
+    root.append(element('h2', { class: 'tg-question', text: 'Does the map do what theory predicts?' }), element('p', { class: 'tg-lead', text: EDGE }), verdict);
+    verdict.append(element('p', { class: 'tg-lead', text: 'Here comes how much of the map lies at the edge, how much theory expects, and how often the network was wrong on real pictures like this one.' }));
+    state.updates.predict_details?.(null);
+    return (payload) => {
+      const { edge } = payload;
+      const other = edge.picked ? [`Of the class that is explained, ${edge.picked.name}, ${percent(edge.picked.ibd)} of the map lies at the edge; all this is about the network’s best class.`] : [];
+      const [judged, ...facts] = [...edge.said, ...other];
+      verdict.dataset.strong = edge.strong ? 'yes' : 'no';
+      verdict.replaceChildren(element('p', { class: 'tg-verdict', text: judged }), share(edge), ...facts.map((text) => element('p', { class: 'tg-lead', text })));
+      state.updates.predict_details?.(payload);
+    };
+  };
+
+  window.TRGBP.panels.predict_details = (root) => {
     const [before, after] = [figure(), figure()];
-    const [waiting, plots, noisePlot, table, gaugePlot, said] = ['tg-empty', 'tg-plots', 'tg-plots', 'tg-agreement', 'tg-plots', 'tg-said-of-frame'].map((name) => element('div', { class: name }));
+    const [waiting, plots, noisePlot, table, errorPlot] = ['tg-empty', 'tg-plots', 'tg-plots', 'tg-agreement', 'tg-plots'].map((name) => element('div', { class: name }));
     const layers = slider('Layer by layer', 'From the first layer up to the logits. Arrow keys move it.', (value) => (state.followers.explain ? state.followers.explain(value) : show(value)), { min: 1, 'data-control': 'predict-layer' });
     let [predicted, found] = [null, null];
     root.append(element('div', { class: 'tg-predict-cards' },
@@ -93,8 +121,8 @@
         element('div', { class: 'tg-row tg-layer tg-two' }, before, after, plots), legend(key('own', 'predicted'), ...measuredKeys())),
       card('Noise', 'It grows with a filter’s size p and falls with the number of filters N: ε ∝ √(p/N). The moments of guided gradients predict it for each layer.', noisePlot,
         legend(key('own', 'predicted by moments'), key('rule', 'the paper’s √(p/N), up to a factor'), ...measuredKeys()), table),
-      card('Boundary', 'Filters cover the frame of the picture less often, so the map must be weak there. A strong frame makes the network’s answer suspect, not the explanation.', gaugePlot,
-        legend(key('own', 'misclassified, with 95 % band'), key('now', 'expected without error'), key('mark', 'this picture')), said)));
+      card('Edge', 'The verdict above reads its share of wrong answers from this curve.', errorPlot,
+        legend(key('own', 'wrong answers, with 95 % band'), key('now', 'expected without error'), key('mark', 'this picture')))));
     after.querySelector('strong').textContent = 'Measured';
     after.querySelector('.tg-frame').append(waiting);
 
@@ -103,8 +131,9 @@
       const drawn = found?.random?.layers;
       layers.output.textContent = `${index} of ${predicted.layers.length} · ${layer.name}${layer.rectified ? '' : ' · no rectifier follows'}`;
       before.show({ ...layer.map, alone: true });
-      waiting.textContent = drawn ? '' : 'Not measured yet: say what you expect, then press “Measure”.';
+      waiting.textContent = drawn ? '' : 'Not drawn yet: say what you expect, then press “Draw random weights”.';
       if (drawn) after.show({ ...drawn[index - 1].map, alone: true });
+      else { after.clear(); after.querySelector('figcaption span').textContent = ''; }
       plots.replaceChildren(profiles(layer, drawn?.[index - 1]), cosines(predicted.layers, drawn, index));
       noisePlot.replaceChildren(noise(predicted.layers, drawn, index));
     }
@@ -112,11 +141,20 @@
     function measured(payload) {
       if (!predicted || payload.key !== predicted.key) return;
       found = payload;
-      gaugePlot.replaceChildren(gauge({ ...predicted.boundary, ...found.boundary }));
-      const other = found.boundary.picked ? [`The class that is picked, ${found.boundary.picked.name}, has ${percent(found.boundary.picked.ibd)} of its map in the frame; the table is about the network’s best class.`] : [];
-      said.replaceChildren(...[...found.boundary.said, ...other].map((text, i) => element('p', { class: i ? 'tg-lead' : 'tg-verdict', text })));
       if (found.random) table.replaceChildren(...agreement(found.random, found.trained));
       show(Number(layers.input.value));
+    }
+
+    function details(payload) {
+      [predicted, found] = [payload, null];
+      for (const part of [table, errorPlot, plots, noisePlot]) part.replaceChildren();
+      if (!payload) { before.clear(); after.clear(); waiting.textContent = ''; return; }
+      layers.input.max = payload.layers.length;
+      layers.input.value = Math.min(Math.max(1, state.layer), payload.layers.length);
+      const none = element('p', { class: 'tg-lead', text: 'No table of real pictures comes with this network.' });
+      errorPlot.replaceChildren(payload.edge.curve.length ? errors(payload.edge) : none);
+      show(Number(layers.input.value));
+      if (state.data.predict_measured) measured(state.data.predict_measured);
     }
 
     state.followers.predict = (index) => {
@@ -125,15 +163,7 @@
       show(Number(layers.input.value));
     };
     state.updates.predict_measured = measured;
-    return (payload) => {
-      [predicted, found] = [payload, null];
-      layers.input.max = payload.layers.length;
-      layers.input.value = Math.min(Math.max(1, state.layer), payload.layers.length);
-      table.replaceChildren();
-      gaugePlot.replaceChildren(gauge(payload.boundary));
-      said.replaceChildren(element('p', { class: 'tg-verdict', text: `Predicted: ${percent(payload.boundary.expected)} of the map in the frame; a uniform map has ${percent(payload.boundary.uniform)}.` }));
-      show(Number(layers.input.value));
-      if (state.data.predict_measured) measured(state.data.predict_measured);
-    };
+    if (state.data.predict) details(state.data.predict);
+    return details;
   };
 })();

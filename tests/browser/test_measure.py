@@ -1,4 +1,4 @@
-"""The Measure tab in Chromium: a box by mouse, by keys and by touch, curves that arrive and can be stopped."""
+"""The tab Measure in Chromium: questions, a first box, a box by mouse, by keys and by touch, curves that arrive and can be stopped."""
 
 from __future__ import annotations
 
@@ -6,10 +6,13 @@ import base64
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
+import pytest
 from gradio_client import Client, handle_file
 from playwright.sync_api import Browser, Page, expect
 
-from .chromium import EXAMPLES, WAIT, open_tab, visiting
+from trgbp_core.methods import METHODS
+
+from .chromium import EXAMPLES, WAIT, choose, explains_anew, open_tab, put_in, visiting
 from .test_page import page  # noqa: F401 - a fixture
 
 CELLS = 56
@@ -27,6 +30,51 @@ def share(page: Page, method: str, box: tuple[int, int, int, int]) -> float:  # 
     sent = page.evaluate("key => window.TRGBP.state.data.measure.panels.find(panel => panel.key === key).shares", method)
     left, top, right, bottom = box
     return float(np.frombuffer(base64.b64decode(sent), "<f4").reshape(CELLS, CELLS)[top:bottom, left:right].sum())
+
+
+def shown_box(page: Page) -> list[float]:  # noqa: F811
+    return [
+        float(edge)
+        for edge in page.locator('[data-control="box"] .tg-box').evaluate(
+            "r => ['x', 'y', 'width', 'height'].map(name => Number(r.getAttribute(name)))"
+        )
+    ]
+
+
+def test_it_asks_questions_of_maps_in_one_order_in_full_rows_and_begins_with_a_box_around_what_is_explained(page: Page) -> None:  # noqa: F811
+    open_tab(page, "Measure", "data.trgbpMeasure")
+    expect(page.locator("#tg-measure .tg-card")).to_have_count(5)  # each with its place, whether it is computed or not
+    panel = page.locator("[role=tabpanel]:visible")
+    for question in ("How much of the map lies in your box?", "How much lies at the edge?", "Which pixels does the score need?"):
+        expect(panel.get_by_role("heading", name=question)).to_be_visible()
+    titles = {short: panel.locator("abbr", has_text=short).first.get_attribute("title") for short in ("EBPG", "IBD", "MoRF", "LeRF")}
+    assert all(titles.values()), titles
+    opened(page)
+    methods = page.locator("#tg-measure .tg-card").evaluate_all("all => all.map(card => card.dataset.method)")
+    assert methods == [key for key in METHODS if key in methods]
+    assert methods[0] == "tr_gbp"
+    tops = page.locator("#tg-measure .tg-cards > figure").evaluate_all("all => all.map(card => card.offsetTop)")
+    rows = [tops.count(top) for top in sorted(set(tops))]
+    assert len(tops) == 6
+    assert 1 not in rows or rows == [6], rows
+    expect(panel.get_by_text("Around the lion:")).to_be_visible()
+    assert score(page, "tr_gbp") > 0.7, "the lion is what the network says"
+    x, _, width, _ = shown_box(page)
+    assert (x, x + width) == (0.5, pytest.approx(0.88, abs=0.03))
+    with explains_anew(page):
+        choose(page, "#tg-class", "cheetah", "cheetah")
+    expect(panel.get_by_text("Around the cheetah:")).to_be_visible()
+    page.locator('[data-control="box"]').focus()
+    page.keyboard.press("ArrowRight")
+    mine = shown_box(page)
+    with explains_anew(page):
+        choose(page, "#tg-class", "lion ·", "lion")
+    opened(page)
+    assert shown_box(page) == mine, "a box of one's own stays for as long as the picture does"
+    with explains_anew(page):
+        put_in(page, EXAMPLES.parent / "readme" / "page.png")
+    expect(panel.get_by_text("The middle:")).to_be_visible()
+    assert shown_box(page) == [0.25, 0.25, 0.5, 0.5]
 
 
 def test_a_box_is_drawn_and_every_method_is_measured_in_it(page: Page) -> None:  # noqa: F811
@@ -103,6 +151,10 @@ def test_curves_arrive_one_by_one_and_stop_ends_them_in_the_middle(page: Page) -
     page.locator("#tg-perturb-run").click()
     page.wait_for_function("Number(document.body.dataset.trgbpPerturb) >= 1")
     expect(page.locator("#tg-perturb polyline").first).to_be_attached()
+    for title in ("share of the pixels made black", "change of the score"):
+        expect(page.locator("#tg-perturb svg").first).to_contain_text(title)
+    expect(page.locator("#tg-perturb svg").first).to_contain_text("100 %")
+    expect(page.locator("#tg-perturb")).to_contain_text("What a win means")
     page.locator("#tg-measure-stop").click()
     line = page.locator("#tg-perturb-status")
     expect(line).to_have_text("Stopped.", timeout=WAIT)

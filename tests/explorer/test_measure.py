@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from trgbp_core.data import images
+from trgbp_core.data import examples, images
 from trgbp_core.explorer import measure
 from trgbp_core.explorer.explorer import Explorer
 from trgbp_core.metrics.localisation import ebpg, ibd
@@ -43,6 +43,23 @@ def test_cells_add_up_to_ebpg_of_boxes_on_the_grid():
 
 def test_an_empty_map_has_no_shares():
     assert measure.cell_shares(-torch.ones(1, 1, 8, 8)).sum() == 0
+
+
+def test_every_example_has_boxes_inside_the_picture_that_the_network_sees_and_names_classes_that_exist(explorer, question):
+    assert set(examples.boxes()) == set(examples.pictures())
+    for name, path in examples.pictures().items():
+        picture, found = images.read(path), examples.boxes()[name]
+        assert not found[0].classes, "the first is that of every class"
+        for box in found:
+            left, top, right, bottom = box.edges
+            assert 0 <= left < right <= 1, name
+            assert 0 <= top < bottom <= 1, name
+            assert set(box.classes) <= set(question.zoo.labels)
+            first = measure.first_box(question, picture, box.classes[0] if box.classes else "any")
+            assert first["thing"] == box.thing
+            assert all(0 <= edge <= 1 for edge in first["edges"])
+            measure.scores(torch.rand(1, 1, 16, 16), first["edges"])
+    assert measure.first_box(question, images.read(PICTURE).rotate(90), "cheetah") == {"edges": list(measure.MIDDLE), "thing": ""}
 
 
 @pytest.mark.parametrize("box", [(0, 0, 1), (-0.1, 0, 1, 1), (0, 0, 1.2, 1), (0.5, 0.5, 0.5, 0.6)])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 
 import numpy as np
 import pytest
@@ -36,7 +37,8 @@ def test_what_is_sent_is_plain_json_and_a_network_without_a_table_says_so() -> N
     json.dumps([predicted, found], allow_nan=False)
     assert predicted["key"] == found["key"]
     assert len(predicted["layers"]) == len(found["random"]["layers"])
-    assert "nothing is said about how suspect" in found["boundary"]["said"][1]
+    assert "nothing is said about how often it was wrong" in found["boundary"]["said"][2]
+    assert found["boundary"] == predict.edge(explorer, question, k)
     assert found["boundary"]["picked"]["name"] == LABELS[k]
     with pytest.raises(ValueError, match="2 to 50"):
         next(predict.measure(explorer, question, k, 1))
@@ -44,10 +46,48 @@ def test_what_is_sent_is_plain_json_and_a_network_without_a_table_says_so() -> N
 
 def test_the_sentences_follow_the_counts() -> None:
     strong = predict.sentences(0.4, 0.2, 0.55, "lion", table(Estimate(0.05, 0.01, 0.09)))
-    assert strong[0] == "Strong frame: of 10 real pictures with a frame at least this strong, 60 % were misclassified (95 %: 31 % to 83 %)."
-    assert "6 of 10 with a strong frame were misclassified, 2 of 40 with a weak one" in strong[2]
-    assert "+5.0 points (+1.0 to +9.0)." in strong[2]
+    assert strong[0].startswith("Strong edge")
+    assert strong[1] == "40 % of the map for “lion” lies at the edge; theory expects 20 % of a map without error."
+    rate = "Of 10 real pictures with at least this much at the edge, the network was wrong on 60 % (95 % interval: 31 % to 83 %)"
+    assert strong[2] == f"{rate}; of all 50 on 16 %."
+    assert "wrong on 6 of 10 pictures with a strong edge, on 2 of 40 with a weak one" in strong[3]
+    assert "+5.0 points (+1.0 to +9.0)." in strong[3]
     weak = predict.sentences(0.1, 0.2, 0.55, "lion", table(Estimate(-0.01, -0.05, 0.03)))
-    assert weak[0].startswith("Weak frame, as theory predicts: of 40 real pictures with a weak frame, 5 % were misclassified")
-    assert "−1.0 points (−5.0 to +3.0), which may be chance." in weak[2]
-    assert "none of 50 real pictures" in predict.sentences(0.9, 0.2, 0.55, "lion", table(SOME))[0]
+    assert weak[0].startswith("Weak edge, as theory predicts")
+    assert weak[2].startswith("Of 50 real pictures with at least this much at the edge, the network was wrong on 16 %")
+    assert "−1.0 points (−5.0 to +3.0), which may be chance." in weak[3]
+    assert "None of 50 real pictures has as much" in predict.sentences(0.9, 0.2, 0.55, "lion", table(SOME))[2]
+
+
+def test_how_often_the_network_was_wrong_is_the_curves_height_at_the_pictures_edge() -> None:
+    of = table(SOME)
+    for value in (0.05, 0.1, 0.25, 0.4):
+        (height,) = (rate for at, rate in of.curve() if math.isclose(at, math.floor(100 * value + 1e-9) / 100))
+        said = predict.sentences(value, 0.2, 0.55, "lion", of)[2]
+        assert f"Of {height.number} real pictures" in said
+        assert f"wrong on {100 * height.share:.0f} %" in said
+
+
+@pytest.mark.parametrize(
+    ("rings", "words"),
+    [
+        ([0.5, 1, 1], "Weakest at the border, 50 % of the strongest"),
+        ([1.0, 0.9, 0.8], "Weakest in the centre, 80 % of the strongest"),
+        ([1.0, 0.5, 0.9, 1.0], "Weakest between border and centre (ring 2 of 4), 50 % of the strongest"),
+        ([0.97, 1, 1], "The same everywhere"),
+        ([1.0], "The same everywhere"),
+        ([-0.2, 1.0], "Weakest at the border"),
+    ],
+)
+def test_a_caption_reads_its_own_numbers(rings: list[float], words: str) -> None:
+    assert predict.weakest(rings) == words
+
+
+def test_every_layers_caption_names_the_ring_where_its_profile_is_lowest() -> None:
+    explorer = Explorer()
+    question = explorer.ask(rectangle(0)[0], "efficientnet_lite0")
+    layers = predict.prediction(explorer, question, 0)["layers"]
+    for layer in layers:
+        assert predict.weakest(layer["profile"]) in layer["map"]["caption"], layer["index"]
+    assert len({layer["map"]["caption"] for layer in layers}) > 2
+    assert "border" not in layers[48]["map"]["caption"], "layer 49 is stronger there"

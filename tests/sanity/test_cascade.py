@@ -12,8 +12,10 @@ from torch import Tensor, nn
 from trgbp_core import METHODS, TRGBP, Preprocess, own_model
 from trgbp_core.engine.devices import threads_of
 from trgbp_core.engine.layer_order import layer_groups
+from trgbp_core.explorer import sanity
 from trgbp_core.explorer.explorer import Explorer
 from trgbp_core.explorer.sanity import Cascade, StageMaps, in_turns, stage_maps
+from trgbp_core.metrics.similarity import similarity
 from trgbp_core.sanity.cascade import cascade
 from trgbp_core.serving.jobs import Cancelled
 from trgbp_core.serving.queue import Queue
@@ -129,14 +131,46 @@ def test_a_wrong_mode_or_seed_gets_a_sentence(wrong: dict[str, object]) -> None:
         next(cascade(randomise(Residual()), **wrong))  # type: ignore[arg-type]
 
 
+def test_a_similarity_is_of_relu_of_the_maps_and_an_empty_map_has_none() -> None:
+    generator = torch.Generator().manual_seed(0)
+    one, other = (torch.randn(1, 1, 32, 32, generator=generator) for _ in range(2))
+    other = one + 0.5 * other
+    trained = sanity._Trained({"own": one, "raw": one, "gbp": -one.abs(), "baseline": one})
+    found = trained.similarity({"own": other, "raw": -one.abs(), "gbp": one, "baseline": torch.full_like(one, torch.nan)})
+    expected = similarity(one, other, "relu")
+    assert found["own"]["spearman"] == pytest.approx(float(expected.spearman), abs=1e-9)
+    assert found["own"]["ssim"] == pytest.approx(float(expected.ssim), abs=1e-9)
+    assert float(similarity(one, -one.abs()).spearman) > 0.99, "of |R| the empty map would be the same"
+    assert all(found[key] == {"spearman": None, "ssim": None} for key in ("raw", "gbp", "baseline"))
+
+
+def test_a_map_that_is_shown_as_empty_has_no_similarity_and_a_run_is_computed_once() -> None:
+    zoo = own_model(small_classifier((4, 6)), [*"abcdef"], preprocess=Preprocess(size=32, resize=None))
+    picture = Image.fromarray(np.random.default_rng(0).integers(0, 255, (32, 32, 3), np.uint8))
+    explorer = Explorer(ModelCache(own={"mine": zoo}))
+    question = explorer.ask(picture, "mine")
+    seen = 0
+    for k in range(6):
+        for stage in explorer.cascade(question, k, "saliency"):
+            for panel in stage["panels"]:
+                alike = stage["similarity"][panel["id"]]
+                assert (alike["spearman"] is None) >= bool(panel["empty"])
+                seen += bool(panel["empty"])
+    assert seen, "the classes below the mean of the top 5"
+    first, again = (list(explorer.cascade(question, 0, "saliency")) for _ in range(2))
+    assert all(one is other for one, other in zip(first, again, strict=True)), "computed once, then kept"
+
+
 @pytest.mark.parametrize("key", METHODS)
 def test_any_method_can_be_compared_in_the_sanity_check_and_reports_its_progress(key: str) -> None:
     zoo = own_model(small_classifier((4, 6)), [*"abcdef"], preprocess=Preprocess(size=32, resize=None))
     picture = Image.fromarray(np.random.default_rng(0).integers(0, 255, (32, 32, 3), np.uint8))
     explorer, told = Explorer(ModelCache(own={"mine": zoo})), list[tuple[str, float]]()
     question = explorer.ask(picture, "mine")
-    stages = list(explorer.cascade(question, 2, key, step=lambda what, share: told.append((what, share))))
+    stages = list(explorer.cascade(question, 2, key))
     assert [stage["index"] for stage in stages] == [0, 1, 2, 3]
+    run = in_turns(Cascade(zoo.network, question.x, 2, key), explorer.queue, lambda what, share: told.append((what, share)))
+    assert len(list(run)) == 4
     assert {what for what, _ in told if what} == {METHODS[key].title}
     assert len(told) >= len(stages)
     own = key in ("tr_gbp", "tr_gbp_conserving", "guided_backprop")  # these are there in any case
@@ -145,7 +179,7 @@ def test_any_method_can_be_compared_in_the_sanity_check_and_reports_its_progress
         if key.startswith("pattern_"):
             assert "learnt from pictures" in stage["note"]
         elif not own:
-            assert found["baseline"]["signed"] == METHODS[key].signed
+            assert not found["baseline"]["signed"], "relu(R) is what is compared"
             assert "baseline" in stage["similarity"]
         assert stage["note"] == "" or key.startswith("pattern_")
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from trgbp_core.serving.jobs import Cache, Cancelled, Job, Jobs, Step, Update, streamed
+from trgbp_core.serving.jobs import Cache, Cancelled, Job, Jobs, Step, Streams, Update, streamed
 from trgbp_core.serving.stops import Stops
 
 WAIT = 20  # seconds; when to give up on a busy machine
@@ -107,6 +107,36 @@ def test_the_work_goes_on_for_whoever_stays_and_ends_when_the_last_one_leaves() 
         release.clear()
     assert results == ["left", 7, "left", "left"]
     assert len(runs) == 2
+
+
+def test_a_stream_is_run_once_for_all_who_follow_it_from_its_first_result_and_ends_when_all_have_left() -> None:
+    streams, further, stopped = Streams[int](), threading.Event(), threading.Event()
+    runs = list[int]()
+
+    def work(step: Step) -> Iterator[int]:
+        runs.append(1)
+        yield 0
+        assert further.wait(WAIT)
+        yield 1
+        try:
+            while True:
+                step("for ever", 0.5)
+        except Cancelled:
+            stopped.set()
+            raise
+
+    told = list[str]()
+    first, second = (streams.follow("key", work, lambda what, share: told.append(what)) for _ in range(2))
+    assert next(first) == next(second) == 0
+    first.close()  # type: ignore[attr-defined]
+    further.set()
+    assert next(second) == 1
+    assert not stopped.is_set()
+    second.close()  # type: ignore[attr-defined]
+    assert stopped.wait(WAIT)
+    assert runs == [1]
+    assert next(streams.follow("key", work)) == 0
+    assert runs == [1, 1], "who asks after all have left begins anew"
 
 
 def test_the_cache_computes_once_for_many_who_ask_together_and_stays_in_bounds() -> None:

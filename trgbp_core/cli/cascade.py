@@ -1,4 +1,7 @@
-"""The command ``cascade``: randomise layer by layer; print how the maps follow, and what theory predicted."""
+"""The command ``cascade``: randomise layer by layer; print how the maps follow, and what theory predicted.
+
+Maps are compared as the page shows and compares them; the command ``evaluate`` gives the paper's similarities.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ from . import inputs
 from .grammar import Listed, only
 from .options import draws, folder_as_well, picture, write
 
-NOTE = "(Spearman's rank correlation of |R| with the trained network's map; – where a map is the same everywhere)"
+NOTE = "(Spearman's rank correlation of relu(R) with the trained network's map; –: an empty map, which explains the class no longer)"
 
 
 def options(command: argparse.ArgumentParser) -> None:
@@ -39,9 +42,9 @@ def run(arguments: argparse.Namespace) -> None:
 def table(stages: list[Payload], panels: list[Payload]) -> str:
     """A line a stage, a column a map."""
     titles = {panel["id"]: panel["title"] for panel in panels}
-    rows = [[str(stage["index"]), *(_alike(stage["similarity"][key]) for key in titles)] for stage in stages]
+    rows = [[str(stage["index"]), *(_number(stage["similarity"][key]["spearman"]) for key in titles)] for stage in stages]
     return markdown_table(["layers randomised", *titles.values()], rows, "r" * (1 + len(titles)))
 
 
-def _alike(similarity: Payload) -> str:
-    return NOTHING if similarity["constant"] else f"{similarity['spearman']:.2f}"
+def _number(spearman: float | None) -> str:
+    return NOTHING if spearman is None else f"{spearman:.2f}"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import json
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
@@ -12,6 +14,31 @@ from . import assets, images
 
 FOLDER = assets.folder("examples")
 FIRST = "cheetah_and_lion.jpg"
+
+
+@dataclass(frozen=True)
+class Box:
+    """Where a ``thing`` is on an example: ``edges`` are left, top, right, bottom in fractions of the picture. ``classes``: what it may be
+    called; a picture's first box is that of every class that no other box names."""
+
+    thing: str
+    edges: tuple[float, float, float, float]
+    classes: tuple[str, ...] = ()
+
+
+@lru_cache(maxsize=1)
+def boxes() -> dict[str, tuple[Box, ...]]:
+    """The boxes of every example, drawn by hand (``boxes.json`` beside the pictures)."""
+    given = json.loads((FOLDER / "boxes.json").read_text(encoding="utf-8"))
+    return {
+        name: tuple(Box(one["thing"], tuple(one["box"]), tuple(one.get("classes", ()))) for one in found) for name, found in given.items()
+    }
+
+
+def box_of(name: str, label: str) -> Box | None:
+    """The box of what the example ``name`` shows of the class ``label``; None where ``name`` is no example."""
+    found = boxes().get(name, ())
+    return next((box for box in found if label in box.classes), found[0] if found else None)
 
 
 def pictures() -> dict[str, Path]:

@@ -1,4 +1,7 @@
-"""The sanity checks of ``evaluate``: how alike each method's map stays while the network's layers are randomised (Section 5.2.2)."""
+"""The sanity checks of ``evaluate``: how alike each method's map stays while the network's layers are randomised (Section 5.2.2).
+
+As in the paper and in Adebayo et al. 2018, of |R| and of relu(R). The page shows relu(R) alone, and compares that alone.
+"""
 
 from __future__ import annotations
 

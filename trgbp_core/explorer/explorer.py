@@ -89,11 +89,12 @@ class Explorer:
         self._networks = networks or loading.ModelCache(NETWORK_BYTES)
         self._recordings: Cache[_Recorded] = Cache(RECORDING_BYTES, lambda recorded: recorded.picture.nbytes)
         self._unpacked: deque[str] = deque()
-        self._payloads: Cache[Payload] = Cache(PAYLOAD_BYTES, _payload_bytes)
+        self._payloads: Cache[Payload] = Cache(PAYLOAD_BYTES, lambda payload: len(json.dumps(payload, ensure_ascii=False)))
         self._maps: Cache[tuple[Tensor, int]] = Cache(MAP_BYTES, lambda found: found[0].nbytes)
         self._class_maps: Cache[tuple[Explanation, ClassMaps]] = Cache(CLASS_MAP_BYTES, lambda found: found[1].nbytes)
         self._coverages: Cache[list[Coverage]] = Cache(MAP_BYTES, lambda found: sum(c.map.nbytes for c in found))
         self._tables: Cache[frame_calibration.Calibration | None] = Cache(PAYLOAD_BYTES, lambda table: 8_000)
+        self._cascades = sanity.Runs()
         self._seconds: dict[tuple[str, str], float] = {}
 
     def network(self, name: str, *, progress: Progress | None = None, cancel: Cancel | None = None) -> loading.Zoo:
@@ -274,16 +275,19 @@ class Explorer:
     def cascade(
         self, question: Question, k: int, baseline: str, *, mode: Mode = "gaussian", seed: int = 0, step: Step | None = None
     ) -> Iterator[Payload]:
-        """The trained network, then one payload a stage of :func:`trgbp_core.sanity.cascade.cascade`; see :func:`sanity.in_turns`."""
-        known = None
-        if baseline not in sanity.INCLUDED:
-            with contextlib.suppress(NotApplicable):
-                known = self.attribution(question, k, baseline, step)
-        trained = (self.explanation(question, k, step), known)
-        cascade = sanity.Cascade(question.zoo.network, question.x, k, baseline, mode=mode, seed=seed, trained=trained)
-        seconds = self._seconds.get((question.zoo.name, baseline), 0.0)
-        for stage in sanity.in_turns(cascade, self.queue, step, seconds=seconds):
-            yield sanity.payload(stage, question.zoo.labels, k)
+        """The trained network, then one payload a stage of :func:`trgbp_core.sanity.cascade.cascade`; see :class:`sanity.Runs`."""
+
+        def compute(step: Step) -> Iterator[Payload]:
+            known = None
+            if baseline not in sanity.INCLUDED:
+                with contextlib.suppress(NotApplicable):
+                    known = self.attribution(question, k, baseline, step)
+            trained = (self.explanation(question, k, step), known)
+            cascade = sanity.Cascade(question.zoo.network, question.x, k, baseline, mode=mode, seed=seed, trained=trained)
+            found = sanity.in_turns(cascade, self.queue, step, seconds=self._seconds.get((question.zoo.name, baseline), 0.0))
+            yield from (sanity.payload(stage, question.zoo.labels, k) for stage in found)
+
+        return self._cascades.follow((question.key, k, baseline, str(mode), seed), compute, step)
 
 
 def named_class(question: Question, wanted: object) -> int | None:
@@ -294,7 +298,3 @@ def named_class(question: Question, wanted: object) -> int | None:
 def _hooks(step: Step | None) -> dict[str, Any]:
     """How a job's progress reaches ``step``, and how ``step`` leaves the job."""
     return {} if step is None else {"progress": step, "cancel": lambda: step("", 0.0)}
-
-
-def _payload_bytes(payload: Payload) -> int:
-    return len(json.dumps(payload, ensure_ascii=False))

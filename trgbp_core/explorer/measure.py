@@ -9,8 +9,10 @@ from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 
+from ..data import examples
 from ..drawing.render import to_array
 from ..methods import METHODS, NotApplicable
 from ..metrics.localisation import Box, ebpg, ibd, pointing_game
@@ -20,6 +22,10 @@ from .explorer import Explorer, Payload, Question, panel
 
 CELLS = 56
 """Boxes snap to a grid of this many cells a side, so that the browser can add up EBPG exactly while a box is being drawn."""
+
+
+MIDDLE = (0.25, 0.25, 0.75, 0.75)
+"""The box to begin with where nothing is known of a picture."""
 
 
 def cell_shares(map: Tensor) -> np.ndarray:
@@ -35,6 +41,20 @@ def cell_shares(map: Tensor) -> np.ndarray:
     cells = np.zeros((CELLS, CELLS))
     np.add.at(cells, (rows[:, None], columns[None]), energy)
     return (cells / (cells.sum() or 1)).astype(np.float32)
+
+
+def first_box(question: Question, picture: Image.Image, label: str) -> Payload:
+    """The box to begin with: around the thing of class ``label`` on an example, else the middle of the picture.
+
+    Args:
+        picture: as it was given, before the network's crop.
+
+    Returns:
+        ``edges`` in fractions of what the network sees, and ``thing``, what the box is around; nothing for the middle.
+    """
+    found = examples.box_of(examples.name_of(picture), label)
+    edges = found and question.zoo.preprocess.box(found.edges, picture.size)
+    return {"edges": list(edges), "thing": found.thing} if found and edges else {"edges": list(MIDDLE), "thing": ""}
 
 
 def locate(explorer: Explorer, question: Question, k: int, methods: Sequence[str], step: Step | None = None) -> Iterator[Payload]:

@@ -21,6 +21,9 @@ from .explorer import Explorer, Payload, Question
 from .layer_pictures import panel
 
 DRAWS, MOST_DRAWS = 8, 50
+EVEN = 0.95
+"""Where the weakest ring has this share of the strongest, a map is called the same everywhere."""
+
 UNIFORM = 1 - (1 - 2 * FRAME) ** 2
 """The frame's share of a 224×224 picture: the IBD of a map that points nowhere."""
 
@@ -42,8 +45,8 @@ def prediction(explorer: Explorer, question: Question, k: int, step: Step | None
 
 
 def _layer(index: int, c: Coverage) -> Payload:
-    shape = "weaker at the borders" if float(c.map.amin()) < 0.95 * float(c.map.amax()) else "the same everywhere"
-    promise = f"Predicted: {shape}." if c.signal else f"Predicted: {shape}, but buried in noise around zero."
+    rings = profile(c.map)[0].tolist()
+    noise = "" if c.signal else ", but buried in noise around zero"
     return {
         "index": index,
         "name": c.name,
@@ -53,8 +56,25 @@ def _layer(index: int, c: Coverage) -> Payload:
         "rule": c.rule,
         "expected": c.expected_cosine(DRAWS),
         "profile": numbers(profile(c.map)[0]),
-        "map": panel(c.map, "Predicted: coverage", promise, c.name) | {"empty": ""},
+        "map": panel(c.map, "Predicted", f"{weakest(rings)}{noise}.", c.name) | {"empty": ""},
     }
+
+
+def weakest(rings: Sequence[float]) -> str:
+    """Where a profile from the border to the centre (:func:`.profile`) has its minimum, in words."""
+    least, most = min(rings), max(rings)
+    if least >= EVEN * most:
+        return "The same everywhere"
+    at = rings.index(least)
+    inside = f"between border and centre (ring {at + 1} of {len(rings)})"
+    where = "at the border" if at == 0 else "in the centre" if at == len(rings) - 1 else inside
+    return f"Weakest {where}" + (f", {_percent(least / most)} of the strongest" if least >= 0 else "")
+
+
+def edge(explorer: Explorer, question: Question, k: int, step: Step | None = None) -> Payload:
+    """See :func:`frame`: how much of this picture's map lies at the edge, and how often that went with a wrong answer."""
+    predicted, table = explorer.coverage(question, step), explorer.calibration(question.zoo)
+    return explorer.computed(question, k, lambda e: frame(question, k, e, predicted, table), step)
 
 
 def measure(explorer: Explorer, question: Question, k: int, draws: int = DRAWS, step: Step | None = None) -> Iterator[Payload]:
@@ -104,7 +124,7 @@ def randomised(predicted: Sequence[Coverage], draws: Draws) -> Payload:
                 "profile": numbers(rings.mean(0)),
                 "error": numbers(rings.std(0) / math.sqrt(draws.count)),
                 "predicted": numbers(scale * profile(c.map)[0]),
-                "map": panel(mean, f"Measured: mean of {draws.count} draws", f"Cosine with the prediction {of.cosine:.2f}.", c.name),
+                "map": panel(mean, f"Measured: mean of {draws.count} draws", _said_of(rings, of.cosine), c.name),
             }
         )
     kinds = {"all": None, "rectified": True, "linear": False}
@@ -120,6 +140,10 @@ def randomised(predicted: Sequence[Coverage], draws: Draws) -> Payload:
         for name, kind in kinds.items()
     }
     return {"layers": layers, "agreement": agreement, "total": finite(found.total), "total_uniform": finite(found.total_uniform)}
+
+
+def _said_of(rings: Tensor, cosine: float) -> str:
+    return f"{weakest(rings.mean(0).tolist())}. Cosine with the prediction {cosine:.2f}.".replace("-", "−")
 
 
 def _trained(e: Explanation, predicted: Sequence[Coverage], k: int) -> Payload:
@@ -155,52 +179,48 @@ def frame(question: Question, k: int, e: Explanation, predicted: Sequence[Covera
 
 
 def sentences(value: float, expected: float, confidence: float, best: str, table: Calibration | None) -> list[str]:
-    """The frame in sentences: the verdict, what real pictures like this one turned out to be, and what confidence says.
+    """The edge in sentences: the verdict, the shares, how often the network was wrong on real pictures like this one, and its confidence.
+
+    How often is the height of :meth:`.Calibration.curve` at ``value``.
 
     Args:
         value: the map's IBD at the best class, ``best``. expected: theory's. confidence: the class's probability.
     """
-    strong = value > expected
-    shares = f"{_percent(value)} of the map for “{best}” lies in the frame; theory expects {_percent(expected)} of a map without error."
+    strong = "Strong edge, more than theory expects: look at this answer twice."
+    said = [strong if value > expected else "Weak edge, as theory predicts."]
+    said.append(f"{_percent(value)} of the map for “{best}” lies at the edge; theory expects {_percent(expected)} of a map without error.")
     if table is None:
-        verdict = "Strong frame: the prediction is suspect" if strong else "Weak frame, as theory predicts"
-        return [f"{verdict}. {shares}", "No table of real pictures comes with this network, so nothing is said about how suspect that is."]
+        return [*said, "No table of real pictures comes with this network, so nothing is said about how often it was wrong."]
     everything, like = table.everything(), table.at_least(value)
+    rate = f"Of {like.number} real pictures with at least this much at the edge, the network was wrong on {_wrong(like)}"
     if not like.number:
-        judged = f"Strong frame: none of {everything.number} real pictures has one as strong."
-    elif strong:
-        judged = f"Strong frame: of {like.number} real pictures with a frame at least this strong, {_misclassified(like)}."
-    else:
-        above = table.at_least(expected)
-        below = frame_calibration.rate(everything.wrong - above.wrong, everything.number - above.number)
-        judged = f"Weak frame, as theory predicts: of {below.number} real pictures with a weak frame, {_misclassified(below)}."
-    return [
-        judged,
-        f"{shares} Of all {everything.number}, {_percent(everything.share)} were misclassified.",
-        _confidence_beside(confidence, expected, table),
-    ]
+        rate = f"None of {everything.number} real pictures has as much at the edge"
+    overall = f"the network was wrong on {_percent(everything.share)}" if not like.number else f"on {_percent(everything.share)}"
+    return [*said, f"{rate}; of all {everything.number} {overall}.", _confidence_beside(confidence, expected, table)]
 
 
 def _confidence_beside(confidence: float, limit: float, table: Calibration) -> str:
     weak, strong = table.as_confident(confidence, limit)
     alone, own, gain = table.auc_confidence, table.auc_ibd, table.gain
-    parts = [f"Confidence {_percent(confidence)}."]
+    parts = [f"The network itself is {_percent(confidence)} sure."]
     if math.isfinite(own.value):
-        order = "is the stronger detector" if alone.value > own.value else "is the weaker detector"
-        parts.append(f"It {order} of errors (AUC {alone.value:.2f}; IBD {own.value:.2f}).")
+        order = "is the stronger sign" if alone.value > own.value else "is the weaker sign"
+        parts.append(f"That {order} of errors (AUC {alone.value:.2f}; the edge has {own.value:.2f}).")
     if math.isfinite(gain.value):
         sure = "" if gain.low > 0 or gain.high < 0 else ", which may be chance"
-        parts.append(f"IBD beside it changes the AUC by {_points(gain.value)} points ({_points(gain.low)} to {_points(gain.high)}){sure}.")
+        parts.append(
+            f"The edge beside it changes the AUC by {_points(gain.value)} points ({_points(gain.low)} to {_points(gain.high)}){sure}."
+        )
     if weak.number and strong.number:
         parts.append(
-            f"Among pictures about as confident, {strong.wrong} of {strong.number} with a strong frame were misclassified, "
-            f"{weak.wrong} of {weak.number} with a weak one."
+            f"Where it was about as sure, it was wrong on {strong.wrong} of {strong.number} pictures with a strong edge, "
+            f"on {weak.wrong} of {weak.number} with a weak one."
         )
     return " ".join(parts)
 
 
-def _misclassified(of: Rate) -> str:
-    return f"{_percent(of.share)} were misclassified (95 %: {_percent(of.low)} to {_percent(of.high)})"
+def _wrong(of: Rate) -> str:
+    return f"{_percent(of.share)} (95 % interval: {_percent(of.low)} to {_percent(of.high)})"
 
 
 def _ibd(map: Tensor) -> float:

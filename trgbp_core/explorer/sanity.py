@@ -1,10 +1,12 @@
-"""The sanity check as the page shows it: the maps of each stage of the cascade, and how alike they are to the trained network's."""
+"""The sanity check as the page shows it: the maps of each stage of the cascade, and how alike they are to the trained network's.
+
+The page shows relu(R), and compares what it shows. The paper's own tables compare |R| and relu(R): :mod:`..evaluation.sanity_measures`.
+"""
 
 from __future__ import annotations
 
-import math
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -14,7 +16,7 @@ from ..methods import METHODS, NotApplicable
 from ..methods.activation import record_both
 from ..metrics.similarity import SSIM_WINDOW, Windows, pearson, ranks, unit_range
 from ..sanity.cascade import Mode, Stage, cascade
-from ..serving.jobs import Step
+from ..serving.jobs import Cache, Step, Streams
 from ..serving.queue import Queue
 from ..serving.workers import HALVES
 from ..trgbp.explainer import Explanation, RecordedPicture
@@ -26,13 +28,19 @@ QUICK_SECONDS = 0.5
 INCLUDED = ("tr_gbp", "tr_gbp_conserving", "guided_backprop")
 """Methods that every stage shows anyway."""
 
+RUN_BYTES = 24_000_000
+"""About five finished runs of the embedded network."""
+
+Alike = dict[str, "float | None"]
+"""``spearman`` and ``ssim`` of relu(R) with the trained network's; None where one of the two maps is empty."""
+
 
 @dataclass(frozen=True)
 class StageMaps:
     """One stage, computed.
 
     Attributes:
-        maps: by :data:`TITLES`' keys and ``baseline``, each (1, 1, H, W). signed: those that are shown with both signs.
+        maps: by :data:`TITLES`' keys and ``baseline``, each (1, 1, H, W). similarity: of each, see :meth:`_Trained.similarity`.
         why: why there is no baseline, where there is none.
     """
 
@@ -40,8 +48,7 @@ class StageMaps:
     e: Explanation
     maps: dict[str, Tensor]
     titles: dict[str, str]
-    signed: set[str]
-    similarity: dict[str, dict[str, float]]
+    similarity: dict[str, Alike]
     why: str
 
 
@@ -98,10 +105,7 @@ class Cascade:
         known, self._known = self._known, (None, None)
         e, titles, maps, why = stage_maps(stage.network, self._x, self._k, self._baseline, step, known)
         self._trained = self._trained or _Trained(maps)
-        similarity = self._trained.similarity(maps)
-        # As their methods' authors show them.
-        signed = {name for name, key in (("gbp", "guided_backprop"), ("baseline", self._baseline)) if METHODS[key].signed}
-        return StageMaps(stage, e, maps, titles, signed, similarity, why)
+        return StageMaps(stage, e, maps, titles, self._trained.similarity(maps), why)
 
 
 def in_turns(cascade: Cascade, queue: Queue, step: Step | None = None, *, seconds: float = 0.0) -> Iterator[StageMaps]:
@@ -169,46 +173,68 @@ class _Trained:
     """The trained network's maps, with what comparing others with them needs computed once."""
 
     def __init__(self, maps: dict[str, Tensor]) -> None:
-        self._maps = _finite(maps)
-        self._ranks = {key: ranks(m.abs().flatten()) for key, m in self._maps.items()}
+        self._maps = _comparable(maps)
+        self._ranks = {key: ranks(m.flatten()) for key, m in self._maps.items()}
         self._windows = _windows(self._maps)
 
-    def similarity(self, maps: dict[str, Tensor]) -> dict[str, dict[str, float]]:
-        """Spearman of |R| and SSIM of relu(R); ``constant`` where |R| is the same everywhere or no number: then the first is 0."""
-        found = {key: {"spearman": 0.0, "ssim": 0.0, "constant": True} for key in maps}
-        known = {key: m for key, m in _finite(maps).items() if key in self._maps}
+    def similarity(self, maps: dict[str, Tensor]) -> dict[str, Alike]:
+        """Spearman and SSIM of relu(R), which is what is shown; None where one of two maps is empty, uniform, or holds no numbers."""
+        found: dict[str, Alike] = {key: {"spearman": None, "ssim": None} for key in maps}
+        known = {key: m for key, m in _comparable(maps).items() if key in self._maps}
         if known:
             same = list(known) == list(self._maps)
             trained = self._windows if same else _windows({key: self._maps[key] for key in known})
             for (key, m), alike in zip(known.items(), _windows(known).ssim(trained), strict=True):
-                rank = float(pearson(ranks(m.abs().flatten()), self._ranks[key]))
-                constant = math.isnan(rank)
-                found[key] = {"spearman": 0.0 if constant else rank, "ssim": float(alike), "constant": constant}
+                found[key] = {"spearman": float(pearson(ranks(m.flatten()), self._ranks[key])), "ssim": float(alike)}
         return found
 
 
-def _finite(maps: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {key: m for key, m in maps.items() if bool(torch.isfinite(m).all())}
+def _comparable(maps: dict[str, Tensor]) -> dict[str, Tensor]:
+    """relu of those maps on which some place stands out: no others have an order of places."""
+    shown = {key: m.relu() for key, m in maps.items() if bool(torch.isfinite(m).all())}
+    return {key: m for key, m in shown.items() if bool(m.amax() > m.amin())}
 
 
 def _windows(maps: dict[str, Tensor]) -> Windows:
     """All maps as one batch; of none, a map of zeros."""
-    return Windows(unit_range(torch.cat([m.relu() for m in maps.values()] or [torch.zeros(1, 1, SSIM_WINDOW, SSIM_WINDOW)])))
+    return Windows(unit_range(torch.cat([*maps.values()] or [torch.zeros(1, 1, SSIM_WINDOW, SSIM_WINDOW)])))
 
 
 def payload(computed: StageMaps, labels: Sequence[str], k: int) -> Payload:
     """A computed stage in plain data and tiles; needs no turn in the queue."""
     stage, e, best = computed.stage, computed.e, computed.e.top5[0]
     panels = [
-        panel(m, computed.titles[key], "", labels[k], specific=key in ("own", "conserving"), signed=key in computed.signed) | {"id": key}
+        panel(m, computed.titles[key], "", labels[k], specific=key in ("own", "conserving")) | {"id": key}
         for key, m in computed.maps.items()
     ]
+    nothing: Alike = {"spearman": None, "ssim": None}
     return {
         "index": stage.index,
         "total": stage.total,
         "name": stage.name,
         "top": {"index": best, "name": labels[best], "probability": float(e.probabilities[0, best])},
         "panels": panels,
-        "similarity": computed.similarity,
+        # Nearly empty maps are shown as empty: a correlation of their few places would contradict that.
+        "similarity": {p["id"]: nothing if p["empty"] else computed.similarity[p["id"]] for p in panels},
         "note": computed.why,
     }
+
+
+class Runs:
+    """Whole cascades by key: each computed once for all who ask for it meanwhile, and the newest that were finished are kept."""
+
+    def __init__(self) -> None:
+        self._running: Streams[Payload] = Streams()
+        self._kept: Cache[list[Payload]] = Cache(RUN_BYTES, lambda stages: sum(len(p["src"]) for s in stages for p in s["panels"]))
+
+    def follow(self, key: Hashable, compute: Callable[[Step], Iterator[Payload]], step: Step | None) -> Iterator[Payload]:
+        """The stages that ``compute(step)`` yields, from the first on; ``step`` is told, and may raise to leave, as in :mod:`.jobs`."""
+
+        def keeping(step: Step) -> Iterator[Payload]:
+            stages = []
+            for stage in compute(step):
+                stages.append(stage)
+                yield stage
+            self._kept.put(key, stages)
+
+        return iter(kept) if (kept := self._kept.peek(key)) is not None else self._running.follow(key, keeping, step)

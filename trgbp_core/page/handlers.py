@@ -14,13 +14,16 @@ from ..explorer import predict as predicting
 from ..explorer.explorer import Explorer, Payload, Question
 from ..methods import METHODS
 from ..serving.jobs import Step, Update, streamed
-from .layout import ask, known_methods, waiting, whole
+from .layout import ask, known_methods, picture_of, waiting, whole
 
 TOGETHER_SECONDS = 0.6
 """Stages that are finished within this time of one another are sent together."""
 
 AT_ONCE = 2
 """As many first stages are sent by themselves: somebody has just asked for them."""
+
+INSTANT_SECONDS = 0.05
+"""But not those of a run that is kept: they are finished within this time of one another, and all are sent together."""
 
 ABOUT = ("key", "title", "what", "promise", "failure", "citation")
 """What a panel says of its method."""
@@ -89,44 +92,59 @@ def compare(
 
 def measure(explorer: Explorer, picture: Any, model: str, wanted: Any, methods: list[str]) -> Answers:
     """The methods' maps that are finished so far, with all that a box needs, after each one."""
-    return _each_method(explorer, (picture, model, wanted), methods, measuring.locate, "panels", "Measured")
+    return _each_method(explorer, (picture, model, wanted), methods, measuring.locate, "panels", "Measured", boxed=True)
 
 
 def perturb(explorer: Explorer, picture: Any, model: str, wanted: Any, methods: list[str]) -> Answers:
     """The methods' perturbation curves that are finished so far, after each one."""
-    return _each_method(explorer, (picture, model, wanted), methods, measuring.perturb, "curves", "Took pixels away for")
+    return _each_method(explorer, (picture, model, wanted), methods, measuring.perturb, "curves", "Blackened pixels for")
 
 
 @or_sentence()
 def _each_method(
-    explorer: Explorer, asked: tuple[Any, str, Any], methods: list[str], work: Callable[..., Iterator[Payload]], name: str, done: str
+    explorer: Explorer,
+    asked: tuple[Any, str, Any],
+    methods: list[str],
+    work: Callable[..., Iterator[Payload]],
+    name: str,
+    done: str,
+    *,
+    boxed: bool = False,
 ) -> Answers:
-    """``{name: what is finished}`` after each method, and sentences on the way to the next one."""
+    """``{name: what is finished}`` after each method, ``places`` for all in a fixed order, and sentences on the way to the next one."""
     methods = known_methods(methods)
     question, k = _asked(explorer, *asked)
     label, found = question.zoo.labels[k], list[Payload]()
+    places = [{"key": key, "title": METHODS[key].title} for key in METHODS if key in methods]
+    about: Payload = {"of": f"{question.key}:{k}", "places": places}
+    if boxed:
+        about["box"] = measuring.first_box(question, picture_of(asked[0]), label)
+
+    def answer() -> Payload:
+        return about | {name: [payload for place in places for payload in found if payload["key"] == place["key"]]}
 
     def finished(payload: Payload) -> tuple[Payload, str]:
         found.append(payload)
-        found.sort(key=lambda one: methods.index(one["key"]))
-        return {name: list(found)}, f"{done} {len(found)} of {len(methods)} methods for **{label}**."
+        return answer(), f"{done} {len(found)} of {len(methods)} methods for **{label}**."
 
     def under_way(update: Update) -> tuple[None, str]:
         return None, update.what and f"{done} {len(found)} of {len(methods)} methods for **{label}**; {_doing(update)} …"
 
-    return replies(lambda step: work(explorer, question, k, methods, step), finished, under_way)
+    yield answer(), ""
+    yield from replies(lambda step: work(explorer, question, k, methods, step), finished, under_way)
 
 
 @or_sentence()
 def predict(explorer: Explorer, picture: Any, model: str, wanted: Any) -> Answers:
-    """What theory predicts, before anything of it is run."""
+    """What theory predicts, before anything of it is run, and the edge of this picture's map."""
     question, k = _asked(explorer, picture, model, wanted)
     yield None, f"Predicting the maps of **{question.zoo.title}** …"
-    done = f"Predicted for **{question.zoo.title}**. Press “Measure” to compare."
 
     def work(step: Step) -> Iterator[Payload]:
-        yield predicting.prediction(explorer, question, k, step)
+        predicted = predicting.prediction(explorer, question, k, step)
+        yield predicted | {"of": predicted["key"], "edge": predicting.edge(explorer, question, k, step)}
 
+    done = f"Predicted for **{question.zoo.title}**."
     yield from replies(work, lambda payload: (payload, done), lambda update: (None, waiting(update)))
 
 
@@ -138,34 +156,49 @@ def check_prediction(explorer: Explorer, picture: Any, model: str, wanted: Any, 
 
     def drawn(payload: Payload) -> tuple[Payload, str]:
         done = payload.get("draws", 0)
-        return payload, f"{done} of {count} networks with random weights drawn." if done else "The frame is measured; drawing weights …"
+        return payload, f"{done} of {count} networks with random weights drawn." if done else "Drawing random weights …"
 
     return replies(lambda step: predicting.measure(explorer, question, k, count, step), drawn, lambda update: (None, waiting(update)))
 
 
 @or_sentence()
 def cascade(
-    explorer: Explorer, picture: Any, model: str, wanted: Any, baseline: str, mode: Any, seed: Any, at: int | None = None
+    explorer: Explorer,
+    picture: Any,
+    model: str,
+    wanted: Any,
+    baseline: str,
+    mode: Any,
+    seed: Any,
+    *,
+    at: int | None = None,
+    there: Any = "",
 ) -> Answers:
     """The stages that are finished, a few at a time, each time with those sent before, and sentences on the way.
 
-    Of answers that come at once the page may receive the last alone. ``at``: the stage to stay at, None for the newest.
+    Of answers that come at once the page may receive the last alone.
+
+    Args:
+        at: the stage to stay at, None for the newest. there: the ``id`` of the run that the page has whole; it is not sent again.
     """
     known_methods([baseline])
     question, k = _asked(explorer, picture, model, wanted)
     seed = whole(seed or 0, "seed")
     link = {"beside": baseline, "mode": mode, "seed": seed}
-    about = {"run": next(_runs), "of": f"{question.key}:{k}", "at": at, "link": link}
-    stages, label = _Stages(about), question.zoo.labels[k]
+    about = {"of": f"{question.key}:{k}", "id": f"{question.key}:{k}:{baseline}:{mode}:{seed}", "class": question.zoo.labels[k]}
+    if there == about["id"]:
+        return iter([(None, "")])
+    stages = _Stages(about | {"run": next(_runs), "at": at, "link": link})
 
     def done() -> str:
         if not stages.all:
-            return f"Explained: **{label}**"
-        return f"Randomised {stages.all[-1]['index']} of {stages.all[-1]['total']} layers; explained: **{label}**"
+            return "Computing the maps of the trained network"
+        return f"Randomised {stages.all[-1]['index']} of {stages.all[-1]['total']} layers"
 
     def finished(stage: Payload) -> tuple[Payload, str] | None:
         stages.all.append(stage)
-        waits = AT_ONCE <= stage["index"] < stage["total"] and stages.seconds < TOGETHER_SECONDS
+        soon = INSTANT_SECONDS if stage["index"] < AT_ONCE else TOGETHER_SECONDS
+        waits = stage["index"] < stage["total"] and stages.seconds < soon
         return None if waits else (stages.send(), f"{done()}.")
 
     def under_way(update: Update) -> tuple[Payload | None, str]:

@@ -23,7 +23,10 @@ from ..serving.jobs import Step, Update, streamed
 from ..zoo.loading import Entry
 
 ASSETS = assets.folder("page")
-SCRIPTS = "gradio colour_maps elements classes crop explain_panels compare_panels measure predict invite links learn panels".split()
+SCRIPTS = (
+    "gradio colour_maps elements classes crop explain_panels compare_panels sanity measure predict invite links learn panels"
+).split()
+STYLES = ("style.css", "state.css", "stories.css")
 VIEW_SIDE = 360
 """Pixels of the longer side of the picture in which the crop is shown."""
 
@@ -35,7 +38,7 @@ TITLE = "<h1>TR-GBP Explorer</h1><p>Which pixels led the network to its answer?<
 class Answer:
     """``payload`` is None where something was wrong; ``status`` says what in a sentence. ``choices`` fill the class picker.
 
-    ``failed``: what the page shows answers another question.
+    ``value``: the class that is explained. ``failed``: what the page shows answers another question.
     """
 
     payload: Payload | None
@@ -50,11 +53,16 @@ def asset(name: str) -> str:
     return (ASSETS / name).read_text(encoding="utf-8")
 
 
+def styles() -> str:
+    """The page's style sheets, one after the other."""
+    return "".join(map(asset, STYLES))
+
+
 def head() -> str:
     """The page's head: colour maps (256 × RGB, base64), scripts, and no animations for visitors who want none."""
     colours = {name: base64.b64encode(lookup(name).tobytes()).decode() for name in (*COLOUR_MAPS, DIVERGING)}
     scripts = [f"window.TRGBP_COLOURS = {json.dumps(colours)};", *(asset(f"{name}.js") for name in SCRIPTS)]
-    return f"<style>{asset('still.css')}{asset('state.css')}</style>" + "".join(f"<script>{script}</script>" for script in scripts)
+    return f"<style>{asset('still.css')}</style>" + "".join(f"<script>{script}</script>" for script in scripts)
 
 
 def model_choices(entries: Iterable[Entry], *, offline: bool = False) -> list[tuple[str, str]]:
@@ -159,7 +167,7 @@ def explain_class(explorer: Explorer, picture: Any, model: str, wanted: Any, kno
         question = ask(explorer, picture, model)
         k = explorer.find_class(question, wanted, step)
         payload = None if known else explorer.further_class(question, k, step)
-        yield Answer(payload, _said(question, k, explorer.top(question)))
+        yield Answer(payload, _said(question, k, explorer.top(question)), value=str(k))
     except ValueError as error:
         yield Answer(None, f"**{error}**", failed=True)
 

@@ -135,7 +135,7 @@ def _served(explorer: Explorer, first: str, arguments: argparse.Namespace, optio
         share=arguments.share or None,
         mcp_server=arguments.mcp,
         theme=page_theme(),
-        css=layout.asset("style.css"),
+        css=layout.styles(),
         head=layout.head(),
         ssr_mode=False,
         footer_links=["api"],

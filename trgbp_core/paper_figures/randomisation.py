@@ -5,7 +5,8 @@ ResNet-50 and VGG-16 these are, but for a layer or two, the paper's Layer1, Laye
 alike, the blocks' maps add up to the whole.
 
 What Appendix B describes, reconstructions that become uniform with weak borders, can only be R̃^l: a difference of classes (R^l) has no
-reason to. So R̃^l is what Figures 9 and 10 show unless R^l is chosen, and Figure 5 shows both.
+reason to. So R̃^l is what Figures 9 and 10 show unless R^l is chosen, and Figure 5 shows both. The figures show relu of each map, as the
+page does, and hold no similarities; the paper's are in the tables of ``evaluate``.
 """
 
 from __future__ import annotations

@@ -159,6 +159,37 @@ class Jobs(Generic[Result]):
                     del self._jobs[key]
 
 
+class Streams(Generic[Result]):
+    """Jobs of many results, by key: who asks for what is under way already is given its results from the first on."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._jobs: dict[Hashable, Job[Result]] = {}
+
+    def follow(self, key: Hashable, work: Callable[[Step], Iterator[Result]], step: Step | None = None) -> Iterator[Result]:
+        """What ``work(step)`` yields, run once for all who ask for ``key`` while it runs; its error is raised to each of them.
+
+        ``step``, the asker's, is told what the work reports, and may raise to leave it; the work ends when all have left.
+        """
+        with self._lock:
+            job = self._jobs.get(key)
+            if job is None or not job.enter():
+                job = self._jobs[key] = Job(lambda job: work(job.report))
+        told = NOTHING
+        try:
+            for event in job.follow(POLL_SECONDS):
+                if not isinstance(event, Update):
+                    yield event
+                elif step is not None:
+                    step(*(NOTHING if event is told else event))
+                    told = event
+        finally:
+            job.leave()
+            with self._lock:
+                if job.over and self._jobs.get(key) is job:
+                    del self._jobs[key]
+
+
 def _awaited(job: Job[Result], progress: Progress | None, cancel: Cancel | None) -> Result:
     """The job's only result."""
     told = NOTHING

@@ -111,11 +111,21 @@ class PageContext:
         return tab.select(lambda: name, None, self.opened, queue=False, **QUIET)
 
     def follow(
-        self, tab: gr.Tab, name: str, handler: Handler, inputs: list[Any], outputs: list[Any], *, visited: bool = False
+        self,
+        tab: gr.Tab,
+        name: str,
+        handler: Handler,
+        inputs: list[Any],
+        outputs: list[Any],
+        *,
+        visited: bool = False,
+        several: bool = False,
     ) -> list[Any]:
         """Run ``handler`` when ``tab`` is opened, and while it is open whenever the question changes; returns the events.
 
-        ``visited``: the handler's last argument is the request, by which it knows its visitor.
+        Args:
+            visited: the handler's last argument is the request, by which it knows its visitor.
+            several: a question that comes while an answer to the one before is on its way is answered too; Gradio's default drops it.
         """
 
         def if_open(request: gr.Request, *values: Any) -> Iterator[tuple[Any, ...]]:
@@ -126,13 +136,9 @@ class PageContext:
             yield from handler(*given, *([request] if visited else []))
 
         # Of two tabs opened at once the first may be remembered last: an opening itself is not asked whether the tab is open.
-        opening = self.on_open(tab, name).then(handler, inputs, outputs, **HEAVY)
-        return [opening, *(event.then(if_open, [*inputs, self.opened], outputs, **HEAVY) for event in self.changes)]
-
-    def stop_on_change(self, events: list[Any]) -> None:
-        """Cancel ``events``, and the work that they wait for, as soon as the question becomes another one."""
-        for asks in self.asks:
-            asks(None, None, None, cancels=events, **QUIET)
+        how = HEAVY | {"trigger_mode": "multiple"} if several else HEAVY
+        opening = self.on_open(tab, name).then(handler, inputs, outputs, **how)
+        return [opening, *(event.then(if_open, [*inputs, self.opened], outputs, **how) for event in self.changes)]
 
 
 def stop_button(events: list[Any], elem_id: str, line: gr.HTML | None = None) -> gr.Button:
