@@ -140,8 +140,7 @@
     const word = (text) => element('span', { text });
     return element('p', { class: 'tg-scale' },
       element('span', {}, word('0'), bar(false), word('1 · evidence for the class')),
-      ...(signs ? [element('span', {}, word('−1'), bar(true), word('1 · blue against, red for it'))] : []),
-      word('1: each map’s 99.9 % quantile'));
+      ...(signs ? [element('span', {}, word('−1'), bar(true), word('1 · blue against, red for it')), word('1: each map’s 99.9 % quantile')] : []));
   }
 
   // A native slider with a label and a line of help; arrow keys move it.

@@ -56,7 +56,7 @@
       while (root.children.length < answers.length) root.append(make());
       while (root.children.length > answers.length) root.lastChild.remove();
       answers.forEach((answer, i) => root.children[i].show(answer, answer.index === chosen.index));
-      document.querySelector('#tg-class')?.classList.toggle('tg-marked', answers.every((answer) => answer.index !== chosen.index));
+      root.dataset.chosen = answers.some((answer) => answer.index === chosen.index) ? 'best' : 'other';
     };
   };
 

@@ -29,13 +29,18 @@ def build(context: PageContext) -> None:
         # A link brings a network of its own: it is explained once its picture is there, too.
         yield from _explained(explorer, image, "" if there is None else model, asked, str(there))
 
-    def new_class(image: Any, model: str, k: Any, known: Any) -> Iterator[tuple[Any, ...]]:
+    def new_class(image: Any, model: str, k: Any, known: Any, *, shown: Any) -> Iterator[tuple[Any, ...]]:
+        """``shown``: what the class picker holds; where that is no class's number it becomes one."""
         answers = layout.with_progress(lambda step: layout.explain_class(explorer, image, model, k, known is True, step))
-        yield from updates((answer.payload, _stale(answer), answer.status) for answer in answers)
+        for answer in answers:
+            (update,) = updates(iter([(answer.payload, _stale(answer), answer.status)]))
+            yield *update, gr.skip() if answer.value in (None, shown) else gr.update(value=answer.value)
 
     def picked_class(image: Any, model: str, k: Any, known: Any) -> Iterator[tuple[Any, ...]]:
-        for update in new_class(image, model, k, known):
-            yield *update, gr.update(value=k)
+        yield from new_class(image, model, k, known, shown="")
+
+    def typed_class(image: Any, model: str, k: Any, known: Any) -> Iterator[tuple[Any, ...]]:
+        yield from new_class(image, model, k, known, shown=k)
 
     def as_linked(image: Any, model: str, asked: LinkRequest, there: Any) -> Iterator[tuple[Any, ...]]:
         yield from _explained(explorer, image, model if asked.link is not None else "", asked, str(there))
@@ -51,13 +56,13 @@ def build(context: PageContext) -> None:
     # The classes that the page has are shown at once; the server only adds the sentence.
     show = "(picture, model, wanted) => [picture, model, wanted, TRGBP.pick(wanted)]"
     choose = "(picture, model) => [picture, model, TRGBP.chosen, TRGBP.pick(TRGBP.chosen)]"
-    asks_class, answers_class = [*context.question, known], [data, stale, context.status]
+    asks_class, answers_class = [*context.question, known], [data, stale, context.status, context.wanted]
     context.changes += [
         context.restored,
         context.picture.submit(new_picture, asked, shown, js=tell, trigger_mode="always_last", **HEAVY),
         context.model.change(new_picture, asked, shown, js=tell, trigger_mode="always_last", **HEAVY),
-        context.wanted.input(new_class, asks_class, answers_class, js=show, trigger_mode="always_last", **HEAVY),
-        context.picked.submit(picked_class, asks_class, [*answers_class, context.wanted], js=choose, trigger_mode="always_last", **HEAVY),
+        context.wanted.input(typed_class, asks_class, answers_class, js=show, trigger_mode="always_last", **HEAVY),
+        context.picked.submit(picked_class, asks_class, answers_class, js=choose, trigger_mode="always_last", **HEAVY),
     ]
 
 
