@@ -15,8 +15,8 @@ from ..support.strangers import CALLS, FILES, LION, MODEL, NAMES, READINGS, ROOT
 
 GOOD = ("layers", 49)
 PAGE: dict[str, tuple[str, list[Any]]] = {
-    "a class that is markup": ("new_class", ["<img src=x onerror=alert(1)>", False]),
-    "a class past the end": ("new_class", ["1000", False]),
+    "a class that is markup": ("typed_class", ["<img src=x onerror=alert(1)>", False]),
+    "a class past the end": ("typed_class", ["1000", False]),
     "a network that is not offered": ("_fetch", []),
     "methods that are not offered": ("perturb", [["magic"]]),
     "no methods": ("perturb", [[]]),
@@ -98,7 +98,7 @@ def test_a_body_that_is_not_the_protocols_is_refused(body: bytes, stranger: Stra
 
 
 def test_an_unknown_endpoint_and_an_unknown_event_are_refused(stranger: Stranger, folder: Path) -> None:
-    for reply in (stranger.call("nothing", []), stranger.call("new_class", []), stranger.event(9999, []), stranger.event(-1, [])):
+    for reply in (stranger.call("nothing", []), stranger.call("typed_class", []), stranger.event(9999, []), stranger.event(-1, [])):
         assert 400 <= reply.status < 500
         assert is_sentence(reply.sentence, folder)
 
@@ -141,7 +141,7 @@ def test_a_bad_event_of_the_page_is_refused_with_a_sentence(name: str, stranger:
     events = {d["api_name"]: d["id"] for d in json.loads(stranger.request("GET", "/config")[1])["dependencies"]}
     stranger.event(events["_fetch"], [MODEL, None])
     event, options = PAGE[name]
-    asked = ["resnet9000", None] if event == "_fetch" else [lion, None, *(["lion"] if event != "new_class" else []), *options]
+    asked = ["resnet9000", None] if event == "_fetch" else [lion, None, *(["lion"] if event != "typed_class" else []), *options]
     assert is_sentence(stranger.event(events[event], asked).sentence, folder)
 
 
@@ -163,7 +163,7 @@ def test_the_page_reads_no_file_that_was_not_uploaded_however_it_is_named(path: 
         {"file": file_of | {"meta": {}}},
         [path],
     ):
-        assert is_sentence(stranger.event(events["new_class"], [sent, None, "lion", False]).sentence, folder), sent
+        assert is_sentence(stranger.event(events["typed_class"], [sent, None, "lion", False]).sentence, folder), sent
     stranger.event(events["_read"], [{"query": "?image=own", "own": path}, None])
     placed = stranger.event(events["_place"], [None]).data
     assert placed[0]["path"].endswith("cheetah_and_lion.jpg")

@@ -86,8 +86,8 @@ class Stranger:
         last = [json.loads(line[6:]) for line in answer.decode().splitlines() if "process_completed" in line][-1]
         if not last["success"]:
             return Reply(status, answer, str(last["output"].get("error") or ""))
-        said = [value for value in last["output"]["data"] if isinstance(value, str)]
-        return Reply(status, answer, said[0] if said and said[0].startswith("**") else "", last["output"]["data"])
+        said = [value for value in last["output"]["data"] if isinstance(value, str) and value.startswith("**")]
+        return Reply(status, answer, said[0] if said else "", last["output"]["data"])
 
 
 def file(path: str) -> dict[str, Any]:
