@@ -80,7 +80,7 @@ OURS = re.compile(r"(?:.*-m trgbp_core|trgbp)(?: |$)")
 def test_a_command_and_its_options_exist(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     """What it does is under test elsewhere. A command named without its arguments is asked for its help."""
     arguments = with_command(shlex.split(OURS.sub("", command, count=1)))
-    if len(arguments) > 1:
+    if len(arguments) > 1 and "--help" not in arguments:
         assert main_parser().parse_args(arguments).run
     else:
         with pytest.raises(SystemExit, match="0"):

@@ -24,7 +24,6 @@ __all__ = [
     "Preprocess",
     "Stage",
     "UnsupportedOperation",
-    "__version__",
     "available_models",
     "cascade",
     "load_model",

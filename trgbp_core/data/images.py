@@ -81,17 +81,17 @@ def _stream(source: Any) -> BinaryIO:
 
 
 def _file_bytes(path: str | os.PathLike[str]) -> bytes:
-    name = os.path.basename(path)  # not where it lies, which visitors of the page need not know
+    name = os.path.basename(path)[:80]  # not where it lies, which visitors of the page need not know
     try:
         # A pipe or a device would never end, so only ordinary files are opened.
         if stat.S_ISREG(os.stat(path).st_mode):
             with Path(path).open("rb") as file:
                 return file.read(MAX_BYTES + 1)
     except FileNotFoundError as error:
-        raise ImageError(f"There is no such picture file: {name}") from error
+        raise ImageError(f"There is no such picture file ({name}).") from error
     except (OSError, ValueError) as error:
-        raise ImageError(f"The picture file cannot be opened: {name}") from error
-    raise ImageError(f"This is a folder or a device, not a picture file: {name}")
+        raise ImageError(f"The picture file cannot be opened ({name}).") from error
+    raise ImageError(f"This is a folder or a device, not a picture file ({name}).")
 
 
 def _read_all(file: Any) -> bytes:

@@ -97,7 +97,7 @@ def read_all(paths: Sequence[Path]) -> list[tuple[str, Image.Image]]:
     for path in paths:
         if not path.is_dir():
             if not path.exists():
-                raise images.ImageError(f"There is no such picture file: {path}")
+                raise images.ImageError(f"There is no such picture file ({path}).")
             try:
                 found.append((path.stem, images.read(path)))
             except images.ImageError as error:
