@@ -53,7 +53,7 @@ def first_box(question: Question, picture: Image.Image, label: str) -> Payload:
         ``edges`` in fractions of what the network sees, and ``thing``, what the box is around; nothing for the middle.
     """
     found = examples.box_of(examples.name_of(picture), label)
-    edges = found and question.zoo.preprocess.box(found.edges, picture.size)
+    edges = found and question.zoo.preprocess.box(found.edges, picture.size, question.crop)
     return {"edges": list(edges), "thing": found.thing} if found and edges else {"edges": list(MIDDLE), "thing": ""}
 
 

@@ -118,7 +118,7 @@ def _each_method(
     places = [{"key": key, "title": METHODS[key].title} for key in METHODS if key in methods]
     about: Payload = {"of": f"{question.key}:{k}", "places": places}
     if boxed:
-        about["box"] = measuring.first_box(question, picture_of(asked[0]), label)
+        about["box"] = measuring.first_box(question, picture_of(asked[0])[0], label)
 
     def answer() -> Payload:
         return about | {name: [payload for place in places for payload in found if payload["key"] == place["key"]]}
