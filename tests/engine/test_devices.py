@@ -82,7 +82,7 @@ def _one_processor(monkeypatch: pytest.MonkeyPatch) -> None:
     """The stand-in for a card is this processor: asked for the same layout and batches it gives the same bits."""
     for name in ("explained_together", "perturbed_together", "layout"):
         value = getattr(devices, name)(devices.CPU)
-        monkeypatch.setattr(devices, name, lambda device, value=value: value)
+        monkeypatch.setattr(devices, name, lambda device, *_, value=value: value)
 
 
 @pytest.mark.parametrize("key", METHODS)

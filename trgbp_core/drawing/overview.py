@@ -42,7 +42,8 @@ def overview(
     from .notebook_figure import NotebookFigure  # matplotlib takes a while, and is needed for figures alone
 
     count = len(maps) + 2
-    figure = NotebookFigure(figsize=(SIDE * count + 0.6, SIDE + 1.2), layout="constrained")
+    figure = NotebookFigure(figsize=(SIDE * count + 0.6, SIDE + 1.4))
+    figure.set_layout_engine("constrained", h_pad=0.1)
     axes = figure.subplots(1, count)
     figure.suptitle(title, fontsize=10, fontweight="bold")
     images = [("the picture", picture), *((name, heat(map, picture.size, signed=signed)) for name, map in maps)]
