@@ -7,7 +7,7 @@
   panels.starts = (root) => {
     const button = (text, control, onclick) => element('button', { type: 'button', class: 'tg-button', 'data-control': control, text, onclick });
     root.classList.add('tg-starts');
-    root.append(button('New here? Five minutes', 'lesson-one', () => window.TRGBP.wish('?lesson=1')), button('Present', 'present', () => window.TRGBP.presentation(!document.body.classList.contains('tg-presenting'))));
+    root.append(button('New here? Five minutes', 'lesson-one', () => window.TRGBP.wish('?lesson=1')), window.TRGBP.inviteButton(), button('Present', 'present', () => window.TRGBP.presentation(!document.body.classList.contains('tg-presenting'))));
     return () => {};
   };
 

@@ -196,6 +196,6 @@
     };
     state.updates.notice = ({ note }) => { said.textContent = note; };
     if (state.data.notice) state.updates.notice(state.data.notice);
-    return [button, window.TRGBP.inviteButton(), said, shown];
+    return [button, said, shown];
   };
 })();

@@ -37,8 +37,8 @@ def tabs(page: Page, *, unfold: bool = True) -> Iterator[str]:
             page.locator("#tg-predict-run").click()
             page.wait_for_function("window.TRGBP.state.data.predict_measured?.random")
             page.locator("#tg-predict-stop").click()
-        for summary in page.locator("details.tg-fold:not([open]) > summary:visible").all() if unfold else ():
-            summary.click()
+        while unfold and (closed := page.locator("details.tg-fold:not([open]) > summary:visible")).count():
+            closed.first.click()
         while unfold and (folded := page.locator("button.label-wrap:visible:not(.open)")).count():
             folded.first.click()
         page.wait_for_function(STILL)
@@ -73,7 +73,7 @@ def test_the_whole_page_works_by_keyboard_alone(page: Page) -> None:
         about = page.evaluate(
             """() => { const e = document.activeElement, s = getComputedStyle(e);
             const ring = s.outlineStyle !== 'none' && parseFloat(s.outlineWidth) > 0 || s.boxShadow !== 'none';
-            return [e.dataset.control || e.closest('[id^=tg-]')?.id || e.dataset.tabId || e.tagName, ring, e.outerHTML.slice(0, 100)]; }"""
+            return [e.dataset.control || e.dataset.tabId || e.closest('[id^=tg-]')?.id || e.tagName, ring, e.outerHTML.slice(0, 100)]; }"""
         )
         if about[0] == "BODY":  # the page's end, or a picker that has just closed: the next Tab goes on
             continue
@@ -91,7 +91,7 @@ def test_the_whole_page_works_by_keyboard_alone(page: Page) -> None:
     page.keyboard.press("Enter")
     expect(page.locator("#tg-classes .tg-class").last).to_be_visible()
     with explains_anew(page):
-        page.locator(".tg-answer").nth(1).focus()
+        page.locator(".tg-answer").nth(0).focus()
         page.keyboard.press("Enter")
 
 
@@ -107,7 +107,7 @@ def test_nothing_is_lost_at_two_hundred_per_cent(browser: Browser, page_url: str
 
 
 def test_the_first_screen_of_every_tab_shows_its_pictures_without_scrolling(page: Page) -> None:
-    whole = {"explain": 2, "compare": 5, "cascade": 5, "measure": 4}  # the first rows
+    whole = {"explain": 2, "compare": 5, "cascade": 5, "measure": 4}  # Measure's second row follows below
     visible = "figures => figures.filter(f => f.checkVisibility()).map(f => f.getBoundingClientRect()).map(r => [r.width, r.top, r.bottom])"
     for name in tabs(page, unfold=False):
         assert page.evaluate("scrollY") == 0

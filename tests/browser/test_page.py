@@ -77,7 +77,7 @@ def test_a_new_picture_is_asked_for_once(page: Page) -> None:
             put_in(page, EXAMPLES / name)
         until_quiet(page, asked)
         bodies = [request.post_data_json for request in asked]
-        about = [body["fn_index"] for body in bodies if any(isinstance(value, dict) and "path" in value for value in body["data"])]
+        about = [body["fn_index"] for body in bodies if any(isinstance(value, dict) and "file" in value for value in body["data"])]
         assert about
         assert len(about) == len(set(about)), f"asked more than once: {about}"
 

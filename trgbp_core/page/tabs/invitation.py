@@ -26,7 +26,7 @@ def is_served_to_others(host: str | None) -> bool:
 
 
 def build(context: PageContext, demo: gr.Blocks) -> None:
-    """The carrier of the invitation; the button stands in the toolbar (``assets/page/invite.js``)."""
+    """The carrier of the invitation; the button stands at the top of the page (``assets/page/invite.js``)."""
     carrier = context.carrier("invitation", "TRGBP.inviting(() => trigger('submit'));")
 
     def invite(at: Any) -> dict[str, str]:  # each time anew: a laptop may have changed its network
