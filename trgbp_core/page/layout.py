@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import itertools
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -25,6 +26,8 @@ ASSETS = Path(__file__).parents[2] / "assets" / "page"
 SCRIPTS = "gradio colour_maps elements classes explain_panels compare_panels sanity measure predict links learn panels".split()
 FONTS = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif"]
 TITLE = "<h1>TR-GBP Explorer</h1><p>Which pixels led the network to its answer?</p>"
+_answers = itertools.count(1)
+"""The page notices only what differs from the answer before."""
 
 
 @dataclass(frozen=True)
@@ -110,7 +113,7 @@ def explain(
 
     Args:
         asked: the class to explain by the key of the question; the best class where there is none.
-        shown: the key of the question that the page shows; for that one only the class is sent.
+        shown: the key of the question that the page shows; for that one only the class is sent, with a number.
         step: called with the place in the queue; may raise to stop.
     """
     try:
@@ -119,7 +122,7 @@ def explain(
         named, parts = named_class(question, asked.get(question.key)), iter(list[Payload]())
         link = {"image": examples.name_of(picture), "model": model}
         if shown == question.key:
-            first = explorer.further_class(question, explorer.find_class(question, named, step), step) | {"again": True}
+            first = explorer.further_class(question, explorer.find_class(question, named, step), step) | {"again": next(_answers)}
         else:
             parts = explorer.explain_at_once(question, named, step)
             first = next(parts) | {"link": link}
@@ -138,7 +141,7 @@ def explain_class(explorer: Explorer, picture: Any, model: str, wanted: Any, kno
     try:
         question = ask(explorer, picture, model)
         k = explorer.find_class(question, wanted, step)
-        payload = None if known else explorer.further_class(question, k, step)
+        payload = None if known else explorer.further_class(question, k, step) | {"number": next(_answers)}
         yield Answer(payload, _said(question, k, explorer.top(question)), value=str(k))
     except ValueError as error:
         yield Answer(None, f"**{error}**", failed=True)
