@@ -228,8 +228,8 @@ class _Answers:
     ) -> tuple[list[dict[str, Any]], Gallery]:
         """The sanity check: the network's weights are randomised layer by layer, from the output down. Which explanation notices?
 
-        Gives the rank correlation and the structural similarity of each map with that of the trained network, after each layer. An
-        explanation that does not change does not explain the network.
+        Gives the rank correlation and the structural similarity of each map with that of the trained network, after each layer; null
+        where a map is empty and no longer explains the class. An explanation that does not change does not explain the network.
 
         Args:
             {question}
