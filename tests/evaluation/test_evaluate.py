@@ -254,7 +254,7 @@ def test_memory_does_not_grow_with_the_number_of_pictures(tmp_path: Path, monkey
 def test_every_method_there_is_can_be_measured(tmp_path: Path) -> None:
     images, annotations = csv_set(tmp_path, 1)
     dataset = datasets.load(images, annotations, labels=LABELS)
-    settings = Settings(methods=chosen_methods("all"), mosaics=0, sanity=0)
+    settings = Settings(methods=chosen_methods(["all"]), mosaics=0, sanity=0)
     store, finished, _ = work(tmp_path / "out", dataset, settings)
     refused = set().union(*(piece.refused for piece in store.pieces("pictures", finished.counts["pictures"])))
     measured = {row["method"] for row in rows(store.folder / "results.csv")}
