@@ -13,7 +13,7 @@ from typing import Any
 from playwright.sync_api import Browser, Page, Request, TimeoutError, sync_playwright
 
 EXAMPLES = Path(__file__).parents[2] / "assets" / "examples"
-WAIT = 12_000  # milliseconds; a limit for a busy machine, no measurement
+WAIT = 120_000  # milliseconds; a limit for a busy machine, no measurement
 QUIET_MILLISECONDS = 1500
 """What the tabs ask about a new picture follows within this time, also on a busy machine."""
 
