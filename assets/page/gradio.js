@@ -7,7 +7,9 @@
 
   // Gradio writes its own few words in the visitor's language, and everything else is English: one page, one language.
   Object.defineProperties(navigator, { language: { get: () => 'en' }, languages: { get: () => ['en'] } });
-  document.documentElement.lang = 'en';
+  const language = () => { if (document.documentElement.lang !== 'en') document.documentElement.lang = 'en'; };
+  new MutationObserver(language).observe(document.documentElement, { attributeFilter: ['lang'] });
+  language();
 
   // Gradio's example pictures are buttons without a name: the file's name says what they show.
   function name(button) {

@@ -22,10 +22,10 @@ STATE = """() => { const { data, layer, stage } = window.TRGBP.state; return { .
     picker: document.querySelector('#tg-class input').value, network: document.querySelector('#tg-model input').value }; }"""
 
 
-@pytest.fixture(params=[1280, 390])
+@pytest.fixture
 def visit(request: pytest.FixtureRequest, browser: Browser, page_url: str) -> Iterator[Callable[[str], Page]]:
     """Opens the page with a query; every request that would leave this machine is blocked, and fails the test."""
-    context = browser.new_context(viewport={"width": request.param, "height": 800}, permissions=["clipboard-read", "clipboard-write"])
+    context = browser.new_context(viewport={"width": getattr(request, "param", 1280), "height": 800}, permissions=["clipboard-read", "clipboard-write"])
     errors: list[str] = []
     outside: list[str] = []
 
@@ -66,6 +66,7 @@ def predict(page: Page, choice: int) -> None:
     expect(page.locator(".tg-result")).to_be_visible(timeout=WAIT)
 
 
+@pytest.mark.parametrize("visit", [1280, 390], indirect=True)
 def test_all_lessons_are_gone_through_with_the_keyboard(visit: Callable[[str], Page]) -> None:
     page = visit("?lesson=1")
     for number, lesson in SHELF.lessons.items():

@@ -7,9 +7,10 @@ from typing import Any
 
 import gradio as gr
 
+from ...explorer.explorer import Explorer
 from ...sanity.cascade import MODES
 from ...serving.stops import Stops
-from .. import handlers
+from .. import handlers, layout
 from .context import HEAVY, QUIET, PageContext, method_choices, updates
 from .links import LinkRequest
 
@@ -32,8 +33,14 @@ def build(context: PageContext) -> None:
 
     def opening(request: gr.Request, link: LinkRequest, seen: Any, *asked: Any) -> Iterator[tuple[Any, ...]]:
         wish, _, there = str(seen).partition(" ")
-        if link.link is not None and link.link.stage and wish != str(link.number):
+        stage = link.link.stage if link.link is not None else 0
+        if stage and wish != str(link.number):
             yield gr.skip(), gr.skip()  # its picture is still to come: then its stage is computed, with its options
+        elif stage and _is_of(explorer, link, *asked[:3]):
+            if asked[3:] != _linked_options(link):
+                yield gr.skip(), gr.skip()  # its options are still to come
+            else:
+                yield from run(request, *asked, at=stage, there=there)
         else:
             yield from run(request, *asked, there=there)
 
@@ -73,6 +80,14 @@ def build(context: PageContext) -> None:
     for event in context.changes:
         if event is not context.restored:
             event.then(if_open, [data, *asked, context.opened], shown, js=WHOLE, **NEWER)
+
+
+def _is_of(explorer: Explorer, link: LinkRequest, picture: Any, model: str, k: Any) -> bool:
+    """Whether the page shows the question that ``link`` asks."""
+    try:
+        return str(k) == str(link.k) and layout.ask(explorer, picture, model).key == link.key
+    except ValueError:
+        return False
 
 
 def _linked_options(asked: LinkRequest) -> tuple[Any, ...]:
