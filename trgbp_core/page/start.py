@@ -64,9 +64,13 @@ def build(explorer: Explorer, model: str = DEFAULT_MODEL, *, invites: bool = Fal
 
 
 def page_theme() -> gr.themes.Base:
-    """Gradio's own theme, with buttons dark enough for white text (WCAG: contrast of 4.5 to 1)."""
+    """Gradio's own theme, with buttons and quiet words dark enough beside white (WCAG: contrast of 4.5 to 1)."""
     theme = gr.themes.Default(primary_hue="blue", font=layout.FONTS, font_mono=["ui-monospace", "monospace"])
-    return theme.set(button_primary_background_fill="*primary_600", button_primary_background_fill_hover="*primary_700")
+    return theme.set(
+        button_primary_background_fill="*primary_600",
+        button_primary_background_fill_hover="*primary_700",
+        body_text_color_subdued="*neutral_500",
+    )
 
 
 def launch(argv: Sequence[str] = (), *, models: Mapping[str, Zoo] | None = None, **options: Any) -> Any:
