@@ -69,7 +69,7 @@
     const at = inside.filter(([edge]) => edge <= frame.ibd + 1e-9).at(-1) || inside[0];
     const band = (px, py) => (inside.length ? `<polygon class="tg-band" points="${[...inside.map(([e, , low]) => [e, low]), ...inside.map(([e, , , up]) => [e, up]).reverse()].map(([e, v]) => `${px(e)},${py(v)}`).join(' ')}"/>${line('own', inside.map(([e, v]) => [px(e), py(v)]))}` : '');
     const mark = (px, py) => (at && frame.ibd <= frame.curve.at(-1)[0] + 0.01 ? `<circle class="tg-dot tg-mark" cx="${px(frame.ibd)}" cy="${py(at[1])}" r="6" data-share="${at[1]}"/>` : '');
-    return chart('How often the network was wrong on real pictures with at least so much at the edge', frame.said.slice(0, 3).join(' '), x, y,
+    return chart('How often the network was wrong on real pictures with at least this much at the edge', frame.said.slice(0, 3).join(' '), x, y,
       (px, py) => band(px, py) + now(px(frame.expected)) + mark(px, py));
   }
 
@@ -121,7 +121,7 @@
         element('div', { class: 'tg-row tg-layer tg-two' }, before, after, plots), legend(key('own', 'predicted'), ...measuredKeys())),
       card('Noise', 'How much of a layer’s map is random. The more weights a filter has (p), the noisier; the more filters (N), the less: the paper’s rule is ε ∝ √(p/N). Means and variances, followed from layer to layer, predict it more exactly.', noisePlot,
         legend(key('own', 'predicted from means and variances'), key('rule', 'the paper’s √(p/N), up to a factor'), ...measuredKeys()), table),
-      card('Edge', 'The last number of the verdict above is read from this curve.', errorPlot,
+      card('Edge', 'How often the network was wrong with at least this much at the edge: the verdict above reads this curve.', errorPlot,
         legend(key('own', 'wrong answers, with 95 % band'), key('now', 'expected without error'), key('mark', 'this picture')))));
     after.querySelector('strong').textContent = 'Measured';
     after.querySelector('.tg-frame').append(waiting);
