@@ -109,10 +109,10 @@
     }
   });
 
-  // As many columns as fit, of at least `least` pixels; fewer where a last row would hold a single figure.
+  // As many columns as fit, of at least `least` pixels; fewer where the rows would then be as many but fuller, or the last hold one figure.
   function columns(count, width, least) {
     const fit = Math.max(width < 500 ? 2 : 1, Math.floor((width + 6) / (least + 6)));
-    let most = Math.min(fit, count);
+    let most = Math.ceil(count / Math.ceil(count / fit));
     while (most > 2 && count % most === 1) most -= 1;
     return most;
   }
@@ -139,8 +139,8 @@
     const bar = (signed) => ramp(element('canvas', { class: 'tg-ramp', width: 256, height: 1, 'aria-hidden': 'true', ...(signed ? { 'data-signed': 'yes' } : {}) }));
     const word = (text) => element('span', { text });
     return element('p', { class: 'tg-scale' },
-      element('span', {}, word('0'), bar(false), word('1 · evidence for the class')),
-      ...(signs ? [element('span', {}, word('−1'), bar(true), word('1 · blue against, red for it')), word('1: each map’s 99.9 % quantile')] : []));
+      element('span', {}, word('nothing'), bar(false), word('most for the class')),
+      ...(signs ? [element('span', {}, word('against'), bar(true), word('for the class')), word('Each map has its own scale: of 1000 pixels, one is off its end.')] : []));
   }
 
   // A native slider with a label and a line of help; arrow keys move it.

@@ -2,24 +2,25 @@
 (() => {
   const { state, panels, element, figure, slider, scale, percent, repaint, draw, load, afterFrame } = window.TRGBP;
   const MOST = { inferno: 'Yellow', viridis: 'Yellow', cividis: 'Yellow', gray: 'White', jet: 'Red' };
-  const PSI = [['smooth', 'The paper’s ψ: coarse upper layers count most.'], ['sharp', 'The conserving ψ: layers and pixels count by what they contribute.']];
+  const KINDS = { conv: 'convolution', linear: 'fully connected', batch_norm: 'batch norm', rectifier: 'ReLU6', constant: 'constant' };
+  const PSI = [['smooth', 'As in the paper: the coarse upper layers count most.'], ['sharp', 'Layers and pixels count by what they contribute (conserving ψ).']];
 
   panels.starts = (root) => {
     const button = (text, control, onclick) => element('button', { type: 'button', class: 'tg-button', 'data-control': control, text, onclick });
     root.classList.add('tg-starts');
-    root.append(button('New here? Five minutes', 'lesson-one', () => window.TRGBP.wish('?lesson=1')), window.TRGBP.inviteButton(), button('Present', 'present', () => window.TRGBP.presentation(!document.body.classList.contains('tg-presenting'))));
+    root.append(button('New here? Take lesson 1', 'lesson-one', () => window.TRGBP.wish('?lesson=1')), window.TRGBP.inviteButton(), button('Present', 'present', () => window.TRGBP.presentation(!document.body.classList.contains('tg-presenting'))));
     return () => {};
   };
 
   panels.toolbar = (root) => {
-    const opacity = slider('Opacity of the map', 'Where the map is zero, the picture shows through.', (value) => {
+    const opacity = slider('Opacity of the map', 'Where the map is zero, you see the picture.', (value) => {
       state.opacity = value / 100;
       opacity.output.textContent = `${value} %`;
       repaint();
     }, { max: 100, value: Math.round(100 * state.opacity), step: 5, 'data-control': 'opacity' });
     opacity.output.textContent = `${opacity.input.value} %`;
     const meaning = element('small');
-    const explain = () => { meaning.textContent = `Clear is nothing. ${MOST[state.colours]} is most.`; };
+    const explain = () => { meaning.textContent = `${MOST[state.colours]}: most; clear: nothing.`; };
     const select = element('select', { id: 'tg-colours', 'data-control': 'colours', onchange: (event) => {
       state.colours = event.target.value;
       explain();
@@ -144,10 +145,10 @@
       state.followers.predict?.(index);
       layerRaw.show(layer.raw);
       layerOwn.show(layer.own);
-      layers.output.textContent = `${index} of ${data.layers.length - 1} · ${layer.name}`;
-      const follows = { true: 'yes', false: 'no: random weights give noise around zero', null: '–' }[layer.rectified];
-      facts.replaceChildren(...[['Layer', layer.name], ['Kind', layer.kind], ['Kernel', layer.kernel], ['Filters N', layer.N],
-        ['Filter size p', layer.p], ['Map', layer.size], ['Rectifier follows', follows]].flatMap(
+      layers.output.textContent = `${index} of ${data.layers.length - 1}`;
+      const follows = { true: 'yes', false: 'no, so theory predicts little of this map', null: '–' }[layer.rectified];
+      facts.replaceChildren(...[['Name in the network', layer.name], ['Kind of layer', KINDS[layer.kind] || layer.kind], ['Filters (N)', layer.N],
+        ['Each looks at (kernel)', layer.kernel], ['Weights in each (p)', layer.p], ['Places in the map', layer.size], ['A ReLU follows', follows]].flatMap(
         ([term, value]) => [element('dt', { text: term }), element('dd', { text: String(value) })]));
       strip.mark(index);
     }
@@ -195,7 +196,7 @@
     const show = () => {
       if (!data) return;
       const { class: chosen, panels: found } = data;
-      map.show({ ...found[1 + state.psi], title: `${chosen.name}, ${percent(chosen.probability)}`, caption: 'Coloured places speak for this class.' });
+      map.show({ ...found[1 + state.psi], title: `${chosen.name}, ${percent(chosen.probability)}`, caption: 'The coloured places count for this class.' });
       classes.redraw();
     };
     root.append(element('div', { class: 'tg-row tg-hero', 'data-slider': '' }, input, map),

@@ -148,10 +148,10 @@
     const grid = element('div', { class: 'tg-row tg-grid tg-cards', 'data-slider': '' },
       element('figure', { class: 'tg-figure' }, draw.area, element('figcaption', {}, element('strong', { text: 'Draw a box here' }), size)));
     root.append(element('div', { class: 'tg-questions' },
-      question('How much of the map lies in your box?', 'The share of the whole map that lies inside the solid box (',
-        abbreviation('EBPG', 'energy-based pointing game'), ', Eq. 11). A good map of a thing lies where the thing is. The mark on the bar: a map that is the same everywhere.'),
+      question('How much of the map lies in your box?', 'The share of the map inside the solid box (',
+        abbreviation('EBPG', 'energy-based pointing game'), ', Eq. 11). A good map of a thing lies on the thing. The mark on a bar is what a map that is the same everywhere would have.'),
       question('How much lies at the edge?', 'The share outside the dashed line, in the outermost 16 of 224 pixels (',
-        abbreviation('IBD', 'intensity of boundary dependency'), ', Eq. 12). Much at the edge can be a sign that the network’s answer is wrong.')), grid);
+        abbreviation('IBD', 'intensity of boundary dependency'), ', Eq. 12). Much at the edge can mean that the network’s answer is wrong: see the tab Predict.')), grid);
 
     // Around what is explained on an example, or in the middle; a box that somebody drew stays for as long as the picture does.
     function begin({ of, box }) {
@@ -207,11 +207,11 @@
     return element('table', { class: 'tg-table' }, element('thead', {}, element('tr', {}, ...head)), element('tbody', {}, ...lines));
   }
 
-  const MEANING = 'What a win means: when the pixels that the map names go, the network’s score moves. It does not mean that the map shows what a person would point at; and a picture with black holes is one that the network has never learned from.';
+  const MEANING = 'A method that does well here names pixels on which the score depends. They need not be those that a person would point at; and the network has never learned from pictures with black holes.';
 
   window.TRGBP.panels.perturb = (root) => {
     const plots = element('div', { class: 'tg-plots' });
-    const wait = element('p', { class: 'tg-lead', text: 'Two charts come here, with a curve for each method. Press the button; it takes some seconds a method.' });
+    const wait = element('p', { class: 'tg-lead', text: 'Press the button for two charts with a curve for each method. Each method takes some seconds.' });
     root.append(wait, plots);
     return ({ curves }) => {
       if (!curves.length) { plots.replaceChildren(); return; }

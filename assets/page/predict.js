@@ -29,7 +29,7 @@
   const dots = (layers, found, value, px, py) => (found ? found.map((m, i) => dot(layers[i].rectified ? 'seen' : 'linear', px(i + 1), py(value(m)))).join('') : '');
   const key = (kind, text) => element('span', { class: `tg-key tg-${kind}`, text });
   const along = (count) => ({ low: 1, high: Math.max(2, count), name: 'layer, towards the logits', ticks: [1, Math.round(count / 2), count].map((v) => [v, v]) });
-  const measuredKeys = () => [key('seen', 'measured, a rectifier follows'), key('linear', 'measured, no rectifier follows')];
+  const measuredKeys = () => [key('seen', 'measured, a ReLU follows'), key('linear', 'measured, no ReLU follows')];
 
   function noise(layers, found, at) {
     const spoken = layers.filter((l) => l.noise);
@@ -37,14 +37,14 @@
     const factor = mean(spoken.map((l) => l.noise)) / mean(spoken.map((l) => l.rule));
     const y = { low: 0.03, high: 30, log: true, ticks: [[0.1, '0.1'], [1, '1'], [10, '10']] };
     const label = `Noise ε of each layer. Predicted for layer ${at}: ${fixed(layers[at - 1].noise)}${found ? `; measured: ${fixed(found[at - 1].noise)}` : ''}`;
-    return chart('Noise ε of R̃ˡ: at 1 as strong as the signal, at the top no signal was found', label, along(layers.length), y, (px, py) =>
+    return chart('Noise ε: at 1 it is as strong as the signal; at the top no signal was found', label, along(layers.length), y, (px, py) =>
       line('rule', layers.map((l, i) => [px(i + 1), py(factor * l.rule)])) + line('own', layers.map((l, i) => [px(i + 1), py(l.noise)])) + dots(layers, found, (m) => m.noise, px, py) + now(px(at)));
   }
 
   function cosines(layers, found, at) {
     const y = { low: -1, high: 1, ticks: [[-1, '−1'], [0, '0'], [1, '1']] };
     const label = `Cosine of each layer's mean map with its prediction. Expected for layer ${at}: ${fixed((found || layers)[at - 1].expected)}${found ? `; measured: ${fixed(found[at - 1].cosine)}` : ''}`;
-    return chart('Cosine with the prediction', label, along(layers.length), y, (px, py) =>
+    return chart('How well it fits (cosine; 1 is exactly)', label, along(layers.length), y, (px, py) =>
       line('own', (found || layers).map((l, i) => [px(i + 1), py(l.expected)])) + dots(layers, found, (m) => m.cosine ?? 0, px, py) + now(px(at)), SMALL);
   }
 
@@ -56,7 +56,7 @@
     const word = (v) => (Math.abs(v) >= 0.01 ? v.toFixed(2) : v.toExponential(0)).replace('-', '−');
     const y = { low, high, ticks: [[0, '0'], [high, word(high)]] };
     const bars = (px, py) => (found ? found.profile.map((v, i) => `<line class="tg-error" x1="${px(i)}" x2="${px(i)}" y1="${py(v - found.error[i])}" y2="${py(v + found.error[i])}"/>${dot(layer.rectified ? 'seen' : 'linear', px(i), py(v))}`).join('') : '');
-    return chart(found ? 'Profile; bars: standard error' : 'Profile of the predicted map', `Mean over rings from the border to the centre: predicted ${predicted.map(fixed).join(', ')}`, x, y,
+    return chart(found ? 'From border to centre; bars: standard error' : 'The predicted map, border to centre', `Mean over rings from the border to the centre: predicted ${predicted.map(fixed).join(', ')}`, x, y,
       (px, py) => line('own', predicted.map((v, i) => [px(i), py(v)])) + bars(px, py), SMALL);
   }
 
@@ -94,12 +94,12 @@
       element('b', { class: 'tg-number', text: percent(frame.ibd) }));
   }
 
-  const EDGE = 'Filters look at the edge of a picture less often than at its middle, so a map should be weak there; where it is not, the answer is suspect, not the explanation. The edge is the outermost 16 of 224 pixels; the mark on the bar is what theory expects.';
+  const EDGE = 'Fewer filters look at the edge of a picture than at its middle, so a map should be weak there. Where it is strong, doubt the network’s answer rather than the map. The edge is the outermost 16 of 224 pixels; the mark on the bar is what theory expects.';
 
   window.TRGBP.panels.predict = (root) => {
     const verdict = element('section', { class: 'tg-answer-card', role: 'status' });
     root.append(element('h2', { class: 'tg-question', text: 'Does the map do what theory predicts?' }), element('p', { class: 'tg-lead', text: EDGE }), verdict);
-    verdict.append(element('p', { class: 'tg-lead', text: 'Here comes how much of the map lies at the edge, how much theory expects, and how often the network was wrong on real pictures like this one.' }));
+    verdict.append(element('p', { class: 'tg-lead', text: 'Being computed: how much of the map lies at the edge, how much theory expects, and how often the network was wrong on pictures with such an edge.' }));
     state.updates.predict_details?.(null);
     return (payload) => {
       const { edge } = payload;
@@ -117,11 +117,11 @@
     const layers = slider('Layer by layer', 'From the first layer up to the logits. Arrow keys move it.', (value) => (state.followers.explain ? state.followers.explain(value) : show(value)), { min: 1, 'data-control': 'predict-layer' });
     let [predicted, found] = [null, null];
     root.append(element('div', { class: 'tg-predict-cards' },
-      card('Randomised weights', 'With random weights, the map of a layer shows only how often the filters above it cover each place; where no rectifier follows, noise around zero.', layers,
+      card('Randomised weights', 'With random weights, the map of a layer only shows how many filters of the layers above cover each place. Where no ReLU follows the layer, it is noise around zero.', layers,
         element('div', { class: 'tg-row tg-layer tg-two' }, before, after, plots), legend(key('own', 'predicted'), ...measuredKeys())),
-      card('Noise', 'It grows with a filter’s size p and falls with the number of filters N: ε ∝ √(p/N). The moments of guided gradients predict it for each layer.', noisePlot,
-        legend(key('own', 'predicted by moments'), key('rule', 'the paper’s √(p/N), up to a factor'), ...measuredKeys()), table),
-      card('Edge', 'The verdict above reads its share of wrong answers from this curve.', errorPlot,
+      card('Noise', 'How much of a layer’s map is random. The more weights a filter has (p), the noisier; the more filters (N), the less: the paper’s rule is ε ∝ √(p/N). Means and variances, followed from layer to layer, predict it more exactly.', noisePlot,
+        legend(key('own', 'predicted from means and variances'), key('rule', 'the paper’s √(p/N), up to a factor'), ...measuredKeys()), table),
+      card('Edge', 'How often the network was wrong with at least this much at the edge: the verdict above reads this curve.', errorPlot,
         legend(key('own', 'wrong answers, with 95 % band'), key('now', 'expected without error'), key('mark', 'this picture')))));
     after.querySelector('strong').textContent = 'Measured';
     after.querySelector('.tg-frame').append(waiting);
@@ -129,7 +129,7 @@
     function show(index) {
       const layer = predicted.layers[index - 1];
       const drawn = found?.random?.layers;
-      layers.output.textContent = `${index} of ${predicted.layers.length} · ${layer.name}${layer.rectified ? '' : ' · no rectifier follows'}`;
+      layers.output.textContent = `${index} of ${predicted.layers.length} · ${layer.name}${layer.rectified ? '' : ' · no ReLU follows'}`;
       before.show({ ...layer.map, alone: true });
       waiting.textContent = drawn ? '' : 'Not drawn yet: say what you expect, then press “Draw random weights”.';
       if (drawn) after.show({ ...drawn[index - 1].map, alone: true });

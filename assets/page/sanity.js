@@ -21,10 +21,10 @@
   }
 
   function caption(stage, panel, label) {
-    const said = { empty: `Empty: it no longer explains ${label}.`, unknown: 'The trained network’s map is empty: nothing to compare with.' };
+    const said = { empty: `Empty: it no longer explains ${label}.`, unknown: 'The trained network’s map is empty: there is nothing to compare with.' };
     const noticed = { noticed: 'it noticed', little: 'it noticed a little', unnoticed: 'it did not notice' };
     const found = outcome(stage, panel);
-    return said[found] || (stage.index ? `${words(alike(stage, panel.id))}: ${noticed[found]}.` : 'nothing random yet');
+    return said[found] || (stage.index ? `${words(alike(stage, panel.id))}: ${noticed[found]}.` : 'no layer is random yet');
   }
 
   // One method is said to have done it with its number in the sentence, several with theirs in brackets.
@@ -37,7 +37,7 @@
 
   // The verdict in words: what the network says by now, who did not notice, who did, and whose map is empty.
   function verdict(stage, trained, label) {
-    if (!stage.index) return `The trained network says ${stage.top.name}, ${percent(stage.top.probability)}. Nothing is randomised yet.`;
+    if (!stage.index) return `The trained network says ${stage.top.name}, ${percent(stage.top.probability)}. No layer is random yet.`;
     const still = stage.top.index === trained.top.index ? 'still says' : 'says';
     const empty = stage.panels.filter((panel) => panel.empty);
     const [maps, explain] = empty.length > 1 ? ['maps', 'are empty: they no longer explain'] : ['map', 'is empty: it no longer explains'];
@@ -70,7 +70,7 @@
     const empty = last.panels.map(({ id }, i) => stages.filter((stage) => stage.panels.some((panel) => panel.id === id && panel.empty))
       .map((stage) => box(stage, shelf + row * i, row - 1, `tg-dot tg-${id}`)).join(''));
     const others = stages.filter((stage) => stage.top.index !== stages[0].top.index).map((stage) => box(stage, under, row, 'tg-otherwise'));
-    svg.innerHTML = `${grid.join('')}${marks.join('')}${text(left - 5, shelf + 14, 'empty')}${empty.join('')}${text(left - 5, under + 8, 'other')}${others.join('')}${lines.join('')}<line class="tg-now" x1="0" x2="0" y1="${top}" y2="${under + row}"/>${text((width + left) / 2, height - 5, 'layers randomised, from the logits down', 'middle')}`;
+    svg.innerHTML = `${grid.join('')}${marks.join('')}${text(left - 5, shelf + 14, 'empty')}${empty.join('')}${text(left - 5, under + 8, 'other')}${others.join('')}${lines.join('')}<line class="tg-now" x1="0" x2="0" y1="${top}" y2="${under + row}"/>${text((width + left) / 2, height - 5, 'layers with random weights, from the last layer down', 'middle')}`;
     svg.point = (index) => svg.querySelectorAll('.tg-now').forEach((line) => { line.setAttribute('x1', x(index)); line.setAttribute('x2', x(index)); });
     return svg;
   }
@@ -100,7 +100,7 @@
   }
 
   // The stage slider stands beside the buttons, in a place of its own; it moves what the tab shows.
-  const stage = slider('Layers randomised', '0 is the trained network; every step randomises one more layer, from the logits down.', (value) => stage.moved(value),
+  const stage = slider('Layers randomised', '0 is the trained network; each step gives one more layer random weights, from the last layer down.', (value) => stage.moved(value),
     { 'data-control': 'stage' });
   const play = element('button', { type: 'button', class: 'tg-button', 'data-control': 'play', text: 'Play' });
   const ready = element('i', { class: 'tg-ready' });
@@ -120,7 +120,7 @@
 
   panels.cascade = (root) => {
     const stories = {};
-    const said = element('p', { class: 'tg-verdict', role: 'status', text: 'The check starts by itself: it computes the maps of the trained network, then randomises layer by layer.' });
+    const said = element('p', { class: 'tg-verdict', role: 'status', text: 'The check has started: first the maps of the trained network, then those with more and more random layers.' });
     const note = element('p', { class: 'tg-lead' });
     const row = element('div', { class: 'tg-stories', 'data-slider': 'stage' });
     const plot = element('div', { class: 'tg-plots' });
@@ -161,7 +161,7 @@
         plot.count = stages.length;
         drawn = chart(stages);
         const keys = stages[0].panels.map((panel) => element('span', { class: `tg-key tg-${panel.id}`, text: name(panel) }));
-        const explained = 'Alike: Spearman’s rank correlation of what the maps show with the trained network’s. Under 50 % a map has noticed, from 90 % on it has not. Below: where a map is empty, and where the network says something other than at first.';
+        const explained = 'How alike each map is to the trained network’s (Spearman’s rank correlation). Under 50 % it has noticed, from 90 % on it has not. The bars below: where a map is empty, and where the network’s best class is another one.';
         plot.replaceChildren(element('p', { class: 'tg-legend' }, ...keys), element('figure', { class: 'tg-plot tg-wide' }, drawn, element('figcaption', { text: explained })));
       }
       drawn.point(stages[state.stage].index);
@@ -182,7 +182,7 @@
         known.node.dataset.outcome = current.index ? outcome(current, panel) : '';
       }
       stage.input.value = index;
-      stage.output.textContent = `${current.index} of ${current.total} · ${current.name}`;
+      stage.output.textContent = `${current.index} of ${current.total} · ${current.index ? `last: ${current.name}` : 'the trained network'}`;
       said.textContent = verdict(current, stages[0], about.class);
       note.textContent = current.note;
       curves();

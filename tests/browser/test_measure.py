@@ -154,7 +154,7 @@ def test_curves_arrive_one_by_one_and_stop_ends_them_in_the_middle(page: Page) -
     for title in ("share of the pixels made black", "change of the score"):
         expect(page.locator("#tg-perturb svg").first).to_contain_text(title)
     expect(page.locator("#tg-perturb svg").first).to_contain_text("100 %")
-    expect(page.locator("#tg-perturb")).to_contain_text("What a win means")
+    expect(page.locator("#tg-perturb")).to_contain_text("A method that does well here")
     page.locator("#tg-measure-stop").click()
     line = page.locator("#tg-perturb-status")
     expect(line).to_have_text("Stopped.", timeout=WAIT)

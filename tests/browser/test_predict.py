@@ -30,7 +30,7 @@ def test_the_verdict_comes_first_and_reads_the_curve_and_what_is_drawn_is_laid_o
     card, details = page.locator("#tg-predict .tg-answer-card"), page.locator("#tg-predict_details")
     expect(card).to_contain_text("theory expects 21 % of a map without error")
     expect(card).to_contain_text("stronger sign of errors")
-    shown = re.search(r"Of (\d+) real pictures .* wrong on (\d+) %", card.inner_text())
+    shown = re.search(r"Of the (\d+) with at least this much .* wrong on (\d+) %", card.inner_text())
     assert shown is not None
     unfold(page)
     share = float(str(details.locator("circle.tg-mark").get_attribute("data-share")))

@@ -48,15 +48,15 @@ def test_the_sentences_follow_the_counts() -> None:
     strong = predict.sentences(0.4, 0.2, 0.55, "lion", table(Estimate(0.05, 0.01, 0.09)))
     assert strong[0].startswith("Strong edge")
     assert strong[1] == "40 % of the map for “lion” lies at the edge; theory expects 20 % of a map without error."
-    rate = "Of 10 real pictures with at least this much at the edge, the network was wrong on 60 % (95 % interval: 31 % to 83 %)"
-    assert strong[2] == f"{rate}; of all 50 on 16 %."
+    kinds = "The network was wrong on 5 % of 40 real pictures with a weak edge and on 60 % of 10 real pictures with a strong edge."
+    assert strong[2] == f"{kinds} Of the 10 with at least this much at the edge it was wrong on 60 % (95 % interval: 31 % to 83 %)."
     assert "wrong on 6 of 10 pictures with a strong edge, on 2 of 40 with a weak one" in strong[3]
     assert "+5.0 points (+1.0 to +9.0)." in strong[3]
     weak = predict.sentences(0.1, 0.2, 0.55, "lion", table(Estimate(-0.01, -0.05, 0.03)))
     assert weak[0].startswith("Weak edge, as theory predicts")
-    assert weak[2].startswith("Of 50 real pictures with at least this much at the edge, the network was wrong on 16 %")
+    assert weak[2].startswith(f"{kinds} Of the 50 with at least this much at the edge, the strong ones included, it was wrong on 16 %")
     assert "−1.0 points (−5.0 to +3.0), which may be chance." in weak[3]
-    assert "None of 50 real pictures has as much" in predict.sentences(0.9, 0.2, 0.55, "lion", table(SOME))[2]
+    assert "None of them has as much" in predict.sentences(0.9, 0.2, 0.55, "lion", table(SOME))[2]
 
 
 def test_how_often_the_network_was_wrong_is_the_curves_height_at_the_pictures_edge() -> None:
@@ -64,7 +64,7 @@ def test_how_often_the_network_was_wrong_is_the_curves_height_at_the_pictures_ed
     for value in (0.05, 0.1, 0.25, 0.4):
         (height,) = (rate for at, rate in of.curve() if math.isclose(at, math.floor(100 * value + 1e-9) / 100))
         said = predict.sentences(value, 0.2, 0.55, "lion", of)[2]
-        assert f"Of {height.number} real pictures" in said
+        assert f"Of the {height.number} with at least this much" in said
         assert f"wrong on {100 * height.share:.0f} %" in said
 
 

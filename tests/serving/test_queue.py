@@ -195,7 +195,7 @@ def test_who_waits_is_told_how_many_are_before_him() -> None:
     asking.ask(lambda: None, step=step)
     assert heard.wait(WAIT)
     asking.end()
-    assert told[0] == "waiting, 1 before it"
+    assert told[0] == "waiting, 1 other task comes first"
 
 
 def test_an_error_reaches_the_asker_and_frees_the_turn_and_a_turn_within_a_turn_is_the_same() -> None:

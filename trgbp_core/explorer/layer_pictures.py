@@ -23,7 +23,10 @@ PANELS = (
 )
 """Title, caption, and whether the map is class-specific."""
 
-LAYER_PANELS = (("R̃ˡ of this layer", "raw reconstruction", False), ("Rˡ of this layer", "minus what the top 5 share", True))
+LAYER_PANELS = (
+    ("R̃ˡ: this layer’s part", "before classes are compared", False),
+    ("Rˡ: this layer’s part", "without what the five best classes share", True),
+)
 
 
 @dataclass(frozen=True)

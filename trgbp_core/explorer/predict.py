@@ -13,7 +13,7 @@ from ..metrics.localisation import FRAME, ibd
 from ..serving.jobs import Step
 from ..theory import frame_calibration
 from ..theory.coverage import Coverage, profile
-from ..theory.frame_calibration import Calibration, Rate
+from ..theory.frame_calibration import Calibration, Rate, rate
 from ..theory.layer_noise import finest_scale
 from ..theory.randomised_weights import Draws, draw, rank_correlation, verdict
 from ..trgbp.explainer import Explanation
@@ -181,7 +181,7 @@ def frame(question: Question, k: int, e: Explanation, predicted: Sequence[Covera
 def sentences(value: float, expected: float, confidence: float, best: str, table: Calibration | None) -> list[str]:
     """The edge in sentences: the verdict, the shares, how often the network was wrong on real pictures like this one, and its confidence.
 
-    How often is the height of :meth:`.Calibration.curve` at ``value``.
+    How often with at least this much at the edge is the height of :meth:`.Calibration.curve` at ``value``.
 
     Args:
         value: the map's IBD at the best class, ``best``. expected: theory's. confidence: the class's probability.
@@ -191,12 +191,20 @@ def sentences(value: float, expected: float, confidence: float, best: str, table
     said.append(f"{_percent(value)} of the map for “{best}” lies at the edge; theory expects {_percent(expected)} of a map without error.")
     if table is None:
         return [*said, "No table of real pictures comes with this network, so nothing is said about how often it was wrong."]
-    everything, like = table.everything(), table.at_least(value)
-    rate = f"Of {like.number} real pictures with at least this much at the edge, the network was wrong on {_wrong(like)}"
+    return [*said, _how_often(value, expected, table), _confidence_beside(confidence, expected, table)]
+
+
+def _how_often(value: float, expected: float, table: Calibration) -> str:
+    """How often the network was wrong: with an edge like this one's and with the other kind, then with at least this much at it."""
+    everything, strong, like = table.everything(), table.at_least(expected), table.at_least(value)
+    weak = rate(everything.wrong - strong.wrong, everything.number - strong.number)
+    kinds = [(of, name) for of, name in ((weak, "weak"), (strong, "strong")) if of.number]
+    parts = [f"{_percent(of.share)} of {of.number} real pictures with a {name} edge" for of, name in kinds]
+    first = f"The network was wrong on {' and on '.join(parts)}."
     if not like.number:
-        rate = f"None of {everything.number} real pictures has as much at the edge"
-    overall = f"the network was wrong on {_percent(everything.share)}" if not like.number else f"on {_percent(everything.share)}"
-    return [*said, f"{rate}; of all {everything.number} {overall}.", _confidence_beside(confidence, expected, table)]
+        return f"{first} None of them has as much at the edge as this one."
+    included = "" if value > expected else ", the strong ones included,"
+    return f"{first} Of the {like.number} with at least this much at the edge{included} it was wrong on {_wrong(like)}."
 
 
 def _confidence_beside(confidence: float, limit: float, table: Calibration) -> str:
@@ -205,7 +213,8 @@ def _confidence_beside(confidence: float, limit: float, table: Calibration) -> s
     parts = [f"The network itself is {_percent(confidence)} sure."]
     if math.isfinite(own.value):
         order = "is the stronger sign" if alone.value > own.value else "is the weaker sign"
-        parts.append(f"That {order} of errors (AUC {alone.value:.2f}; the edge has {own.value:.2f}).")
+        scale = "0.5 is guessing, 1 tells every error"
+        parts.append(f"That {order} of errors (AUC {alone.value:.2f}, of the edge {own.value:.2f}; {scale}).")
     if math.isfinite(gain.value):
         sure = "" if gain.low > 0 or gain.high < 0 else ", which may be chance"
         parts.append(

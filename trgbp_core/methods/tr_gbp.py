@@ -14,9 +14,9 @@ from .registry import Progress, register
     title="TR-GBP",
     family="biases",
     citation="TR-GBP, Eqs. 8-10",
-    what="Guided backpropagation with every bias as an input, minus what the top five classes share.",
+    what="Guided backpropagation with every bias as an input, minus what the five best classes share.",
     promise="Depends on class and weights; its noise, its look on random weights and its borders can be predicted.",
-    failure="With the paper's upsampling the coarse upper layers hide the fine ones.",
+    failure="The coarse maps of the upper layers hide the fine ones.",
 )
 def tr_gbp(network: nn.Module, x: Tensor, target: Target = None, *, progress: Progress | None = None) -> Tensor:
     """R_k with the paper's ψ (Eqs. 9, 10), (N, 1, H, W), signed."""
@@ -28,8 +28,8 @@ def tr_gbp(network: nn.Module, x: Tensor, target: Target = None, *, progress: Pr
     title="TR-GBP, conserving ψ",
     family="biases",
     citation="TR-GBP, Eqs. 8-10; mass-conserving upsampling, pixels by their contribution",
-    what="TR-GBP whose upsampling keeps the sum of every layer's map, and which counts pixels by their contribution x ⊙ R̃^0.",
-    promise="Layers and pixels count by what they contribute to the logit, whatever the unit of a pixel: sharper than the paper's ψ.",
+    what="TR-GBP in another enlargement: each layer's map keeps its sum, and a pixel counts by its value times its gradient.",
+    promise="Layers and pixels count by what they contribute to the score; sharper than with the paper's ψ.",
     failure="The noise of the fine layers is visible.",
 )
 def tr_gbp_conserving(network: nn.Module, x: Tensor, target: Target = None, *, progress: Progress | None = None) -> Tensor:

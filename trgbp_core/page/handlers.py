@@ -202,7 +202,7 @@ def cascade(
         return None if waits else (stages.send(), f"{done()}.")
 
     def under_way(update: Update) -> tuple[Payload | None, str]:
-        sentence = update.what and f"{done()}; stage {len(stages.all)}, {_doing(update)} …"
+        sentence = update.what and f"{done()}; {_doing(update)} …"
         return stages.send() if stages.sent < len(stages.all) else None, sentence
 
     def work(step: Step) -> Iterator[Payload]:

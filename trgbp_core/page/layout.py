@@ -14,7 +14,7 @@ from PIL import Image
 
 from ..data import assets, examples, images
 from ..data.crop import CENTRE, Crop
-from ..data.labels import in_words, percent
+from ..data.labels import percent
 from ..drawing.render import COLOUR_MAPS, DIVERGING, data_uri, lookup
 from ..engine.layer_order import layer_groups
 from ..explorer.explorer import Explorer, Payload, Question, named_class
@@ -147,9 +147,9 @@ def explain(
             first = next(parts) | about
         best, k = explorer.top(question), first["chosen"]
         top = {i for i, _, _ in best}
-        choices = [(f"{name} · {percent(p)}", str(i)) for i, name, p in best]
+        choices = [(f"{name} · {percent(p).replace('%', ' %')}", str(i)) for i, name, p in best]
         choices += [(f"{name} · {i}", str(i)) for i, name in enumerate(question.zoo.labels) if i not in top]
-        yield Answer(first, _said(question, k, best), choices, str(k))
+        yield Answer(first, _said(question, k), choices, str(k))
         yield from (Answer(part, "") for part in parts)
     except ValueError as error:
         yield Answer(None, f"**{error}**", failed=True)
@@ -170,13 +170,15 @@ def explain_class(explorer: Explorer, picture: Any, model: str, wanted: Any, kno
         question = ask(explorer, picture, model)
         k = explorer.find_class(question, wanted, step)
         payload = None if known else explorer.further_class(question, k, step) | {"number": next(_answers)}
-        yield Answer(payload, _said(question, k, explorer.top(question)), value=str(k))
+        yield Answer(payload, _said(question, k), value=str(k))
     except ValueError as error:
         yield Answer(None, f"**{error}**", failed=True)
 
 
-def _said(question: Question, k: int, best: list[tuple[int, str, float]]) -> str:
-    return f"{question.zoo.title} says: {in_words(best)}. Explained: **{question.zoo.labels[k]}**."
+def _said(question: Question, k: int) -> str:
+    """The heading of the strip of the best classes, which itself says how probable each is."""
+    heading = f"The best classes of {question.zoo.title} for this picture."
+    return f"{heading} Explained: **{question.zoo.labels[k]}**. Click another to explain it."
 
 
 def with_progress(work: Callable[[Step], Iterator[Answer]]) -> Iterator[Answer]:

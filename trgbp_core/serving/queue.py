@@ -125,7 +125,7 @@ class Queue:
                 if self._changed.wait_for(lambda: self._turn is ticket, POLL_SECONDS):
                     return
                 before = 1 + sum(other.due < ticket.due for other in self._waiting)
-            step(f"waiting, {before} before it", 0.0)
+            step(f"waiting, {before} other {'task comes' if before == 1 else 'tasks come'} first", 0.0)
 
     def _enter(self, ticket: _Ticket) -> None:
         now, last = time.monotonic(), self._last.get(ticket.client, ticket)

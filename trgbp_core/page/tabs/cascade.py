@@ -99,10 +99,10 @@ def _linked_options(asked: LinkRequest) -> tuple[Any, ...]:
 
 def _options() -> dict[str, Any]:
     with gr.Accordion("Options", open=False):
-        info = "Computed at every stage; slow methods make the sanity check slow."
+        info = "Its map is computed after every layer: with a slow method the check is slow."
         baseline = gr.Dropdown(method_choices(), value="grad_cam", label="Method beside TR-GBP", info=info)
-        kinds = ("Gaussian, zero mean (Theorem 1)", "Initialised anew: batch-norm biases become zero, and their Rˡ vanish")
-        info = "Gaussian weights keep each layer's size."
+        kinds = ("Normally distributed, as in the paper’s theory", "As before training: most biases are zero, their maps empty")
+        info = "The first kind keeps the size of each layer’s weights."
         mode = gr.Radio(list(zip(kinds, MODES, strict=True)), value=MODES[0], label="Weights of a randomised layer", info=info)
         seed = gr.Number(
             0,
