@@ -191,17 +191,22 @@
     const seen = element('span');
     const input = element('figure', { class: 'tg-figure' }, element('div', { class: 'tg-frame' }, picture),
       element('figcaption', {}, element('strong', { text: 'The picture' }), seen));
-    const [map, look, classes] = [figure('tg-main'), inside(), sideBySide()];
+    const [map, look, classes, rather, one] = [figure('tg-main'), inside(), sideBySide(), window.TRGBP.ratherThan(), scale(false)];
     let data = null;
     const show = () => {
       if (!data) return;
       const { class: chosen, panels: found } = data;
-      map.show({ ...found[1 + state.psi], title: `${chosen.name}, ${percent(chosen.probability)}`, caption: 'The coloured places count for this class.' });
+      const pair = window.TRGBP.contrast();
+      map.show(pair ? pair.panels[state.psi]
+        : { ...found[1 + state.psi], title: `${chosen.name}, ${percent(chosen.probability)}`, caption: 'The coloured places count for this class.' });
+      rather.show(data);
+      one.hidden = !rather.colours.hidden;
       classes.redraw();
     };
     root.append(element('div', { class: 'tg-row tg-hero', 'data-slider': '' }, input, map),
-      element('div', { class: 'tg-under' }, switcher(show), scale(false)), look, classes);
+      element('div', { class: 'tg-under' }, rather, switcher(show), one, rather.colours), look, classes);
     state.followers.classes = (payload) => classes.show(payload);
+    state.updates.contrast = show;
 
     return (payload) => {
       const first = data?.picture !== payload.picture;

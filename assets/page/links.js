@@ -2,9 +2,9 @@
 // server (trgbp_core/explorer/links.py), which sets the page.
 (() => {
   const { state, element } = window.TRGBP;
-  const KEYS = ['lesson', 'model', 'image', 'crop', 'class', 'layer', 'stage', 'tab', 'beside', 'mode', 'seed', 'colours', 'opacity', 'psi', 'box'];
-  const STEP = ['tab', 'model', 'image', 'crop', 'class', 'lesson']; // a change of these is a step that Back takes back
-  const LOCAL = ['tab', 'layer', 'colours', 'opacity', 'psi', 'box']; // the browser sets these itself
+  const KEYS = ['lesson', 'model', 'image', 'crop', 'class', 'against', 'layer', 'stage', 'tab', 'beside', 'mode', 'seed', 'colours', 'opacity', 'psi', 'box'];
+  const STEP = ['tab', 'model', 'image', 'crop', 'class', 'against', 'lesson']; // a change of these is a step that Back takes back
+  const LOCAL = ['tab', 'against', 'layer', 'colours', 'opacity', 'psi', 'box']; // the browser sets these itself
   const PSI = ['paper', 'conserving'];
   const PAUSE = 200; // milliseconds; browsers limit how often an address may be written
 
@@ -38,7 +38,7 @@
   window.TRGBP.expected = (file, notice) => {
     window.TRGBP.reportedAs(file);
     if (!following) return;
-    following.number = notice?.number ?? -1;
+    Object.assign(following, { number: notice?.number ?? -1, against: notice?.against ?? null });
     if (following.how === 'replaceState' && state.unfold === 'inside') state.unfold = ''; // that is for a link on the page
   };
 
@@ -59,6 +59,7 @@
     const found = { ...data.explain.link, image: data.explain.link.image || 'own' };
     const crop = data.explain.view?.crop;
     if (crop && crop !== 'centre') found.crop = crop;
+    if (state.against !== null) found.against = state.against;
     found.layer = Number(control('layer')?.value ?? state.layer);
     const stage = state.at ?? state.stage;
     if (data.cascade?.of === data.explain.key) Object.assign(found, stage ? { stage, ...data.cascade.link } : {});
@@ -82,13 +83,14 @@
 
   // The end of following: the address now stands for what is shown.
   function arrive() {
-    const { how } = following;
+    const { how, against } = following;
     const given = new URLSearchParams(window.location.search);
     const before = current?.step;
     following = null;
     asked = null;
     if (!state.data.explain) return;
     if (how === 'replaceState') set(given);
+    window.TRGBP.rather(against);
     current = entry();
     if (given.has('stage') && !state.data.cascade) {
       const keys = ['stage', 'beside', 'mode', 'seed'].filter((key) => given.has(key));
@@ -150,6 +152,7 @@
     }
     if (openTab() !== params.get('tab')) tab.click();
     set(params);
+    window.TRGBP.rather(params.has('against') ? Number(params.get('against')) : null);
     current = { query: history.state.query, own: ownFile(), params, step: only(params, STEP) + ownFile() };
     touched = false;
   });

@@ -78,7 +78,8 @@
   window.TRGBP.present = (name, payload, waits = []) => {
     if (payload.of && state.data.explain && payload.of !== state.data.explain.key) return; // about the question before
     if (name === 'explain' && state.data.explain && state.data.explain.key !== payload.key) {
-      ['cascade', 'perturb', 'predict_measured', 'predict'].forEach(forget);
+      ['cascade', 'perturb', 'predict_measured', 'predict', 'contrast'].forEach(forget);
+      state.against = null;
       ['compare', 'measure'].forEach((one) => state.roots[one]?.classList.add('tg-stale'));
       emptyLines();
     }

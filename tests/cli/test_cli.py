@@ -37,9 +37,23 @@ def test_explain_writes_overlays_and_maps_and_prints_the_top_5(tmp_path: Path) -
     assert Image.open(tmp_path / "tr_gbp_overlay.png").size == (224, 224)
 
 
+def test_explain_writes_the_contrast_with_a_second_class(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    main(["explain", MOSAIC, "--class", "lion", "--against", "cheetah", "--out", str(tmp_path)])
+    marked = {line.split()[2]: line.partition("<-")[2] for line in capsys.readouterr().out.splitlines() if "<-" in line}
+    assert marked == {"lion": " explained", "cheetah": " rather than this"}
+    for name in ("contrast", "contrast_conserving"):
+        map = np.load(tmp_path / f"{name}.npy")
+        assert np.maximum(map, 0)[:, 112:].sum() > 0.9 * np.maximum(map, 0).sum(), "the lion's half"
+        assert np.minimum(map, 0)[:, :112].sum() < 0.9 * np.minimum(map, 0).sum(), "the cheetah's half"
+        colours = np.asarray(Image.open(tmp_path / f"{name}.png")).astype(int).sum((0, 1))
+        assert min(colours[0], colours[2]) > 0.2 * max(colours[0], colours[2]), "red and blue"
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
+        (["explain", MOSAIC, "--class", "lion", "--against", "291"], "these two are the same"),
+        (["explain", MOSAIC, "--against", "unicorn"], "No class is called"),
         (["explain", "no_such.jpg"], "no such picture"),
         (["explain", str(ROOT / "README.md")], "not a picture"),
         (["explain", MOSAIC, "--class", "unicorn"], "No class is called"),

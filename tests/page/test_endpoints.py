@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from gradio_client import Client, handle_file
@@ -100,6 +101,23 @@ def test_cascade_gives_similarities_a_stage(client: Client) -> None:
     assert len(gallery) == 5
 
 
+def test_explain_says_why_one_class_rather_than_another(client: Client) -> None:
+    mosaic = handle_file(EXAMPLES / "cheetah_and_lion.jpg")
+    alone, _ = client.predict(mosaic, MODEL, "lion", api_name="/explain")
+    data, gallery = client.predict(mosaic, MODEL, "lion", "centre", "cheetah", api_name="/explain")
+    assert data["against"]["index"] == 293
+    words = [data["maps"].pop(name) for name in ("contrast", "contrast_conserving")]
+    assert data["maps"] == alone["maps"]
+    assert all(said.startswith("for lion: peak ") and "; for cheetah: peak " in said for said in words)
+    signed = np.asarray(opened(gallery)["contrast_conserving"]).astype(int)
+    reddish = signed[..., 0] - signed[..., 2]
+    brown = np.asarray(images.read(EXAMPLES / "cheetah_and_lion.jpg").resize((224, 224))).astype(int)
+    changed = reddish - 0.4 * (brown[..., 0] - brown[..., 2])
+    assert changed[:, 112:].max() > 60 > -60 > changed[:, :112].min(), "red on the lion, blue on the cheetah"
+    far, _ = client.predict(mosaic, MODEL, "lion", "centre", "espresso", api_name="/explain")
+    assert far["against"]["name"] == "espresso", "any class, not the five best alone"
+
+
 def test_a_crop_may_be_given_and_may_be_left_out(client: Client) -> None:
     explained = [
         client.predict(handle_file(LION), MODEL, "", *crop, api_name="/explain")[0]["maps"] for crop in ((), ("centre",), ("0,0,0.5",))
@@ -118,6 +136,8 @@ def test_a_crop_may_be_given_and_may_be_left_out(client: Client) -> None:
         ((LION, "random:vgg16", ""), "/explain", "There is no network"),
         ((Path(__file__), MODEL, ""), "/explain", "not a picture"),
         ((LION, MODEL, "", 51), "/layers", "there is no layer 51"),
+        ((LION, MODEL, "lion", "centre", "291"), "/explain", "these two are the same"),
+        ((LION, MODEL, "", "centre", "unicorn"), "/explain", "No class is called"),
         ((LION, MODEL, "", "everything"), "/explain", "A crop is centre, whole, or x,y,size"),
         ((LION, MODEL, "", ["no_such"]), "/compare", "There is no method"),
         ((LION, MODEL, "", ["saliency"], [0.2, 0.2, 1.3, 0.5]), "/measure", "A box is"),

@@ -9,7 +9,9 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
+from ..data.labels import find_class
 from ..drawing.render import heat, overlay, to_array
+from ..explorer import contrast
 from . import inputs
 from .grammar import ListedNumbers
 from .options import folder, picture
@@ -17,6 +19,7 @@ from .options import folder, picture
 
 def options(command: argparse.ArgumentParser) -> None:
     picture(command)
+    command.add_argument("--against", metavar="K|NAME", help="also write the contrast: why the class rather than this one")
     what = "also write R̃^l and R^l of these layers; 0 is the picture"
     command.add_argument("--layers", "--layer", nargs="+", action=ListedNumbers, metavar="L", help=what)
     folder(command)
@@ -24,21 +27,25 @@ def options(command: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     explorer, question, k = inputs.question(arguments, float64=False)
-    e = explorer.explanation(question, k)
+    other = None if arguments.against is None else contrast.other_class(find_class(arguments.against, question.zoo.labels), k)
+    e = explorer.explanation(question, k, against=other)
     maps = {"raw": e.raw(k), "tr_gbp": e.attribution(k), "tr_gbp_conserving": e.attribution(k, "conserving")}
     for layer in arguments.layers or ():
         maps[f"layer{layer}_raw"] = e.layer_raw(layer, k)
         maps[f"layer{layer}_tr_gbp"] = e.layer_attribution(layer, k)
+    if other is not None:
+        maps |= contrast.maps(e, k, other)
     for name, map in maps.items():
-        _write(arguments.out, name, question.picture, map)
-    for i in dict.fromkeys((*e.top5, k)):
-        print(f"{float(e.probabilities[0, i]):7.2%}  {i:4d}  {question.zoo.labels[i]}{'   <- explained' if i == k else ''}")
+        _write(arguments.out, name, question.picture, map, signed=name in contrast.NAMES)
+    marks = {other: "   <- rather than this", k: "   <- explained"}
+    for i in dict.fromkeys((*e.top5, *e.classes)):
+        print(f"{float(e.probabilities[0, i]):7.2%}  {i:4d}  {question.zoo.labels[i]}{marks.get(i, '')}")
     print(f"{len(maps)} maps in {arguments.out}")
 
 
-def _write(folder: Path, name: str, picture: Image.Image, map: Tensor) -> None:
+def _write(folder: Path, name: str, picture: Image.Image, map: Tensor, *, signed: bool) -> None:
     """NAME.png (coloured), NAME_overlay.png (over the picture) and NAME.npy (signed numbers, float32)."""
     folder.mkdir(parents=True, exist_ok=True)
-    heat(map, picture.size).save(folder / f"{name}.png")
-    overlay(picture, map).save(folder / f"{name}_overlay.png")
+    heat(map, picture.size, signed=signed).save(folder / f"{name}.png")
+    overlay(picture, map, signed=signed).save(folder / f"{name}_overlay.png")
     np.save(folder / f"{name}.npy", to_array(map))

@@ -67,12 +67,12 @@ class _Recorded:
         self.picture: RecordedPicture = TRGBP(question.zoo.network).record(question.x)
         self._known: set[int] = set()
 
-    def knows(self, k: int | None) -> bool:
-        """Whether class ``k`` (None: the best) and the top 5 need no computing."""
-        return {*self.picture.top5, *(() if k is None else (k,))} <= self._known
+    def knows(self, wanted: Sequence[int]) -> bool:
+        """Whether these classes and the top 5 need no computing."""
+        return {*self.picture.top5, *wanted} <= self._known
 
-    def explain(self, k: int | None) -> Explanation:
-        e = self.picture.explain(None if k is None else [k])
+    def explain(self, wanted: Sequence[int]) -> Explanation:
+        e = self.picture.explain(wanted or None)
         self._known.update(e.classes)
         return e
 
@@ -112,24 +112,24 @@ class Explorer:
         digest = hashlib.sha256(seen.tobytes()).hexdigest()[:20]
         return Question(f"{model}:{digest}", zoo, seen, zoo.normalise(seen), crop)
 
-    def explanation(self, question: Question, k: int | None = None, step: Step | None = None) -> Explanation:
-        """The explanation of class ``k`` (default: the best) and of the top 5; a further class costs no further forward pass."""
-        recorded = self._recordings.peek(question.key)
-        if recorded is not None and recorded.knows(k):
-            return recorded.explain(k)
-        return self.queue.run(lambda between: self._explained(question, k), step, short=True)
+    def explanation(self, question: Question, k: int | None = None, step: Step | None = None, against: int | None = None) -> Explanation:
+        """The explanation of class ``k`` (default: the best), of ``against`` and of the top 5; a class more costs no forward pass."""
+        recorded, wanted = self._recordings.peek(question.key), [i for i in (k, against) if i is not None]
+        if recorded is not None and recorded.knows(wanted):
+            return recorded.explain(wanted)
+        return self.queue.run(lambda between: self._explained(question, wanted), step, short=True)
 
     def computed(self, question: Question, k: int | None, arithmetic: Callable[[Explanation], Result], step: Step | None = None) -> Result:
         """``arithmetic(explanation)``, both in one turn."""
         return self.queue.run(lambda between: arithmetic(self.explanation(question, k, between)), step, short=True)
 
-    def _explained(self, question: Question, k: int | None) -> Explanation:
+    def _explained(self, question: Question, wanted: Sequence[int]) -> Explanation:
         """Within a turn: nobody else computes, so that what is not kept yet is not under way elsewhere either."""
         recorded = self._recordings.peek(question.key)
         if recorded is None:
             recorded = _Recorded(question)
             self._unpacked.append(question.key)
-        e = recorded.explain(k)
+        e = recorded.explain(wanted)
         self._recordings.put(question.key, recorded)
         while len(self._unpacked) > UNPACKED:
             self._recordings.change(self._unpacked.popleft(), lambda recorded: recorded.picture.pack())

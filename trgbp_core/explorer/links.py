@@ -18,7 +18,7 @@ from ..sanity.cascade import MODES
 from .lessons.lessons import Lesson
 
 LONGEST = 2000
-KEYS = "lesson model image crop class layer stage tab beside mode seed colours opacity psi box".split()
+KEYS = "lesson model image crop class against layer stage tab beside mode seed colours opacity psi box".split()
 """Other keys are somebody else's (``__theme``, ``utm_source``) and are passed over."""
 
 OWN = "own"
@@ -48,7 +48,7 @@ class Link:
         model, image, tab: names; ``image`` may be :data:`OWN`. wanted: a class as :func:`labels.find_class` takes it; empty for the best.
         layer: of the layer slider, None for the page's own choice. stage: how many layers are randomised.
         beside, mode, seed: the options of the sanity check. lesson: the number of the lesson that is open; None for none.
-        crop: which part of the picture the network sees.
+        crop: which part of the picture the network sees. against: what ``wanted`` is compared with, a class too, or empty.
     """
 
     model: str
@@ -62,6 +62,7 @@ class Link:
     seed: int = 0
     lesson: int | None = None
     crop: str = CENTRE
+    against: str = ""
 
 
 @dataclass(frozen=True)
@@ -117,7 +118,7 @@ def _wrong_with(key: str, text: str, known: Known) -> str:
         names, what = allowed[key]
         repeated = f" ({text})" if _PLAIN.fullmatch(text) else ""
         return "" if text in names else f"{what} that {'are' if key == 'colours' else 'is'} not here{repeated}"
-    if key == "class":
+    if key in ("class", "against"):
         return "" if _PLAIN.fullmatch(text) else "a class that no network has"
     if key == "crop":
         try:

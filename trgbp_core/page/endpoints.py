@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ..data.crop import CENTRE
 from ..drawing.render import describe, heat, overlay, read_tile
-from ..explorer import measure, predict
+from ..explorer import contrast, measure, predict
 from ..explorer.explorer import DEFAULT_MODEL, Explorer, Payload, Question, named_class
 from ..methods import METHODS, NotApplicable
 from ..serving.jobs import Cache, Step, Update, streamed
@@ -37,7 +37,7 @@ CROP = (
     "crop: what the network sees of the picture: centre, what it takes by itself; whole, the whole picture squeezed into a "
     "square; or a square, x,y,size, such as 0.5,0,0.8: where it lies, from 0 (left, top) to 1, and its side as a share of the shorter side."
 )
-"""The same of the last one, which may be left out."""
+"""The same of one that may be left out."""
 
 
 def add(explorer: Explorer) -> None:
@@ -54,13 +54,14 @@ def add(explorer: Explorer) -> None:
         stages = gr.Number(0, label="how many layers to randomise; 0 for all", precision=0)
         box = gr.JSON([0.25, 0.25, 0.75, 0.75], label="box: left, top, right, bottom in fractions of the picture")
         draws = gr.Number(0, label="draws of random weights; 0 for the prediction alone", precision=0)
-        crop = gr.Textbox(CENTRE, label="crop: centre, whole, or x,y,size", elem_id=OPTIONAL)
+        crop = gr.Textbox(CENTRE, label="crop: centre, whole, or x,y,size", elem_classes=OPTIONAL)
+        against = gr.Textbox("", label="rather than which class: number or name; nothing for none", elem_classes=OPTIONAL)
         data, gallery, trigger = gr.JSON(), gr.Gallery(format="png"), gr.Button()
     out: dict[str, Any] = {"outputs": [data, gallery], "concurrency_limit": None, "concurrency_id": "compute", "show_progress": "hidden"}
     out["preprocess"] = False  # what is wrong with an input is said below
     asked = [picture, model, wanted]
     answers = _Answers(explorer, Path(gallery.GRADIO_CACHE))
-    trigger.click(answers.explain, [*asked, crop], api_name="explain", **out)
+    trigger.click(answers.explain, [*asked, crop, against], api_name="explain", **out)
     trigger.click(answers.layers, [*asked, layer, crop], api_name="layers", **out)
     trigger.click(answers.compare, [*asked, methods, crop], api_name="compare", **out)
     trigger.click(answers.measure, [*asked, methods, box, crop], api_name="measure", **out)
@@ -71,13 +72,17 @@ def add(explorer: Explorer) -> None:
 def _streamed(answer: Callable[..., Any]) -> Callable[..., Iterator[Any]]:
     """Run an endpoint in a thread of its own, and yield something every second, for only then does Gradio notice that a client has left.
 
-    Its last argument, the crop, reaches the endpoint with the picture. Whatever is wrong becomes a ``gr.Error`` with its sentence.
+    The crop reaches the endpoint with the picture; it stands before the arguments that have defaults. Whatever is wrong becomes a
+    ``gr.Error`` with its sentence.
     """
+    known = inspect.signature(answer)
+    given = [p for name, p in known.parameters.items() if name not in ("self", "step")]
+    before = sum(p.default is p.empty for p in given)
 
     @functools.wraps(answer)
     def streaming(self: _Answers, *arguments: Any) -> Iterator[Any]:
-        picture, *others, crop = arguments
-        asked = {"file": picture, "crop": crop}
+        others = [*arguments[1:before], *arguments[before + 1 :]]
+        asked = {"file": arguments[0], "crop": arguments[before]}
         try:
             for event in streamed(lambda step: iter([answer(self, step, asked, *others)])):
                 if isinstance(event, Update):
@@ -90,10 +95,8 @@ def _streamed(answer: Callable[..., Any]) -> Callable[..., Iterator[Any]]:
 
     streaming.__doc__ = str(inspect.getdoc(answer)).replace("{question}", "\n    ".join(QUESTION)) + f"\n    {CROP}"
     # Gradio counts the arguments that its inputs must fill.
-    known = inspect.signature(answer)
-    parameters = [p for name, p in known.parameters.items() if name != "step"]
-    parameters.append(inspect.Parameter("crop", inspect.Parameter.POSITIONAL_OR_KEYWORD, default=CENTRE, annotation=str))
-    streaming.__signature__ = known.replace(parameters=parameters)  # type: ignore[attr-defined]
+    crop = inspect.Parameter("crop", inspect.Parameter.POSITIONAL_OR_KEYWORD, default=CENTRE, annotation=str)
+    streaming.__signature__ = known.replace(parameters=[known.parameters["self"], *given[:before], crop, *given[before:]])  # type: ignore[attr-defined]
     return streaming
 
 
@@ -112,22 +115,33 @@ class _Answers:
         return layout.ask(self._explorer, picture, str(model))
 
     @_streamed
-    def explain(self, step: Step, picture: Any, model: str, wanted: str) -> Answer:
+    def explain(self, step: Step, picture: Any, model: str, wanted: str, against: str = "") -> Answer:
         """Why an image classifier says what it says: the pixels that made it see a class in a picture.
 
         Gives the five best classes with probabilities, the network's layers and, in words, where each map is strong: its peak, and its
         share in the quarters and in the frame of the picture. The map raw is all that is reconstructed, much of it shared by all classes;
         tr_gbp and tr_gbp_conserving hold what speaks for this class against the five best. A strong frame means that the prediction is
-        suspect, not the explanation.
+        suspect, not the explanation. With against also why this class rather than that one: contrast and contrast_conserving, where red
+        speaks for the class and blue for the other.
 
         Args:
             {question}
+            against: a second class, by number or name, such as "tiger"; empty for none.
         """
         question = self._question(picture, model)
-        k = named_class(question, wanted)
+        k, j = named_class(question, wanted), named_class(question, against)
         key, cancel = (question.key, k), lambda: step("", 0.0)
         data, gallery = self._explained.get(key, lambda job: self._explain(question, k, job.report), progress=step, cancel=cancel)
+        if j is not None:
+            more, pictures = self._contrast(question, data["class"]["index"], j, step)
+            return {**data, **more, "maps": data["maps"] | more["maps"]}, [*gallery, *pictures]
         return dict(data), list(gallery)
+
+    def _contrast(self, question: Question, k: int, j: int, step: Step) -> Answer:
+        e = self._explorer.explanation(question, k, step, against=contrast.other_class(j, k))
+        maps = contrast.maps(e, k, j)
+        data = {"against": question.about(e, j), "maps": {name: contrast.describe(question, m, k, j) for name, m in maps.items()}}
+        return data, [(overlay(question.picture, m, signed=True), name) for name, m in maps.items()]
 
     def _explain(self, question: Question, named: int | None, step: Step) -> Answer:
         def maps_of(e: Explanation) -> tuple[Explanation, dict[str, Tensor]]:

@@ -9,12 +9,13 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from ..explorer import contrast as contrasting
 from ..explorer import measure as measuring
 from ..explorer import predict as predicting
 from ..explorer.explorer import Explorer, Payload, Question
 from ..methods import METHODS
 from ..serving.jobs import Step, Update, streamed
-from .layout import ask, known_methods, picture_of, waiting, whole
+from .layout import ask, known_methods, picture_of, said, waiting, whole
 
 TOGETHER_SECONDS = 0.6
 """Stages that are finished within this time of one another are sent together."""
@@ -88,6 +89,20 @@ def compare(
 
     yield finished()
     yield from replies(lambda step: explorer.compare(question, k, order, step), finished, under_way)
+
+
+@or_sentence()
+def contrast(explorer: Explorer, picture: Any, model: str, pair: Any) -> Answers:
+    """Why one class rather than another; ``pair``: the numbers of both, with a comma between."""
+    question = ask(explorer, picture, model)
+    one, _, other = str(pair).partition(",")
+    k, j = explorer.find_class(question, one), explorer.find_class(question, other)
+
+    def work(step: Step) -> Iterator[Payload]:
+        yield contrasting.pair(explorer, question, k, j, step) | {"number": next(_runs)}  # the page notices only what differs
+
+    sentence = said(question, k)
+    return replies(work, lambda payload: (payload, sentence), lambda update: (None, waiting(update)))
 
 
 def measure(explorer: Explorer, picture: Any, model: str, wanted: Any, methods: list[str]) -> Answers:

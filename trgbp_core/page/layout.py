@@ -17,6 +17,7 @@ from ..data.crop import CENTRE, Crop
 from ..data.labels import percent
 from ..drawing.render import COLOUR_MAPS, DIVERGING, data_uri, lookup
 from ..engine.layer_order import layer_groups
+from ..explorer import contrast
 from ..explorer.explorer import Explorer, Payload, Question, named_class
 from ..explorer.links import Link
 from ..methods import METHODS
@@ -25,7 +26,7 @@ from ..zoo.loading import Entry
 
 ASSETS = assets.folder("page")
 SCRIPTS = (
-    "gradio colour_maps elements classes crop explain_panels compare_panels sanity measure predict invite links learn panels"
+    "gradio colour_maps elements classes crop contrast explain_panels compare_panels sanity measure predict invite links learn panels"
 ).split()
 STYLES = ("style.css", "state.css", "stories.css")
 VIEW_SIDE = 360
@@ -149,7 +150,7 @@ def explain(
         top = {i for i, _, _ in best}
         choices = [(f"{name} · {percent(p).replace('%', ' %')}", str(i)) for i, name, p in best]
         choices += [(f"{name} · {i}", str(i)) for i, name in enumerate(question.zoo.labels) if i not in top]
-        yield Answer(first, _said(question, k), choices, str(k))
+        yield Answer(first, said(question, k), choices, str(k))
         yield from (Answer(part, "") for part in parts)
     except ValueError as error:
         yield Answer(None, f"**{error}**", failed=True)
@@ -170,12 +171,12 @@ def explain_class(explorer: Explorer, picture: Any, model: str, wanted: Any, kno
         question = ask(explorer, picture, model)
         k = explorer.find_class(question, wanted, step)
         payload = None if known else explorer.further_class(question, k, step) | {"number": next(_answers)}
-        yield Answer(payload, _said(question, k), value=str(k))
+        yield Answer(payload, said(question, k), value=str(k))
     except ValueError as error:
         yield Answer(None, f"**{error}**", failed=True)
 
 
-def _said(question: Question, k: int) -> str:
+def said(question: Question, k: int) -> str:
     """The heading of the strip of the best classes, which itself says how probable each is."""
     heading = f"The best classes of {question.zoo.title} for this picture."
     return f"{heading} Explained: **{question.zoo.labels[k]}**. Click another to explain it."
@@ -203,6 +204,15 @@ def follow(explorer: Explorer, question: Question, link: Link) -> tuple[int, Lin
     except ValueError as error:
         missing.append(f"{error} The best class is explained instead.")
         k = explorer.find_class(question, None)
+    if link.against:
+        try:
+            j = contrast.other_class(explorer.find_class(question, link.against), k)
+            if j not in explorer.explanation(question, k).top5:
+                raise ValueError(f"{question.zoo.labels[j]} is not among the five best classes, which are compared here.")
+            link = replace(link, against=str(j))
+        except ValueError as error:
+            missing.append(str(error))
+            link = replace(link, against="")
     layers, stages, title = len(explorer.explanation(question, k).layers), len(layer_groups(question.zoo.network)), question.zoo.title
     if link.layer is not None and link.layer > layers:
         missing.append(f"{title} has layers 0 to {layers}; this link asks for {link.layer}.")

@@ -33,7 +33,7 @@ SESSIONS = 500
 
 FILE_SECONDS = 3600
 OPTIONAL = "tg-optional"
-"""The ``elem_id`` of an endpoint's last input that programs written before it existed leave out."""
+"""The class of an endpoint's last inputs that programs written before they existed leave out."""
 
 
 class Page(gr.Blocks):
@@ -55,8 +55,9 @@ class Page(gr.Blocks):
 
     async def preprocess_data(self, block_fn: Any, inputs: list[Any], *args: Any, **kwargs: Any) -> list[Any]:
         """Gradio fetches any address that is given for a file, knows no optional inputs, and writes a traceback for a wrong one."""
-        if len(block_fn.inputs) == len(inputs) + 1 and getattr(block_fn.inputs[-1], "elem_id", None) == OPTIONAL:
-            inputs = [*inputs, block_fn.inputs[-1].value]
+        missing = block_fn.inputs[len(inputs) :]
+        if all(OPTIONAL in (getattr(block, "elem_classes", None) or ()) for block in missing):
+            inputs = [*inputs, *(block.value for block in missing)]
         if not self.fetches and any("://" in path for path in _paths(inputs)):
             raise gr.Error("Addresses are not fetched here: upload the picture itself.", print_exception=False)
         try:

@@ -10,7 +10,7 @@ from typing import Any
 import gradio as gr
 
 from ...explorer.explorer import Explorer
-from .. import layout
+from .. import handlers, layout
 from .context import HEAVY, QUIET, SETTLED_SECONDS, UNSEEN, PageContext, updates
 from .links import LinkRequest
 
@@ -45,6 +45,9 @@ def build(context: PageContext) -> None:
     def as_linked(image: Any, model: str, asked: LinkRequest, there: Any) -> Iterator[tuple[Any, ...]]:
         yield from _explained(explorer, image, model if asked.link is not None else "", asked, str(there))
 
+    def contrasted(image: Any, model: str, pair: Any) -> Iterator[tuple[Any, ...]]:
+        yield from updates(handlers.contrast(explorer, image, model, pair))
+
     known, there = context.unseen(gr.Checkbox(False, **UNSEEN)), context.unseen(gr.Textbox("", **UNSEEN))
     shown = [data, rest, stale, context.status, context.wanted]
     asked = [context.picture, context.model, context.request, there]
@@ -56,6 +59,10 @@ def build(context: PageContext) -> None:
     # The classes that the page has are shown at once; the server only adds the sentence.
     show = "(picture, model, wanted) => [picture, model, wanted, TRGBP.pick(wanted)]"
     choose = "(picture, model) => [picture, model, TRGBP.chosen, TRGBP.pick(TRGBP.chosen)]"
+    ask = "TRGBP.askContrast = (pair) => { TRGBP.pair = pair; trigger('submit'); };"
+    contrast, pair = context.carrier("contrast", ask), context.unseen(gr.Textbox("", **UNSEEN))
+    asked_pair, send = [context.picture, context.model, pair], "(picture, model) => [picture, model, TRGBP.pair]"
+    contrast.submit(contrasted, asked_pair, [contrast, context.status], js=send, trigger_mode="always_last", **HEAVY)
     asks_class, answers_class = [*context.question, known], [data, stale, context.status, context.wanted]
     context.changes += [
         context.restored,

@@ -124,8 +124,9 @@ class LinkFollower:
             picker = gr.update(value=link.model, choices=self._controls.choices())
             tab = "explain" if link.tab == "classes" else link.tab
             changes = str(path), picker, link.model, gr.Tabs(selected=tab), tab, asked
-        crop, unfold = asked.link.crop if asked.link else None, _unfolded(asked)
-        return *changes, {"key": asked.note or "none", "note": asked.note, "crop": crop, "unfold": unfold, "number": asked.number}
+        sent = {"key": asked.note or "none", "note": asked.note, "unfold": _unfolded(asked), "number": asked.number}
+        crop, against = (asked.link.crop, asked.link.against) if asked.link else (None, "")
+        return *changes, sent | {"crop": crop, "against": int(against) if against else None}
 
 
 def _unfolded(asked: LinkRequest) -> str:
