@@ -106,7 +106,6 @@ def folded(network: nn.Module, x: Tensor) -> nn.Module:
         UnsuitableNetwork: a scripted, quantised, exported or in parts compiled network.
         ValueError: the input or the output has not the shape of a classifier's, or does not fit the network.
     """
-    check(network, x)
     plain, twin = evaluation_copy(network), evaluation_copy(network)
     if not any(isinstance(module, (nn.BatchNorm2d, nn.ZeroPad2d)) for module in plain.modules()):
         return plain
