@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from trgbp_core import load_model
+from trgbp_core import METHODS, load_model
+from trgbp_core.engine.evaluation_mode import uncompiled
 from trgbp_core.engine.plain_passes import folded
 
 from ..support.comparison import close
@@ -70,3 +71,17 @@ def test_a_norm_that_cannot_be_folded_is_left_alone(build: type[nn.Module]) -> N
     twin = folded(network, picture())
     assert any(isinstance(m, nn.BatchNorm2d) for m in twin.modules())
     close(twin(picture()).detach(), network(picture()).detach(), build.__name__)
+
+
+def test_pictures_of_another_type_get_a_sentence() -> None:
+    with pytest.raises(ValueError, match="give both the same type"):
+        METHODS["integrated_gradients"].attribute(randomise(NETS["plain"]()).float(), picture(), 1)
+
+
+def test_functions_stay_compiled_outside() -> None:
+    square = torch.compile(torch.square, backend="eager")
+    before = torch._dynamo.eval_frame._stance
+    with uncompiled(), uncompiled():
+        assert square(torch.tensor(3.0)) == 9
+        assert torch._dynamo.eval_frame._stance.stance == "force_eager"
+    assert torch._dynamo.eval_frame._stance == before

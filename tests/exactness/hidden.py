@@ -45,7 +45,46 @@ def _out_of_sight(z: Tensor) -> Tensor:
         return z * (z > 0)
 
 
+def _mask_under_vmap(z: Tensor) -> Tensor:
+    return z * torch.vmap(lambda a: (a.flip(0) > 0).to(a.dtype))(z)
+
+
+def _zero_padded(z: Tensor) -> Tensor:
+    return F.max_pool2d(F.pad(z, (1, 1, 1, 1)), 3, 1)
+
+
+def _unfolded(z: Tensor) -> Tensor:
+    return F.unfold(z, 3, padding=1).view(1, 6, 9, 12, 10).amax(2)
+
+
+def _pooled(z: Tensor) -> Tensor:
+    return F.max_pool2d(z, 3, 1, 1)
+
+
+COLUMNS = torch.arange(10) > 3
 HIDDEN: list[Case] = [
+    # zeros beside negative numbers, where a maximum rectifies
+    refused("a padding by zeros, then max_pool2d", _zero_padded, "choice", linear=True),
+    refused(
+        "a padding by zeros, then a global amax", lambda z: F.pad(z, (0, 1)).amax((2, 3), True).expand(-1, -1, 3, 3), "choice", linear=True
+    ),
+    refused("unfold with a padding, then amax", _unfolded, "choice", linear=True),
+    refused("a constant mask, then max_pool2d", lambda z: F.max_pool2d(z * COLUMNS, 3, 1), "choice", linear=True),
+    exact("a padding by zeros behind a rectifier, then max_pool2d", lambda z: _zero_padded(F.relu(z)), lambda z: _pooled(F.relu(z))),
+    exact("unfold with a padding behind a rectifier, then amax", lambda z: _unfolded(F.relu(z)), lambda z: _pooled(F.relu(z))),
+    exact("a padding by -inf, then max_pool2d", lambda z: F.max_pool2d(F.pad(z, (1, 1, 1, 1), value=-torch.inf), 3, 1), _pooled),
+    exact("a padding that only takes away, then max_pool2d", lambda z: _pooled(F.pad(z, (-1, 0))), lambda z: _pooled(z[..., 1:])),
+    exact("a sum with nothing, then max_pool2d", lambda z: _pooled(z + 0 * z.sum()), _pooled),
+    either("stack([z, 0·z]).amax", lambda z: torch.stack([z, 0 * z]).amax(0), relu),
+    either("stack([z, 0·z]).sort", lambda z: torch.stack([z, 0 * z]).sort(0).values[1], relu),
+    either("cat([z, 0·z]), then a maximum of the two", lambda z: torch.cat([z, 0 * z], 1).unflatten(1, (2, 6)).amax(1), relu),
+    # transforms and compiled functions
+    refused("another map's mask made under vmap", _mask_under_vmap, "vmap", linear=True),
+    refused("a gradient by torch.func", lambda z: torch.func.grad(lambda t: (t.relu() ** 2).sum() / 2)(z), "vmap or the like"),
+    exact("a compiled function", torch.compile(lambda z: F.relu(z), backend="eager"), relu),
+    refused(
+        "a compiled function's mask of another map", torch.compile(lambda z: z * (z.flip(1) > 0), backend="eager"), "gt|mul", linear=True
+    ),
     exact("a rectifier in place behind a maximum", _pooled_then_rectified, lambda z: F.max_pool2d(z, 3, 1, 1) + F.relu(z)),
     either("a write to what contiguous() gave", _contiguous_write, lambda z: 2 * F.relu(z)),
     either("a write to what flatten() gave", after(lambda z: z.flatten(1).relu_()), relu),

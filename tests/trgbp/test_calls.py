@@ -148,3 +148,13 @@ def test_rows_that_do_not_fit_the_pictures_get_a_sentence() -> None:
             way(x, 2, args)
     with pytest.raises(ValueError, match="cannot read"):
         explainer.attribute(x, 2)
+    mask, numbers, doubled = given(3)
+    with pytest.raises(ValueError, match="besides the picture"):
+        explainer.attribute(x, 2, (mask, numbers / 0, doubled))
+
+
+def test_what_the_network_is_called_with_may_carry_a_gradient() -> None:
+    explainer, x, (mask, numbers, doubled) = TRGBP(randomise(Conditioned())), picture(3, 3, 12, 12), given(3)
+    learned = numbers.clone().requires_grad_()
+    assert torch.equal(explainer.attribute(x, 2, (mask, learned, doubled)), explainer.attribute(x, 2, (mask, numbers, doubled)))
+    assert learned.grad is None

@@ -236,3 +236,15 @@ def test_a_notebook_shows_the_plot_and_pyplot_knows_nothing_of_it(small: Explana
 def test_one_logit_is_drawn_as_its_raw_map() -> None:
     network = randomise(nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 1)))
     assert TRGBP(network).explain(picture(1, 1, 9, 9))._repr_png_()
+
+
+def test_labels_that_lack_a_class_and_a_contrast_with_nothing_get_a_sentence(mosaic: Explanation) -> None:
+    with pytest.raises(ValueError, match=f"none of class {LION}"):
+        mosaic.plot(LION, labels={i: "a" for i in range(1000) if i != LION})
+    for wrong in (["a"], 5):
+        with pytest.raises(ValueError, match="labels holds the name of every class"):
+            mosaic.plot(LION, labels=wrong)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="a tensor"):
+        mosaic.plot(LION, picture="a.jpg")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="Class None was not explained"):
+        mosaic.contrast(LION, against=None)  # type: ignore[arg-type]

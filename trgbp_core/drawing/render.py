@@ -113,7 +113,7 @@ def as_picture(picture: Picture) -> Image.Image:
         values = values.transpose(1, 2, 0) if values.ndim == 3 else values
     values = values[..., 0] if values.ndim == 3 and values.shape[2] == 1 else values
     if values.ndim not in (2, 3) or values.shape[2:] not in ((), (3,)) or not values.size:
-        raise ValueError(f"A picture is an image, an array (H, W, 3) or a tensor (3, H, W); this has the shape {tuple(picture.shape)}.")
+        raise ValueError(f"A picture is an image, an array (H, W, 3) or a tensor (3, H, W); this has the shape {values.shape}.")
     most = 255 if values.dtype.kind in "ui" else 1
     if not (values.min() >= 0 and values.max() <= most):
         raise ValueError(f"A picture's numbers lie between 0 and {most}: give it as it was before it was normalised.")

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import sys
+import threading
 from collections import OrderedDict, deque
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from types import CellType, FunctionType, MethodType
 from typing import Any
@@ -27,6 +31,26 @@ def evaluation_copy(network: nn.Module) -> nn.Module:
 def shared_copy(network: nn.Module) -> nn.Module:
     """The same, in the mode that ``network`` is in, for putting other tensors into it."""
     return _Copy(evaluation=False).module(network)
+
+
+_eager = threading.Lock(), ExitStack(), [0]
+
+
+@contextmanager
+def uncompiled() -> Iterator[None]:
+    """Functions that ``torch.compile`` has wrapped run as they were written, as long as one thread is in here."""
+    lock, stance, inside = _eager
+    with lock:
+        inside[0] += 1
+        if inside[0] == 1 and "torch._dynamo" in sys.modules and hasattr(torch.compiler, "set_stance"):  # from torch 2.6
+            stance.enter_context(torch.compiler.set_stance("force_eager"))
+    try:
+        yield
+    finally:
+        with lock:
+            inside[0] -= 1
+            if not inside[0]:
+                stance.close()
 
 
 class _Copy:

@@ -55,6 +55,7 @@ class Passthrough(TorchFunctionMode):
         # A rectifier in place changes its input's values at once; whoever uses that input afterwards means the rectified tensor.
         self._successors: Any = WeakTensorKeyDictionary()
         self._seen: dict[Node, Doubt | None] = {}
+        self._unfolded: dict[Node, Any] = {}
 
     __hash__ = object.__hash__
 
@@ -150,7 +151,8 @@ class Passthrough(TorchFunctionMode):
 
     def _checked(self, func: Any, name: str, args: Any, kwargs: Any, sources: Sources, outcome: Any, new: list[Node]) -> Any:
         """``outcome``, or what stands for it: a rectifier that it turned out to be, or a tensor whose constants are a layer."""
-        mixed = any(t in self.notes.mixed for t in sources)
+        every = all if any(kind(node) in ops.SUMS for node in new) else any  # a sum is constant where all of its parts are
+        mixed = every(t in self.notes.mixed for t in sources)
         reason = self._reason(name, sources, new, foreign=ops.is_foreign(func), mixed=mixed)
         doubtful = bool(reason) or any(t in self.notes.doubtful for t in sources)
         chosen = any(kind(node) in ops.CHOICES for node in new)
@@ -167,8 +169,10 @@ class Passthrough(TorchFunctionMode):
             return self.passed(name, outcome)
         if not isinstance(outcome, Tensor):
             return outcome
-        constants = any(ops.adds_constant(node) for node in new) and not ops.pads_with_zeros(name, args, kwargs, self.notes.dims)
-        if mixed or (constants and any(kind(node) in ops.MIXING for node in new)):
+        padded = ops.padded_with(name, args, kwargs, self.notes.dims)
+        constants = padded is None and any(ops.adds_constant(node) for node in new)
+        zeros = padded == 0 or any(ops.sets_zeros(node) for node in new) or ops.multiplies_by_zeros(name, args, kwargs)
+        if mixed or (constants and any(kind(node) in ops.MIXING for node in new)) or (zeros and ops.holds_negatives(sources[0])):
             self.notes.mixed[outcome] = sources
         self._origins.follow(outcome, sources[0], self.notes.spatial(sources[0]), name, args, kwargs)
         return self._with_constant(func, args, kwargs, sources, outcome) if constants else outcome

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from . import devices
+from .evaluation_mode import uncompiled
 from .graph_walk import Graph
 from .layers import LayerRecord
 from .rectifiers import Gate
@@ -144,7 +145,8 @@ def _called(tape: Tape, x: Tensor, args: tuple[Any, ...]) -> tuple[Tensor, Tenso
 
 def forward(network: nn.Module, x: Tensor, args: tuple[Any, ...] = ()) -> Any:
     try:
-        return network(x, *args)
+        with uncompiled():
+            return network(x, *args)
     except (torch.OutOfMemoryError, ValueError):
         raise
     except Exception as error:  # whatever the network itself raises
@@ -178,7 +180,10 @@ def _no_numbers(network: nn.Module, dtype: torch.dtype) -> str:
     if broken:
         others = f" and {len(broken) - 1} more" if len(broken) > 1 else ""
         return f"The network's logits hold NaN or infinite numbers: so do its own tensors, {broken[0]!r}{others}. Load sound weights."
-    return f"The network's logits hold NaN or infinite numbers, though its weights are finite: it overflows in {dtype}."
+    return (
+        f"The network's logits hold NaN or infinite numbers, though its weights are finite: it overflows in {dtype}, or is called with "
+        "such numbers besides the picture."
+    )
 
 
 def _independent(untracked: Untracked | None) -> str:

@@ -47,15 +47,13 @@ class Tape(Passthrough):
 
     __hash__ = object.__hash__
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self._unfolded: dict[Any, Any] = {}
-
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         for t in tensors(args, kwargs):
             if isinstance(t.grad_fn, BackwardCFunction):
                 self.unfold_checkpoint(t)
+        if self.notes.transformed(args, kwargs):
+            raise self._stop(getattr(func, "__name__", str(func)), "called by torch.vmap or the like, which hides what it makes")
         if len(self._successors):
             args, kwargs = self.current(args), self.current(kwargs)
         handler = HANDLERS.get(func) if torch.is_grad_enabled() else None

@@ -68,6 +68,12 @@ class TensorNotes:
         known = self.untracked(written)
         return known.alias if known is not None else depends(written) and not torch.is_grad_enabled()
 
+    def transformed(self, args: Any, kwargs: Any) -> bool:
+        """Does one of ``torch.func``'s transforms (vmap, grad, jvp) run just now, on something that depends on the picture?"""
+        return torch._C._functorch.maybe_current_level() is not None and any(
+            depends(inner) or self.untracked(inner) is not None for inner in map(_inside, tensors(args, kwargs))
+        )
+
     def sources(self, of: Sources) -> Iterator[Tensor]:
         """``of``, and what that was computed from as far as it is doubtful, mixed or untracked: :data:`MOST_SOURCES` tensors at most."""
         seen: set[int] = set()
@@ -144,6 +150,13 @@ class TensorNotes:
             found = axes
         if found != usual or known:
             self._axes[result] = (found,)
+
+
+def _inside(value: Tensor) -> Tensor:
+    """What the wrappers of ``torch.func`` hold; ``value`` itself where there is none."""
+    while torch._C._functorch.is_functorch_wrapped_tensor(value):
+        value = torch._C._functorch.get_unwrapped(value)
+    return value
 
 
 def _same_sizes(x: Tensor, result: Tensor, axes: Size) -> Size | None:

@@ -71,6 +71,9 @@ MIXING = frozenset("Cat Stack Where MaskedFill MaskedScatter IndexPut IndexFill 
 """May set constants beside what depends on the picture, where a choice that follows is a rectifier."""
 
 
+SUMS = frozenset("Add Sub Rsub".split())
+
+
 def kind(node: Any) -> str:
     """A node's name without autograd's decoration: ``Mul`` for ``MulBackward0``."""
     return re.sub(r"Backward\d*$", "", node.name().rpartition("::")[2])
@@ -125,6 +128,8 @@ MULTIPLICATIVE = frozenset(
     div div_ __div__ __truediv__ __itruediv__ divide matmul mm bmm""".split()
 )
 """Linear while only one operand depends on the picture (and, in a division, not the divisor)."""
+
+PRODUCT_BY_ELEMENT = frozenset("mul mul_ __mul__ __rmul__ __imul__ multiply".split())
 
 PADS = frozenset({"pad", "constant_pad_nd"})
 
@@ -261,12 +266,32 @@ def zero_padding(*args: Any, **kwargs: Any) -> tuple[int, ...] | None:
     return tuple(widths)
 
 
-def pads_with_zeros(name: str, args: Any, kwargs: Any, dims: int) -> bool:
-    """A padding of rows and columns by zeros, or by −∞ before a maximum, adds no constant, and nothing that a maximum would choose.
+def padded_with(name: str, args: Any, kwargs: Any, dims: int) -> float | None:
+    """What a padding of rows and columns puts around a map, if it is no constant that counts: 0, or −∞, which no maximum chooses.
+
+    −∞ stands for a padding by the map's own numbers, too, and for one that only takes away. None for any other operation.
 
     ``dims``: of a tensor that is a map.
     """
     if name not in PADS:
-        return False
+        return None
     input, pad, mode, value = _padding(*args, **kwargs)
-    return input.dim() == dims and len(pad) <= 2 * (dims - 2) and (mode != "constant" or value in (None, 0, -math.inf))
+    if input.dim() != dims or len(pad) > 2 * (dims - 2) or (mode == "constant" and value not in (None, 0, -math.inf)):
+        return None
+    return 0.0 if mode == "constant" and not value and any(p > 0 for p in pad) else -math.inf
+
+
+def holds_negatives(t: Tensor) -> bool:
+    return t.is_floating_point() and bool((t < 0).any())
+
+
+def sets_zeros(node: Any) -> bool:
+    """Does it cut patches out of a map with zeros around it?"""
+    return kind(node) == "Im2Col" and any(node._saved_padding)
+
+
+def multiplies_by_zeros(name: str, args: Any, kwargs: Any) -> bool:
+    """Is it a product with constants, some of them zero: a mask?"""
+    if name not in PRODUCT_BY_ELEMENT:
+        return False
+    return any(bool((a == 0).any()) if isinstance(a, Tensor) else a == 0 for a in operands(args, kwargs) if not depends(a))

@@ -96,7 +96,8 @@ def check(network: Any, x: Any, *, pictures: bool = True) -> None:
 
 def _check_form(network: Any) -> None:
     if not isinstance(network, nn.Module):
-        raise UnsuitableNetwork(f"The network must be a torch.nn.Module, not {type(network).__name__}; wrap it in one.")
+        way = "give its .network" if isinstance(getattr(network, "network", None), nn.Module) else "wrap it in one"
+        raise UnsuitableNetwork(f"The network must be a torch.nn.Module, not {type(network).__name__}; {way}.")
     if isinstance(network, torch.jit.ScriptModule):
         raise UnsuitableNetwork("A scripted network hides its operations; explain the module it was scripted from.")
     for module in network.modules():

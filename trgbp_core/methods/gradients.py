@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from ..engine.plain_passes import folded, score_gradient, scores
 from ..engine.recording import record
 from ..engine.tape import Tape
+from ..engine.validation import check
 from ..trgbp.targets import Target, one_hot, per_picture
 from .registry import METHODS, Progress, register
 from .rule_tape import substitute_rectifier
@@ -33,6 +34,7 @@ def rectified_gradient(tape: Tape, x: Tensor, target: Target = None) -> Tensor:
 
 def prepared(network: nn.Module, x: Tensor, target: Target) -> tuple[nn.Module, Tensor]:
     """For methods of many gradients: the network :func:`~plain_passes.folded`, and the classes (N,), chosen once at ``x`` itself."""
+    check(network, x)
     logits = scores(network, lambda start, stop: x[start:stop].clone(), len(x))
     return folded(network, x[:1].detach()), per_picture(target, logits)
 

@@ -155,4 +155,4 @@ def forward_args(additional: Any, pictures: int) -> tuple[Any, ...]:
                 f"additional_forward_args: a tensor has a row for each picture, {pictures} here; its shape is {tuple(value.shape)}. What "
                 "is the same for all pictures can be expanded: t.expand(len(x), …)."
             )
-    return found
+    return tuple(value.detach() if isinstance(value, Tensor) else value for value in found)

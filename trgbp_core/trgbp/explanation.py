@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, SupportsIndex
@@ -125,7 +125,7 @@ class Explanation:
         Raises:
             ValueError: an option that does not exist, or one of the two is not among :attr:`classes`.
         """
-        return self._over_layers(self._of(k, against), psi, pixel)
+        return self._over_layers(self._of(k, self._known(against)), psi, pixel)
 
     def shares(
         self, k: int, box: Sequence[float] | Tensor, psi: Psi = "conserving", pixel: Pixel | None = None, *, against: int | None = None
@@ -244,7 +244,7 @@ class Explanation:
         *,
         against: int | None = None,
         picture: Picture | None = None,
-        labels: Sequence[str] | None = None,
+        labels: Sequence[str] | Mapping[int, str] | None = None,
         signed: bool = False,
     ) -> NotebookFigure:
         """A matplotlib figure: the picture, the smooth map (the paper's ψ), the sharp one (conserving ψ), and the network's top 5.
@@ -255,12 +255,13 @@ class Explanation:
             signed: show negative values too, in blue.
 
         Raises:
-            ValueError: the input is no picture, having one or three axes; ``k`` or ``against`` is not among :attr:`classes`.
+            ValueError: the input is no picture, having one or three axes; ``k`` or ``against`` is not among :attr:`classes`; ``labels``
+                lacks one of the classes.
         """
         if len(self.size) != 2:
             raise ValueError(f"plot draws pictures; this input has {len(self.size)} axes. Draw e.attribution(k)[0, 0] as suits it.")
         k = self.classes[0] if k is None else self._known(k)
-        names = {i: f"class {i}" if labels is None else labels[i] for i in {*self.top5, *self.classes}}
+        names = {i: f"class {i}" if labels is None else _name_of(i, labels) for i in {*self.top5, *self.classes}}
         maps = [(title, self._shown(k, against, psi)) for title, psi in PSIS.items()]
         chosen = (k,) if against is None else (k, against)
         answers = [Answer(names[i], float(self.probabilities[0, i]), i in chosen) for i in dict.fromkeys([*self.top5, *chosen])]
@@ -275,3 +276,10 @@ class Explanation:
 
     def _repr_png_(self) -> bytes | None:
         return self.plot()._repr_png_() if len(self.size) == 2 else None
+
+
+def _name_of(k: int, labels: Sequence[str] | Mapping[int, str]) -> str:
+    try:
+        return str(labels[k])
+    except (TypeError, LookupError):
+        raise ValueError(f"labels holds the name of every class, in a list or by its number; there is none of class {k}.") from None

@@ -53,7 +53,7 @@ def own_model(
         recording = record(network, black.to(_device(network)))
         axiom.hold(network, recording)
     except ValueError as error:
-        raise ModelError(f"This network cannot be put on the page. {str(error).partition(' strict=')[0]}") from error
+        raise ModelError(f"This network cannot be explained. {str(error).partition(' strict=')[0]}") from error
     classes = recording.logits.shape[1]
     labels = classes if labels is None else labels
     names = [f"class {k}" for k in range(labels)] if isinstance(labels, int) else [str(label) for label in labels]
