@@ -25,7 +25,9 @@ STATE = """() => { const { data, layer, stage } = window.TRGBP.state; return { .
 @pytest.fixture
 def visit(request: pytest.FixtureRequest, browser: Browser, page_url: str) -> Iterator[Callable[[str], Page]]:
     """Opens the page with a query; every request that would leave this machine is blocked, and fails the test."""
-    context = browser.new_context(viewport={"width": getattr(request, "param", 1280), "height": 800}, permissions=["clipboard-read", "clipboard-write"])
+    context = browser.new_context(
+        viewport={"width": getattr(request, "param", 1280), "height": 800}, permissions=["clipboard-read", "clipboard-write"]
+    )
     errors: list[str] = []
     outside: list[str] = []
 
