@@ -22,6 +22,11 @@ PLACE = """(() => { const e = document.querySelector(%s); e.scrollIntoView({bloc
     const r = e.getBoundingClientRect(), [x, y] = [Math.round(r.left + r.width / 2), Math.round(r.top + r.height / 2)];
     const hit = document.elementFromPoint(x, y); return [x, y, e.contains(hit) || !!hit?.contains(e), hit?.outerHTML.slice(0, 100)]; })()"""
 
+LISTEN = """(() => { const told = window.toldTheTest = [], tell = console.error;
+    console.error = (...words) => { told.push(words.join(' ')); tell(...words); };
+    addEventListener('error', ({ message }) => { if (!message.startsWith('ResizeObserver loop')) told.push(message); }); // that is no error
+    addEventListener('unhandledrejection', (event) => told.push(String(event.reason))); })()"""
+
 
 class Driven(ABC):
     """A browser with one window."""
@@ -98,11 +103,11 @@ class Firefox(Driven):
 
 
 class WebKit(Driven):
-    """WebKitGTK by WebDriver: one HTTP request a command. What its console says is in the log of the browser itself."""
+    """WebKitGTK by WebDriver: one HTTP request a command. It has no console: errors are heard once the page has loaded."""
 
-    def __init__(self, port: int, binary: Path, log: Path) -> None:
-        self.address, self.log = f"http://127.0.0.1:{port}/session", log
-        options = {"binary": str(binary), "args": ["--automation", "--enable-write-console-messages-to-stdout=true"]}
+    def __init__(self, port: int, binary: Path) -> None:
+        self.address = f"http://127.0.0.1:{port}/session"
+        options = {"binary": str(binary), "args": ["--automation"]}
         session = self.send("", capabilities={"alwaysMatch": {"webkitgtk:browserOptions": options}})
         self.address += f"/{session['sessionId']}"
         chrome = self.evaluate("[window.outerWidth - window.innerWidth, window.outerHeight - window.innerHeight]")
@@ -115,6 +120,7 @@ class WebKit(Driven):
 
     def open(self, url: str) -> None:
         self.send("/url", url=url)
+        self.evaluate(LISTEN)
 
     def evaluate(self, expression: str) -> Any:
         return json.loads(self.send("/execute/sync", script=f"return {_as_text(expression)}", args=[]))
@@ -123,7 +129,7 @@ class WebKit(Driven):
         self.send("/actions", actions=sources)
 
     def errors(self) -> list[str]:
-        return [line for line in self.log.read_text(errors="replace").splitlines() if line.startswith("CONSOLE") and " ERROR " in line]
+        return list(self.evaluate("window.toldTheTest"))
 
 
 def _as_text(expression: str) -> str:
@@ -160,18 +166,16 @@ def firefox(folder: Path) -> Iterator[Driven]:
 
 @contextmanager
 def webkit(folder: Path) -> Iterator[Driven]:
-    port, log, screen, binary = free_port(), folder / "webkit.txt", folder / "screen.txt", folder / "browser"
+    port, screen = free_port(), folder / "screen.txt"
     driver = _program("WebKitWebDriver", "webkit2gtk-driver")
     browser = next(Path("/usr").glob("l*/**/webkit2gtk-*/MiniBrowser"))
-    binary.write_text(f'#!/bin/sh\nexec {browser} "$@" >>{log} 2>&1\n')  # the driver throws away what the browser says
-    binary.chmod(0o755)
     size = "x".join(str(side + 200) for side in SIZE)
     with _process([_program("Xvfb", "xvfb"), "-displayfd", "1", "-screen", "0", f"{size}x24", "-nolisten", "tcp"], screen):
         until(lambda: screen.read_text().endswith("\n"))
         display = {"DISPLAY": f":{screen.read_text().strip()}", "GDK_BACKEND": "x11"}
         with _process([driver, f"--port={port}"], folder / "driver.txt", **display):
             until(lambda: _answers(port))
-            driven = WebKit(port, binary, log)
+            driven = WebKit(port, browser)
             yield driven
             urllib.request.urlopen(urllib.request.Request(driven.address, method="DELETE")).close()
 
