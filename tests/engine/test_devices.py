@@ -27,7 +27,7 @@ from trgbp_core.methods.patterns import use_patterns
 from trgbp_core.metrics.localisation import ebpg, grid_pointing_game, ibd, pointing_game
 from trgbp_core.metrics.perturbation import perturbation_curve
 from trgbp_core.metrics.similarity import similarity
-from trgbp_core.serving.jobs import Jobs
+from trgbp_core.serving.jobs import Jobs, Streams
 from trgbp_core.theory.coverage import coverage, predicted_sum, profile
 from trgbp_core.theory.randomised_weights import sanity_table
 from trgbp_core.zoo.loading import ModelCache
@@ -203,6 +203,7 @@ def test_what_the_page_shows_is_computed_on_its_device(monkeypatch: pytest.Monke
 
     def shown(explorer: Explorer) -> list[object]:
         monkeypatch.setattr(Jobs, "join", joined_here)
+        monkeypatch.setattr(Streams, "follow", lambda streams, key, compute, step: compute(step or (lambda *_: None)))
         monkeypatch.setattr(explorer.queue, "run", lambda compute, step=None, **_: compute(step or (lambda *_: None)))
         question = explorer.ask(picture, "small")
         found: list[object] = list(explorer.explain_at_once(question, 1))

@@ -40,7 +40,7 @@ def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[
     folder = tmp_path_factory.mktemp("set")
     images, annotations = csv_set(folder, PICTURES, classes=1000)
     (images / "0003.png").write_bytes(b"no picture")
-    photographs = [file for file in sorted((ROOT / "assets" / "examples").iterdir()) if file.name != "cheetah_and_lion.jpg"]
+    photographs = [file for file in sorted((ROOT / "assets" / "examples").glob("*.jpg")) if file.name != "cheetah_and_lion.jpg"]
     for index, file in zip((2, *range(4, PICTURES)), photographs, strict=True):
         shutil.copy(file, images / f"{index:04d}.png")
     call_right(images, annotations)
