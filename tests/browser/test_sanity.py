@@ -36,7 +36,7 @@ def verdict(page: Page) -> str:
 
 def test_it_starts_by_itself_on_an_axis_of_all_layers_and_the_trained_map_stays_beside(page: Page) -> None:
     open_tab(page, "Sanity check")
-    expect(page.locator("#tg-cascade .tg-verdict")).to_contain_text("starts by itself")
+    expect(page.locator("#tg-cascade .tg-verdict")).to_contain_text("has started")
     page.wait_for_function("TRGBP.state.data.cascade?.stages.length >= 2")
     slider = page.locator('input[data-control="stage"]')
     assert slider.get_attribute("max") == "50"

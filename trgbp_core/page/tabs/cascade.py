@@ -17,8 +17,8 @@ from .links import LinkRequest
 NEWER: dict[str, Any] = {"trigger_mode": "multiple", **HEAVY}
 """A newer run takes the place of the one before."""
 
-WHOLE = "(there, ...values) => [TRGBP.wholeRun(), ...values]"
-"""Which run the page has whole, in the place of the first value: opening the tab again starts nothing."""
+WHOLE = "(link, followed, there, ...values) => [link, followed, TRGBP.wholeRun(), ...values]"
+"""Which run the page has whole, in the place of the third value: opening the tab again starts nothing."""
 
 
 def build(context: PageContext) -> None:
@@ -31,22 +31,18 @@ def build(context: PageContext) -> None:
     def anew(request: gr.Request, *asked: Any) -> Iterator[tuple[Any, ...]]:
         yield from run(request, *asked)
 
-    def opening(request: gr.Request, link: LinkRequest, seen: Any, *asked: Any) -> Iterator[tuple[Any, ...]]:
-        wish, _, there = str(seen).partition(" ")
-        stage = link.link.stage if link.link is not None else 0
-        if stage and wish != str(link.number):
-            yield gr.skip(), gr.skip()  # its picture is still to come: then its stage is computed, with its options
-        elif stage and _is_of(explorer, link, *asked[:3]):
-            if asked[3:] != _linked_options(link):
-                yield gr.skip(), gr.skip()  # its options are still to come
-            else:
-                yield from run(request, *asked, at=stage, there=there)
+    def opening(request: gr.Request, link: LinkRequest, followed: int, there: Any, *asked: Any) -> Iterator[tuple[Any, ...]]:
+        if _is_to_come(link, followed):
+            yield gr.skip(), gr.skip()
         else:
-            yield from run(request, *asked, there=there)
+            same = link.link is not None and asked[3:] == _linked_options(link) and _is_of(explorer, link, *asked[:3])
+            yield from run(request, *asked, there=there, at=link.link.stage if link.link is not None and same else None)
 
-    def if_open(request: gr.Request, there: Any, *values: Any) -> Iterator[tuple[Any, ...]]:
+    def if_open(request: gr.Request, link: LinkRequest, followed: int, there: Any, *values: Any) -> Iterator[tuple[Any, ...]]:
         *asked, opened = values
-        if opened == "cascade":
+        if _is_to_come(link, followed):
+            yield gr.skip(), gr.skip()
+        elif opened == "cascade":
             yield from run(request, *asked, there=there)
         else:
             stops.stop(str(request.session_hash))
@@ -56,7 +52,7 @@ def build(context: PageContext) -> None:
         if link.link is not None and link.link.stage:
             yield from run(request, *values[:-1], at=link.link.stage)
         else:
-            yield from if_open(request, there, *values)
+            yield from if_open(request, link, link.number, there, *values)
 
     def end(request: gr.Request) -> None:
         stops.stop(str(request.session_hash))
@@ -72,14 +68,22 @@ def build(context: PageContext) -> None:
         gr.Button("Randomise", variant="primary", elem_id="tg-cascade-run").click(anew, asked, shown, **NEWER)
         gr.Button("Stop", elem_id="tg-cascade-stop").click(end, None, None, queue=False, **QUIET)
         context.panel("stage")
-    seen = "(link, there, ...values) => [link, `${TRGBP.state.wish ?? ''} ${TRGBP.wholeRun()}`, ...values]"
-    context.on_open(tab, "cascade").then(opening, [context.request, data, *asked], shown, js=seen, **NEWER)
-    chosen = context.restored.then(_linked_options, context.request, options, **HEAVY)
+    followed = gr.State(0)
+    links = [context.request, followed, data]
+    context.on_open(tab, "cascade").then(opening, [*links, *asked], shown, js=WHOLE, **NEWER)
+    # The link counts as followed when the browser has its options: until then nothing else starts, which would have others.
+    placed = context.restored.then(_linked_options, context.request, options, **HEAVY)
+    placed = placed.then(lambda link: link.number, context.request, followed, **HEAVY)
     whole = "(link, there, ...values) => [link, TRGBP.wholeRun(), ...values]"
-    chosen.then(linked, [context.request, data, *asked, context.opened], shown, js=whole, **NEWER)
+    placed.then(linked, [context.request, data, *asked, context.opened], shown, js=whole, **NEWER)
     for event in context.changes:
         if event is not context.restored:
-            event.then(if_open, [data, *asked, context.opened], shown, js=WHOLE, **NEWER)
+            event.then(if_open, [*links, *asked, context.opened], shown, js=WHOLE, **NEWER)
+
+
+def _is_to_come(link: LinkRequest, followed: int) -> bool:
+    """Whether a stage that a link asks for is still to be computed, with the link's options."""
+    return link.link is not None and bool(link.link.stage) and followed != link.number
 
 
 def _is_of(explorer: Explorer, link: LinkRequest, picture: Any, model: str, k: Any) -> bool:
