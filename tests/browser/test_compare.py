@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from playwright.sync_api import Browser, Page, expect
@@ -98,7 +99,9 @@ def test_every_panel_has_its_place_and_says_what_it_is_before_its_map_is_there(o
     slow.released.set()
     opened.wait_for_function("document.body.dataset.trgbpCompare === '6'")
     expect(last.locator(".tg-time")).to_contain_text(" s")
-    assert places(opened) == before
+    for (key, *here), (same, *there) in zip(places(opened), before, strict=True):
+        assert key == same
+        np.testing.assert_allclose(here, there, atol=1)  # a browser rounds
 
 
 def test_maps_with_two_signs_have_two_colours(opened: Page) -> None:

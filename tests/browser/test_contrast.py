@@ -52,7 +52,7 @@ def test_a_second_class_makes_the_map_one_of_both_signs_and_there_is_a_way_back(
     shows(page, "lion, 70 %")
     expect(page.locator(AGAINST)).to_have_value("")
     assert not page.evaluate(f"document.querySelector('{MAP}').panel.signed")
-    expect(page.locator("#tg-explain .tg-scale:visible")).to_contain_text("evidence for the class")
+    expect(page.locator("#tg-explain .tg-scale:visible")).to_contain_text("most for the class")
 
 
 def test_the_address_holds_the_second_class_and_a_step_back_takes_it_away(page: Page) -> None:

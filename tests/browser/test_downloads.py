@@ -106,7 +106,7 @@ def still_works(page: Page) -> None:
     """The embedded network explains another picture."""
     with explains_anew(page):
         put_in(page, next(PICTURES))
-    says(page, f"{EMBEDDED} says", "Explained")
+    says(page, f"classes of {EMBEDDED} ", "Explained")
 
 
 FAILURES = {  # the others are at tests/zoo/test_downloads.py
@@ -151,7 +151,7 @@ def test_a_server_that_recovers_delivers_after_all_and_the_network_explains(visi
     picker_shows(page, EMBEDDED)
     server.script = [503, "half", "half"]
     pick(page, NETWORKS["squeezenet1_0"])
-    says(page, "SqueezeNet 1.0 says", "Explained")
+    says(page, "classes of SqueezeNet 1.0 ", "Explained")
     assert [request is None for request in server.requests] == [True, True, True, False, False], "resumed where it broke off"
     picker_shows(page, NETWORKS["squeezenet1_0"])
     marked(page, NETWORKS["squeezenet1_1"], False)
@@ -181,7 +181,7 @@ def test_many_who_wait_share_one_download_and_one_who_cancels_leaves_it_to_the_o
         says(page, f"Downloading {title}")
     server.release.set()
     for page in others:
-        says(page, f"{title} says", "Explained")
+        says(page, f"classes of {title} ", "Explained")
         expect(page.locator("#tg-cancel")).to_be_hidden()
     assert server.requests == [None], "one download for all"
 
@@ -197,6 +197,6 @@ def test_cancelling_alone_stops_the_download_and_what_came_is_kept(visitor: Page
     page.wait_for_timeout(1000)  # who picks it again at once joins the download that is just being given up
     server.release.set()
     pick(page, title)
-    says(page, f"{title} says", "Explained")
+    says(page, f"classes of {title} ", "Explained")
     assert server.requests[0] is None
     assert (server.requests[-1] or "").startswith("bytes=")

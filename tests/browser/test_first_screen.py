@@ -29,11 +29,11 @@ def opened(browser: Browser, page_url: str) -> Iterator[Page]:
 
 
 @pytest.fixture
-def page(opened: Page) -> Page:
+def page(opened: Page, page_url: str) -> Page:
     """One visitor for all tests; each begins on the tab Explain, with the lion explained."""
     opened.get_by_role("tab", name="Explain").click()
     if "Explained: lion" not in opened.locator("#tg-status").inner_text():
-        put_in(opened, EXAMPLES / "cheetah_and_lion.jpg")
+        opened.goto(page_url)
         expect(opened.locator("#tg-status")).to_contain_text("Explained: lion")
     return opened
 

@@ -62,13 +62,13 @@ def build(context: PageContext) -> None:
         line = context.status_line("cascade")
         context.panel("cascade")
         context.options["cascade"] = _options()
+        followed = gr.State(0)  # the number of the newest link whose options the browser has
     options = list(context.options["cascade"].values())
     asked, shown = [*context.question, *options], [data, line]
     with buttons:
         gr.Button("Randomise", variant="primary", elem_id="tg-cascade-run").click(anew, asked, shown, **NEWER)
         gr.Button("Stop", elem_id="tg-cascade-stop").click(end, None, None, queue=False, **QUIET)
         context.panel("stage")
-    followed = gr.State(0)
     links = [context.request, followed, data]
     context.on_open(tab, "cascade").then(opening, [*links, *asked], shown, js=WHOLE, **NEWER)
     # The link counts as followed when the browser has its options: until then nothing else starts, which would have others.
