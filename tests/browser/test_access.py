@@ -125,7 +125,7 @@ def walked(page: Page) -> Walk:
     return walk
 
 
-@pytest.fixture(scope="module", params=["light", "dark"])
+@pytest.fixture(scope="module", params=["light", pytest.param("dark", marks=pytest.mark.further)])
 def walk(request: pytest.FixtureRequest, browser: Browser, page_url: str) -> Iterator[Walk]:
     with visiting(browser, f"{page_url}?__theme={request.param}", color_scheme=request.param) as page:
         yield walked(page)

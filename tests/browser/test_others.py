@@ -1,4 +1,4 @@
-"""The whole page once in Firefox and once in WebKit. Not among all tests, for time: ``python -m pytest -m browsers``."""
+"""The whole page once in Firefox and once in WebKit. Not among all tests, for time: ``python -m pytest -m further``."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 from .others import END, Driven, firefox, webkit
 
-pytestmark = pytest.mark.browsers
+pytestmark = pytest.mark.further
 SHOWN = "document.body.dataset.trgbpExplain"
 MAP = "document.querySelector('#tg-explain .tg-hero canvas').toDataURL()"
 DONE = {

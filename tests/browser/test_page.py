@@ -29,9 +29,12 @@ LAYER = "#tg-explain .tg-layers canvas"
 STAGE = "#tg-cascade .tg-after canvas"
 
 
-@pytest.fixture(params=[1280, 390])
+BOTH = pytest.mark.parametrize("page", [1280, 390], indirect=True)
+
+
+@pytest.fixture
 def page(request: pytest.FixtureRequest, browser: Browser, page_url: str) -> Iterator[Page]:
-    with visiting(browser, page_url, request.param) as page:
+    with visiting(browser, page_url, getattr(request, "param", 1280)) as page:
         yield page
 
 
@@ -41,6 +44,7 @@ def move(page: Page, control: str, value: int) -> None:
     )
 
 
+@BOTH
 def test_it_opens_with_an_example_explained_and_every_control_is_labelled(page: Page) -> None:
     expect(page.locator("#tg-status")).to_contain_text("lion")
     unfold(page, "inside")
@@ -119,6 +123,7 @@ def test_the_rest_of_the_top_5_may_come_before_its_picture(page: Page) -> None:
     expect(page.locator("#tg-classes .tg-class strong")).to_have_text([f"{rank}. {name}" for rank, name in enumerate(names, 1)])
 
 
+@BOTH
 def test_sliders_and_colours_repaint_in_the_browser_without_asking_the_server(page: Page) -> None:
     asked = questions(page)
     until_quiet(page, asked)
@@ -136,6 +141,7 @@ def test_sliders_and_colours_repaint_in_the_browser_without_asking_the_server(pa
     assert not asked
 
 
+@BOTH
 def test_the_sanity_check_arrives_stage_by_stage_and_its_slider_works_meanwhile(page: Page) -> None:
     open_tab(page, "Sanity check")
     page.wait_for_function("Number(document.body.dataset.trgbpCascade) >= 4")

@@ -17,7 +17,7 @@ from ..support.serving import free_port, running, until
 from ..support.strangers import LION, MODEL, Reply, Stranger, file
 
 NGINX = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
-pytestmark = pytest.mark.skipif(NGINX is None, reason="nginx is not installed (apt-get install nginx)")
+pytestmark = [pytest.mark.further, pytest.mark.skipif(NGINX is None, reason="nginx is not installed (apt-get install nginx)")]
 ROOT = Path(__file__).parents[2]
 
 
