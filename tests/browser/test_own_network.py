@@ -22,7 +22,7 @@ def explained_by_mine(page: Page) -> None:
     page.locator("#tg-model input").click()
     assert page.get_by_role("option").first.inner_text().strip().endswith("mine"), "the owner's network is the first of the list"
     page.get_by_role("option", name="mine", exact=True).click()
-    expect(page.locator("#tg-status")).to_contain_text("mine says")
+    expect(page.locator("#tg-status")).to_contain_text("classes of mine")
     expect(page.locator("#tg-status")).to_contain_text("Explained")
     assert any(label in page.locator("#tg-status").inner_text() for label in LABELS)
 

@@ -67,8 +67,8 @@ def test_back_steps_through_tabs_and_classes_and_reload_restores(page: Page) -> 
     second = explained(page)
     reloaded(page)
     until_address(page, **{"class": "967", "colours": "jet", "layer": "0", "tab": "explain"})
+    page.wait_for_function("TRGBP.state.layer === 0 && TRGBP.state.colours === 'jet'")
     assert explained(page) == second
-    assert page.evaluate("[TRGBP.state.layer, TRGBP.state.colours]") == [0, "jet"]
 
     page.go_back()
     opened(page, "learn")
