@@ -87,7 +87,7 @@ def unfold(page: Page, name: str) -> None:
 
 def choose(page: Page, where: str, label: str, typed: str = "") -> None:
     """Pick ``label`` from a list. The list closes when new choices arrive, which may be a moment after the first map: then once more."""
-    field, option = page.locator(f"{where} input"), page.get_by_role("option", name=re.compile(label))
+    field, option = page.locator(f"{where} input"), page.locator("[role=option]", has_text=re.compile(label))
     for _ in range(5):
         field.click()
         field.fill("")

@@ -104,5 +104,5 @@ def test_an_optional_spaces_package_takes_the_heavy_handlers_and_nothing_else_ch
     environment = os.environ | {"PYTHONPATH": str(tmp_path)}
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
-    assert all(name in done.stdout.split() for name in ("explain", "compare", "cascade", "measure", "layers", "new_picture", "anew"))
+    assert all(name in done.stdout.split() for name in ("explain", "compare", "cascade", "measure", "layers", "new_picture", "randomise"))
     assert "_fetch" not in done.stdout.split()

@@ -28,7 +28,7 @@ def build(context: PageContext) -> None:
         stages = updates(handlers.cascade(explorer, *asked, **how))
         yield from stops.until(str(request.session_hash), stages, (gr.skip(), "Stopped."))
 
-    def anew(request: gr.Request, *asked: Any) -> Iterator[tuple[Any, ...]]:
+    def randomise(request: gr.Request, *asked: Any) -> Iterator[tuple[Any, ...]]:
         yield from run(request, *asked)
 
     def opening(request: gr.Request, link: LinkRequest, followed: int, there: Any, *asked: Any) -> Iterator[tuple[Any, ...]]:
@@ -66,7 +66,7 @@ def build(context: PageContext) -> None:
     options = list(context.options["cascade"].values())
     asked, shown = [*context.question, *options], [data, line]
     with buttons:
-        gr.Button("Randomise", variant="primary", elem_id="tg-cascade-run").click(anew, asked, shown, **NEWER)
+        gr.Button("Randomise", variant="primary", elem_id="tg-cascade-run").click(randomise, asked, shown, **NEWER)
         gr.Button("Stop", elem_id="tg-cascade-stop").click(end, None, None, queue=False, **QUIET)
         context.panel("stage")
     links = [context.request, followed, data]
