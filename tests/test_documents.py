@@ -47,11 +47,12 @@ def first_cells(text: str) -> list[str]:
 def restored(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """In the repository's folder; methods that a block registers, and random numbers that it draws, leave no trace."""
     monkeypatch.chdir(ROOT)
-    before = dict(METHODS)
+    before, about = dict(METHODS), type(METHODS).__doc__
     with torch.random.fork_rng():
         yield
     METHODS.clear()
     METHODS.update(before)
+    type(METHODS).__doc__ = about
 
 
 @pytest.mark.parametrize(("document", "block"), BLOCKS, ids=[f"{name}-{i}" for i, (name, _) in enumerate(BLOCKS)])
