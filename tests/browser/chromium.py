@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import Browser, Page, Request, TimeoutError, sync_playwright
+from playwright.sync_api import Browser, Page, Request, TimeoutError, expect, sync_playwright
 
 EXAMPLES = Path(__file__).parents[2] / "assets" / "examples"
 WAIT = 120_000  # milliseconds; a limit for a busy machine, no measurement
@@ -86,7 +86,7 @@ def unfold(page: Page, name: str) -> None:
 
 
 def choose(page: Page, where: str, label: str, typed: str = "") -> None:
-    """Pick ``label`` from a list. The list closes when new choices arrive, which may be a moment after the first map: then once more."""
+    """Pick ``label`` from a list. New choices, a moment after the first map, close it and may undo what was picked: then once more."""
     field, option = page.locator(f"{where} input"), page.locator("[role=option]", has_text=re.compile(label))
     for _ in range(5):
         field.click()
@@ -94,7 +94,8 @@ def choose(page: Page, where: str, label: str, typed: str = "") -> None:
         field.press_sequentially(typed)
         try:
             option.last.click(timeout=3000)
-        except TimeoutError:
+            expect(field).to_have_value(re.compile(label), timeout=3000)
+        except (TimeoutError, AssertionError):
             field.press("Escape")
         else:
             return

@@ -43,7 +43,7 @@ def build(context: PageContext) -> None:
             run = gr.Button("Compare", variant="primary", elem_id="tg-compare-run")
             stop = gr.Button("Stop", elem_id="tg-compare-stop")
             buttons = [gr.Button(f"Download {kind}", elem_id=f"tg-compare-{kind.lower()}") for kind in FORMATS]
-        context.follow(tab, "compare", compare, asked, shown, visited=True)
+        context.follow(tab, "compare", compare, asked, shown, visited=True, several=True)
         run.click(compare, asked, shown, **HEAVY)
         running = list[Any]()
         for button, kind in zip(buttons, FORMATS, strict=True):
