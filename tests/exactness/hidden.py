@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
-from .cases import ANY, Case, after, either, exact, refused, relu, written
+from .cases import ANY, Case, after, constant, either, exact, refused, relu, written
 
 
 def _pooled_then_rectified(z: Tensor) -> Tensor:
@@ -45,12 +46,45 @@ def _out_of_sight(z: Tensor) -> Tensor:
         return z * (z > 0)
 
 
+@torch.jit.script
+def _scripted_comparison(z: Tensor) -> Tensor:
+    return (z > 0).to(z.dtype)
+
+
+def _compared_in_a_thread(z: Tensor) -> Tensor:
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(lambda a: a > 0, z).result()
+
+
+def _compared_out_of_sight(z: Tensor) -> Tensor:
+    with torch._C.DisableTorchFunction():
+        return z > 0
+
+
+def _as_a_subclass(z: Tensor) -> Tensor:
+    return Tensor._make_subclass(Tensor, z.detach())
+
+
 def _mask_under_vmap(z: Tensor) -> Tensor:
     return z * torch.vmap(lambda a: (a.flip(0) > 0).to(a.dtype))(z)
 
 
 def _zero_padded(z: Tensor) -> Tensor:
     return F.max_pool2d(F.pad(z, (1, 1, 1, 1)), 3, 1)
+
+
+def _ringed(then: Callable[[Tensor], Tensor] | None) -> Callable[[Tensor], Tensor]:
+    """A 1×1 convolution of a padded map, so that constants stand around it, and a maximum."""
+
+    def ringed(z: Tensor) -> Tensor:
+        wide = F.conv2d(z, constant(6, 6, 1, 1), constant(6), padding=1)
+        return F.max_pool2d(then(wide) if then else wide, 3, 1)
+
+    return ringed
+
+
+def _normed_padding(z: Tensor) -> Tensor:
+    return F.max_pool2d(F.batch_norm(F.pad(z, (1, 1, 1, 1)), constant(6), constant(6) ** 2 + 1), 3, 1)
 
 
 def _unfolded(z: Tensor) -> Tensor:
@@ -107,6 +141,19 @@ HIDDEN: list[Case] = [
     either("a mask in another thread", _in_a_thread, relu),
     either("a mask out of the tape's sight", _out_of_sight, relu),
     refused("a value through the storage", lambda z: z * z.detach().untyped_storage()[0], ANY),
+    refused("a convolution that sees only padding, then max_pool2d", _ringed(None), "choice", linear=True),
+    refused("the same with a batch norm", _ringed(lambda z: F.batch_norm(z, constant(6), constant(6) ** 2 + 1)), "choice", linear=True),
+    refused("the same with a rectifier", _ringed(F.relu), "choice"),
+    refused("a padding by zeros, a batch norm, then max_pool2d", _normed_padding, "choice", linear=True),
+    either("stack([z, z - z]).amax", lambda z: torch.stack([z, z - z]).amax(0), relu),
+    # what is made out of sight and used in sight, as if it were the network's own
+    refused("a mask made in another thread", lambda z: z * _compared_in_a_thread(z.flip(1)), "every picture", linear=True),
+    refused("a mask made by a scripted function", lambda z: z * _scripted_comparison(z.flip(1)), ANY, linear=True),
+    refused("a mask made out of sight", lambda z: z * _compared_out_of_sight(z.flip(1)), "every picture", linear=True),
+    refused("a mask made out of sight, for where", lambda z: torch.where(_compared_out_of_sight(z), z, 2 * z), "every picture"),
+    refused("rows picked out of sight", lambda z: z[:, _compared_out_of_sight(z).sum((0, 2, 3)).argsort()], "every picture"),
+    refused("a parameter made of a map", lambda z: F.relu(z) + nn.Parameter(z), ANY, linear=True),
+    refused("a subclass made of a map", lambda z: F.relu(z) + _as_a_subclass(z.flip(1)), ANY, linear=True),
     exact("a rectifier of one number in place", _number_in_place, lambda z: z + F.relu(z.mean((1, 2, 3), True))),
     exact("a rectifier of one number", lambda z: z + F.relu(z.mean()).reshape(1, 1, 1, 1), lambda z: z + F.relu(z.mean((1, 2, 3), True))),
 ]

@@ -61,6 +61,9 @@ def _compute(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     asked = kwargs.get("device")
     on_card = bool(there) if asked is None else asked.type == DEVICE.type
     kwargs = kwargs if asked is None else kwargs | {"device": _HERE}
+    if not any(isinstance(t, Tensor) for t in tree_leaves((args, kwargs))):  # torch hands numbers on where it had tensors of them
+        of_tensors = (isinstance(argument.type, torch.TensorType) for argument in func._schema.arguments)
+        args = tuple(torch.tensor(v) if of and isinstance(v, (int, float)) else v for v, of in zip(args, of_tensors, strict=False))
     results = func(*tree_map(_inner, args), **tree_map(_inner, kwargs))
     if func.overloadpacket is _aten.copy_:
         return args[0]

@@ -42,7 +42,7 @@ def uncompiled() -> Iterator[None]:
     lock, stance, inside = _eager
     with lock:
         inside[0] += 1
-        if inside[0] == 1 and "torch._dynamo" in sys.modules and hasattr(torch.compiler, "set_stance"):  # from torch 2.6
+        if inside[0] == 1 and "torch._dynamo" in sys.modules:
             stance.enter_context(torch.compiler.set_stance("force_eager"))
     try:
         yield

@@ -78,6 +78,16 @@ def output_size(shape: Any, kernel: Size, stride: Size, padding: Size, dilation:
 
 
 @lru_cache(maxsize=1024)
+def sees_nothing(lengths: Size, outputs: Size, kernel: Size, stride: Size, padding: Size, dilation: Size) -> bool:
+    """Has a convolution an output position whose taps all lie in the padding, so that a constant stands there?"""
+    return any(
+        not any(0 <= position * s - p + tap * d < length for tap in range(k))
+        for length, count, k, s, p, d in zip(lengths, outputs, kernel, stride, padding, dilation, strict=True)
+        for position in range(count)
+    )
+
+
+@lru_cache(maxsize=1024)
 def axis_taps(window: Window, axis: int) -> Tensor:
     """(input, output) float64, along one axis of ``window`` (of two, 0 is vertical): 1 where an output position has a tap on a pixel."""
     length, outputs = window.input_size[axis], window.output_size[axis]

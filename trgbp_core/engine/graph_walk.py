@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from . import devices
+from .torch_ops import CHOICES, kind, tensors
 
 Node = Any  # torch.autograd.graph.Node, or the context of a torch.autograd.Function
 Gradients = list["Tensor | None"]
@@ -69,6 +70,17 @@ class Graph:
         kept = [t for node in self.nodes for t in _saved(node)]
         return sum({t.untyped_storage()._cdata: t.untyped_storage().nbytes() for t in kept}.values())
 
+    def constants(self) -> list[tuple[str, list[Tensor]]]:
+        """The operations but for choices, which keep what they chose: each one's name, and what it keeps that carries no gradient."""
+        found = []
+        for node in self.nodes:
+            kept = getattr(node, "constants", None)  # of a layer, or of a constant that joins
+            if kept is None and not hasattr(node, "variable") and kind(node) not in CHOICES:
+                kept = [t for t in _saved(node) if not t.requires_grad]
+            if kept is not None:
+                found.append((node.name(), [t for t in kept if t is not None]))
+        return found
+
     @torch.no_grad()
     def backward(self, cotangents: Tensor, leaves: Iterable[Tensor], *, guided: bool = True) -> list[Tensor]:
         """The gradients (K, ...) at ``leaves`` for ``cotangents``, (K, ...) at the output; the graph can be walked again.
@@ -104,12 +116,12 @@ class Graph:
 
 def _saved(node: Node) -> list[Tensor]:
     """The tensors that a node keeps for its backward step."""
-    found = []
+    found = list[Tensor]()
     for name in dir(node):
         if name.startswith("_saved_"):
             with suppress(RuntimeError):  # written to since, in place: of no use to anybody
-                found.append(getattr(node, name))
-    return [t for t in found if isinstance(t, Tensor)]
+                found += tensors((getattr(node, name),), {})
+    return found
 
 
 def _ordered(root: Node) -> list[Node]:

@@ -112,6 +112,7 @@ class ApplyLayer(ForAllClasses):
     def forward(
         ctx: Any, x: Tensor, tap: Tensor | None, value: Callable[[], Tensor], affine: Affine, gate: Gate | None, guided: bool
     ) -> Tensor:
+        ctx.constants = affine.weight, affine.bias, affine.scale
         ctx.guided, ctx.for_all_classes = guided, partial(_backward, affine, gate, None if tap is None else tap.shape)
         return value()
 
@@ -142,5 +143,5 @@ class AddConstant(ForAllClasses):
         def backward(g: Tensor, guided: bool, fresh: bool) -> Handed:
             return g, None if shape is None else _of_pictures(constant_map(g, constant, spatial), shape)
 
-        ctx.guided, ctx.for_all_classes = guided, backward
+        ctx.guided, ctx.for_all_classes, ctx.constants = guided, backward, (constant,)
         return x.clone()

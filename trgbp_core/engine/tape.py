@@ -24,7 +24,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import BackwardCFunction
 
-from .geometry import Window, convolution_padding, output_size, per_axis
+from .geometry import Window, convolution_padding, output_size, per_axis, sees_nothing
 from .layers import LayerRecord, Origin
 from .passthrough import Passthrough
 from .rectifiers import Gate, rectifier_calls
@@ -100,7 +100,7 @@ class Tape(Passthrough):
         """Over as many axes as the network's input has; over others it is an ordinary linear operation."""
         if not input.dim() == weight.dim() == self.notes.dims or not self.is_constant(weight) or not self.is_constant(bias):
             return self._ordinary(func, detached((input, weight, bias, stride, padding, dilation, groups)), {})  # type: ignore[no-any-return]
-        name, count = self.names.holder(weight, func.__name__), len(self.notes.axes)
+        name, count = self.names.unique(self.names.holder(weight, func.__name__)), len(self.notes.axes)
         weight, bias = weight.detach(), None if bias is None else bias.detach()
         stride, dilation, kernel = per_axis(stride, count), per_axis(dilation, count), tuple(weight.shape[2:])
         before, after = convolution_padding(padding, kernel, dilation)
@@ -124,17 +124,18 @@ class Tape(Passthrough):
         affine = Affine(weight, bias, source.shape, stride=stride, padding=own, dilation=dilation, groups=groups, spatial=axes)
         size = output_size(padded.shape, kernel, stride, inner, dilation) if axes else (1,) * count
         window = Window(tuple(x.shape[2:]), size, kernel, stride, before, dilation) if axes else Window.pointwise(size)
-        taps = weight.numel() // len(weight)
         tap = None if bias is None else self._tap(source, size)
-        record = LayerRecord(self.names.unique(name), "conv", affine, window, tap, bias is not None, len(weight), taps, transposed)
-        return self.affine(source, lambda: func(padded, weight, bias, stride, inner, dilation, groups), record)
+        record = LayerRecord(name, "conv", affine, window, tap, bias is not None, len(weight), weight.shape[1:].numel(), transposed)
+        out = self.affine(source, lambda: func(padded, weight, bias, stride, inner, dilation, groups), record)
+        if sees_nothing(tuple(x.shape[2:]), tuple(out.shape[2:]), kernel, stride, before, dilation):
+            self.notes.mixed[out] = (input,)
+        return out
 
     def linear(self, func: Any, input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         """Behind a flatten, a convolution over the whole map; over the last axis of (N, h, w, C), a 1×1 convolution."""
         if weight.dim() != 2 or input.dim() < 2 or not self.is_constant(weight) or not self.is_constant(bias):
             return self._ordinary(func, (input, weight, bias), {})  # type: ignore[no-any-return]
-        name = self.names.holder(weight, "linear")
-        weight, bias = weight.detach(), None if bias is None else bias.detach()
+        name, weight, bias = self.names.holder(weight, "linear"), weight.detach(), None if bias is None else bias.detach()
         origin = self._origins.get(input)
         axes = self.notes.spatial(input)
         axes = None if axes is None or input.dim() - 1 in axes else axes
@@ -172,16 +173,18 @@ class Tape(Passthrough):
         def forward() -> Tensor:
             return F.batch_norm(input, running_mean, running_var, gamma, beta, False, 0.0, eps)
 
-        origin = self._origins.get(input)
-        if origin is not None and origin.source is not None and origin.padding is None:
-            record = self.layers[origin.layers[0]]
-            if record.affine.weight is not None and record.affine.scale is None:
-                return self.affine(origin.source, forward, self._folded(record, input, scale, shift))
-        axes, size = self.notes.spatial(input), self.notes.map_size(input)
-        name = self.names.unique(self.names.holder(weight, "batch_norm") if weight is not None else self.names.running())
-        affine = Affine(None, shift, input.shape, scale=scale, spatial=axes)
-        record = LayerRecord(name, "batch_norm", affine, Window.pointwise(size), self._tap(input, size), True, len(scale), 1)
-        return self.affine(input, forward, record)
+        origin = self._origins.get(input) or Origin()
+        layer = None if origin.source is None or origin.padding is not None else self.layers[origin.layers[0]]
+        if layer is not None and origin.source is not None and layer.affine.weight is not None and layer.affine.scale is None:
+            out = self.affine(origin.source, forward, self._folded(layer, input, scale, shift))
+        else:
+            axes, size = self.notes.spatial(input), self.notes.map_size(input)
+            name = self.names.unique(self.names.holder(weight, "batch_norm") if weight is not None else self.names.running())
+            affine = Affine(None, shift, input.shape, scale=scale, spatial=axes)
+            tap = self._tap(input, size)
+            out = self.affine(input, forward, LayerRecord(name, "batch_norm", affine, Window.pointwise(size), tap, True, len(scale), 1))
+        self.notes.copy(out, input)
+        return out
 
     def _folded(self, record: LayerRecord, z: Tensor, scale: Tensor, shift: Tensor) -> LayerRecord:
         bias = record.affine.bias

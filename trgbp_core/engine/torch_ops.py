@@ -286,8 +286,9 @@ def holds_negatives(t: Tensor) -> bool:
 
 
 def sets_zeros(node: Any) -> bool:
-    """Does it cut patches out of a map with zeros around it?"""
-    return kind(node) == "Im2Col" and any(node._saved_padding)
+    """Does it cut patches out of a map with zeros around it, or take something from itself?"""
+    name, inputs = kind(node), node.next_functions
+    return (name == "Im2Col" and any(node._saved_padding)) or (name in ("Sub", "Rsub") and len(inputs) > 1 and inputs[0] == inputs[1])
 
 
 def multiplies_by_zeros(name: str, args: Any, kwargs: Any) -> bool:

@@ -2,6 +2,7 @@
 
 With the ordinary gradient in place of the guided one, the shares of the pixels and of every layer's biases add up to the logit exactly.
 They do not where a network computes something that the tape could not follow, whatever it was: then the answer is a sentence, not a map.
+A mask made out of the tape's sight adds up all the same, for it looks like a constant; but on another picture it is another one.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from ..engine.plain_passes import plain_logits
-from ..engine.recording import Recording, rows
+from ..engine.recording import Recording, record, rows
 from ..engine.validation import UnsuitableNetwork
 from .targets import one_hot
 
@@ -111,6 +112,38 @@ def _check(network: nn.Module, recording: Recording) -> None:
             "operator of one's own), or a write to a part of a tensor that another name refers to. Write that step with torch's own "
             "operations on whole tensors, and in one precision."
         )
+
+    if not _same_constants(recording, _of_another_picture(recording)):
+        raise AxiomFailed(
+            "What this network multiplies by, adds or picks by ought to be the same for every picture; with another picture it is not. "
+            "It is computed from the picture where the engine cannot see it: in another thread, in a scripted function, or as a parameter "
+            "that is made within forward. Write that step with torch's own operations, in forward itself."
+        )
+
+
+def _of_another_picture(recording: Recording) -> Recording | None:
+    """The same network's recording of other pictures; None where it refuses them."""
+    x = recording.input.detach()
+    noise = torch.randn(x.shape, generator=torch.Generator().manual_seed(0), dtype=torch.float32)
+    try:
+        return record(recording.network, x.flip(-1) + noise.to(x), args=recording.args, pictures=False)
+    except ValueError:
+        return None
+
+
+def _same_constants(recording: Recording, other: Recording | None) -> bool:
+    """Do both, as far as they run the same operations, run them with the same constants?"""
+    if other is None:
+        return True
+    here, there = recording.graph.constants(), other.graph.constants()
+    if [name for name, _ in here] != [name for name, _ in there]:
+        return True
+    pairs = (pair for (_, a), (_, b) in zip(here, there, strict=True) for pair in zip(a, b, strict=False))
+    return all(a.data_ptr() == b.data_ptr() or _same(a, b) for a, b in pairs)
+
+
+def _same(a: Tensor, b: Tensor) -> bool:
+    return a.shape == b.shape and bool(((a == b) | ((a != a) & (b != b))).all())  # what is no number is not equal to itself
 
 
 def _relative(gap: Tensor, scale: Tensor) -> float:
