@@ -90,6 +90,22 @@ def test_every_layer_with_a_bias_is_predicted_in_order_and_size(name: str) -> No
     assert all(bool(torch.isfinite(c.map).all()) and c.amplitude >= 0 for c in predicted)
 
 
+def test_it_tells_of_every_layer_and_can_be_left() -> None:
+    network, told = randomise(NETS["plain"]()), list[float]()
+    expected = coverage(network, (1, 3, 32, 32))
+    found = coverage(network, (1, 3, 32, 32), told.append)
+    assert told == sorted(told)
+    assert len(told) == len(found) >= 2
+    assert told[-1] == 1
+    assert all(torch.equal(a.map, b.map) for a, b in zip(found, expected, strict=True))
+
+    def leave(share: float) -> None:
+        raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        coverage(network, (1, 3, 32, 32), leave)
+
+
 def test_a_batch_norm_is_part_of_the_prediction() -> None:
     network = randomise(NETS["residual"]())
     before = {c.name: c.amplitude for c in coverage(network, (1, 3, 32, 32))}

@@ -263,8 +263,8 @@ class Explorer:
     def coverage(self, question: Question, step: Step | None = None) -> list[Coverage]:
         """See :func:`trgbp_core.theory.coverage.coverage`; once for each network, since no picture is part of it."""
         name, network, size = question.zoo.name, question.zoo.network, tuple(question.x.shape)
-        compute = lambda job: self.queue.run(lambda between: coverage(network, size), job.report)  # noqa: E731
-        return self._coverages.get((name, size), compute, **_hooks(step))
+        work = lambda between: coverage(network, size, lambda share: between("Predicting", share))  # noqa: E731
+        return self._coverages.get((name, size), lambda job: self.queue.run(work, job.report), **_hooks(step))
 
     def calibration(self, zoo: loading.Zoo) -> frame_calibration.Calibration | None:
         """The network's table of real pictures, if one comes with it."""

@@ -8,7 +8,7 @@ shapes alone. :mod:`.randomised_weights` compares them with drawn networks.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import torch
@@ -55,7 +55,9 @@ class Coverage:
         return 1 / math.sqrt(1 + self.noise**2 / draws)
 
 
-def coverage(network: nn.Module, input_shape: torch.Size | tuple[int, ...]) -> list[Coverage]:
+def coverage(
+    network: nn.Module, input_shape: torch.Size | tuple[int, ...], progress: Callable[[float], None] | None = None
+) -> list[Coverage]:
     """Predict R̃^l of randomised weights for every layer (Section 4.2, questions 1 and 2).
 
     Randomised as :func:`cascade.cascade` does: every learnable tensor from N(0, r²), running statistics kept. What limits the
@@ -64,13 +66,19 @@ def coverage(network: nn.Module, input_shape: torch.Size | tuple[int, ...]) -> l
 
     Args:
         input_shape: (1, C, H, W).
+        progress: told, layer by layer, how much is done.
     """
     parameter = next(network.parameters(), torch.zeros(()))
     tape = MomentTape(network)
     recording = record(network, start((input_shape[1], input_shape[2], input_shape[3]), parameter), tape=tape)
     one_class = torch.zeros_like(recording.output)
     one_class[1, 0] = 1  # the gradient of a logit at itself is 1, whatever the logit is: all offset
-    found = torch.autograd.grad(recording.output, [layer.tap for layer in recording.layers if layer.tap is not None], one_class)
+    taps = [layer.tap for layer in recording.layers if layer.tap is not None]
+    if progress is not None:
+        for left, tap in enumerate(taps):  # from the last layer to the first
+            share = 1 - left / len(taps)
+            tap.register_hook(lambda gradient, share=share: progress(share))
+    found = torch.autograd.grad(recording.output, taps, one_class)
     result = []
     for layer, (expected, square, _) in zip(recording.layers, found, strict=True):
         # Neighbours in a window have their noise from the same filters: spreading adds up deviations, not variances.
