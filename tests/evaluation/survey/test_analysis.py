@@ -40,7 +40,8 @@ def test_pictures_decided_by_a_tag_are_flagged_as_one_group(tagged: int) -> None
     (cluster,) = found.flagged
     by_tag = set(np.flatnonzero(labels == CLASSES - 1)[:tagged].tolist())
     assert set(cluster.members) == by_tag
-    assert (cluster.label, cluster.number) == (CLASSES - 1, cluster.number)
+    assert (cluster.label, cluster.number) == (CLASSES - 1, 1)
+    assert [each.number for each in found.clusters] == list(range(1, len(found.clusters) + 1))
     assert cluster.corner == "lower right"
     assert min(found.score[list(by_tag)]) > max(np.delete(found.score, list(by_tag)))
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -42,7 +42,7 @@ class Cluster:
     """Pictures of one predicted class whose attentions are alike.
 
     Attributes:
-        label: the predicted class, or :data:`FEW`. number: from 1, the largest of its class first.
+        label: the predicted class, or :data:`FEW`. number: its place in :attr:`Analysis.clusters`, from 1.
         members: indices of its pictures, the most typical first. mean: their mean attention (16, 16).
         tightness: mean cosine between a member's attention and the mean. area: the share of the picture that holds half of the mean.
         frame: share of the mean in the outer three cells. corner, corner_share: the corner (4×4 cells) with the largest share, and that.
@@ -90,8 +90,9 @@ class Analysis:
     """What :func:`analyse` found.
 
     Attributes:
-        clusters: flagged ones first, then by class and size. means: predicted class → its mean attention (16, 16).
+        clusters: flagged ones first, then by class, the largest first. means: predicted class → its mean attention (16, 16).
         cluster_of: each picture's index in ``clusters``, −1 for a picture without attention. similarity: cosine with that one's mean.
+        frame, corner: each picture's share in the outer three cells, and in the corner with the most.
         score: each picture's suspicion, from 0 to 1: that of a group of its class times the cosine with the group's mean, the largest.
         empty, failed: indices of pictures whose map has no positive part, or numbers that are not finite.
     """
@@ -101,6 +102,8 @@ class Analysis:
     cluster_of: Indices
     similarity: Array
     score: Array
+    frame: Array
+    corner: Array
     empty: tuple[int, ...]
     failed: tuple[int, ...]
 
@@ -132,24 +135,26 @@ def analyse(
     facts = [np.full(len(classes), np.nan) if values is None else np.asarray(values, float) for values in (confidence, right, in_boxes)]
     counts = Counter(classes[usable].tolist())
     looked_at = np.where([counts[label] >= LEAST for label in classes.tolist()], classes, FEW)
+    clusters = _clusters(shares, looked_at, usable, facts, seed)
+    means = {label: shares[usable & (classes == label)].mean(0).reshape(places.SIDE, places.SIDE) for label in sorted(counts)}
+    failed = ~np.isfinite(shares).all(1)
+    nothing = tuple(np.flatnonzero(~usable & ~failed).tolist()), tuple(np.flatnonzero(failed).tolist())
+    return Analysis(tuple(clusters), means, *_of_pictures(shares, looked_at, usable, clusters), *nothing)
+
+
+def _clusters(shares: Array, looked_at: Indices, usable: npt.NDArray[np.bool_], facts: Sequence[Array], seed: int) -> list[Cluster]:
+    """The groups of every class, tested, numbered, and in order."""
     found = [
         (label, members)
         for label in sorted({*looked_at[usable].tolist()})
         for members in _groups(shares, np.flatnonzero(usable & (looked_at == label)), seed)
     ]
-    tested = sum(label != FEW for label, _ in found)
-    numbers: Counter[int] = Counter()
-    clusters = []
+    pool, tested, clusters = np.flatnonzero(usable), sum(label != FEW for label, _ in found), []
     for label, members in found:
-        numbers[label] += 1
-        pool = np.flatnonzero(usable)
         alike, elsewhere, chance = _test(shares, pool, members, looked_at == label) if label != FEW else (0, 0, math.nan)
-        clusters.append(_described(label, numbers[label], members, shares, facts, (alike, elsewhere, min(1.0, chance * tested))))
-    clusters.sort(key=lambda cluster: not cluster.flagged)
-    means = {label: shares[usable & (classes == label)].mean(0).reshape(places.SIDE, places.SIDE) for label in sorted(counts)}
-    failed = ~np.isfinite(shares).all(1)
-    nothing = tuple(np.flatnonzero(~usable & ~failed).tolist()), tuple(np.flatnonzero(failed).tolist())
-    return Analysis(tuple(clusters), means, *_of_pictures(shares, looked_at, usable, clusters), *nothing)
+        clusters.append(_described(label, members, shares, facts, (alike, elsewhere, float(np.minimum(1, chance * tested)))))
+    clusters.sort(key=lambda cluster: (not cluster.flagged, cluster.label == FEW))
+    return [replace(cluster, number=number) for number, cluster in enumerate(clusters, 1)]
 
 
 def _groups(shares: Array, members: Indices, seed: int) -> list[Indices]:
@@ -199,7 +204,7 @@ def at_least(found: int, marked: int, drawn: int, total: int) -> float:
     return ways / math.comb(total, drawn)
 
 
-def _described(label: int, number: int, members: Indices, shares: Array, facts: Sequence[Array], test: tuple[int, int, float]) -> Cluster:
+def _described(label: int, members: Indices, shares: Array, facts: Sequence[Array], test: tuple[int, int, float]) -> Cluster:
     mean = shares[members].mean(0)
     alike = similarities(shares[members], mean[None])[:, 0]
     cells = mean.reshape(places.SIDE, places.SIDE)
@@ -207,7 +212,7 @@ def _described(label: int, number: int, members: Indices, shares: Array, facts: 
     confidence, accuracy, in_boxes = (_mean(values[members]) for values in facts)
     return Cluster(
         label=label,
-        number=number,
+        number=0,
         members=tuple(members[np.argsort(-alike, kind="stable")].tolist()),
         mean=cells,
         tightness=float(alike.mean()),
@@ -231,8 +236,8 @@ def _mean(values: Array) -> float:
 
 def _of_pictures(
     shares: Array, looked_at: Indices, usable: npt.NDArray[np.bool_], clusters: Sequence[Cluster]
-) -> tuple[Indices, Array, Array]:
-    """For every picture: its group, the cosine with that group's mean, and its score."""
+) -> tuple[Indices, Array, Array, Array, Array]:
+    """For every picture: its group, the cosine with that group's mean, its score, and its shares at the frame and in a corner."""
     cluster_of, similarity, score = np.full(len(shares), -1, np.intp), np.full(len(shares), np.nan), np.full(len(shares), np.nan)
     for index, cluster in enumerate(clusters):
         members = list(cluster.members)
@@ -241,4 +246,6 @@ def _of_pictures(
         score[same_class] = np.fmax(score[same_class], alike * cluster.suspicion)
         cluster_of[members] = index
         similarity[members] = similarities(shares[members], cluster.mean.reshape(1, -1))[:, 0]
-    return cluster_of, similarity, score
+    cells = shares.reshape(-1, places.SIDE, places.SIDE)
+    at_frame, in_corner = np.array([(places.frame(one), places.corner(one)[1]) for one in cells]).reshape(-1, 2).T
+    return cluster_of, similarity, score, at_frame, in_corner
