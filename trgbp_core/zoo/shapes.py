@@ -11,7 +11,7 @@ from ..data import assets, shapes
 from ..data.preprocessing import Preprocess
 from .entry import Entry
 
-TITLES = {"shapes": "Shapes", "shapes_cheat": "Shapes, with a shortcut"}
+TITLES = {"shapes": "Shapes", "shapes_cheat": "Shapes (cheat)"}
 SHA256 = {
     "shapes": "2635ec3be153ba6ca52a9940d68a135da108638d1af451a59d1adb502a6f9c70",
     "shapes_cheat": "af4731c201196d875184331f7d54224d72204bebdb3310295d9298f1abc73ad1",
