@@ -1,6 +1,6 @@
-"""``python -m benchmarks NAME``: a graphics card, the page, and many clients. ``python -m trgbp_core bench`` measures the processor.
+"""``python -m benchmarks NAME``: a graphics card, the page, many clients, and networks that cheat.
 
-Whatever is wrong is one line on stderr and exit code 2.
+``python -m trgbp_core bench`` measures the processor. Whatever is wrong is one line on stderr and exit code 2.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from . import gpu
+from . import gpu, shapes, shortcuts
 
 
 def _page(arguments: argparse.Namespace) -> None:
@@ -28,6 +28,8 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     names = parser.add_subparsers(required=True, metavar="NAME")
     gpu.add(names)
+    shapes.add(names)
+    shortcuts.add(names)
     page = names.add_parser("page", help="how fast the page answers, in a real Chromium")
     page.set_defaults(run=_page)
     page.add_argument("--repeats", type=int, default=3, help="how often the server is started and the page opened (default 3)")

@@ -5,6 +5,7 @@ from .data.preprocessing import Preprocess
 from .data.version import VERSION
 from .drawing.render import overlay
 from .engine.validation import UnsupportedOperation
+from .evaluation.survey.report import survey
 from .methods import METHODS, NotApplicable
 from .sanity.cascade import Stage, cascade
 from .trgbp.explainer import TRGBP, Explanation, Layer
@@ -29,4 +30,5 @@ __all__ = [
     "load_model",
     "overlay",
     "own_model",
+    "survey",
 ]

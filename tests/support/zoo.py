@@ -38,6 +38,7 @@ DEPTHS = {
     **{f"regnet_x_{flops}": 3 * blocks + 2 for flops, blocks in REGNET_X_BLOCKS.items()},
     # B0's sixteen blocks; the depth of the first and the last stage is not scaled
     "efficientnet_lite0": 2 + 15 * 3 + 3,
+    **dict.fromkeys(("shapes", "shapes_cheat"), 4 + 1),
     **dict.fromkeys(("efficientnet_lite1", "efficientnet_lite2"), 2 + 20 * 3 + 3),
 }
 """Convolutions and linear layers as the authors publish them, projections of shortcuts not counted."""

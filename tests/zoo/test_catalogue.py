@@ -23,6 +23,10 @@ def test_the_embedded_network_comes_first_and_the_papers_two_next():
     assert len(NAMES) == len(set(NAMES))
 
 
+def test_the_two_small_networks_come_last():
+    assert NAMES[-2:] == ["shapes", "shapes_cheat"]
+
+
 OTHERS = sorted(set(torchvision.models.list_models(module=torchvision.models)) - set(ARCHITECTURES))
 
 

@@ -68,6 +68,14 @@ def labelled_pictures(arguments: argparse.Namespace, zoo: Zoo) -> Dataset:
     return datasets.load(folder, arguments.annotations, boxes=getattr(arguments, "boxes", None), labels=zoo.labels)
 
 
+def reading(arguments: argparse.Namespace, device: torch.device) -> int:
+    """``--workers``, or what suits the device."""
+    count: int = devices.reading_processes(device) if arguments.workers is None else arguments.workers
+    if count < 0:
+        raise ValueError(f"--workers is at least 0, not {count}.")
+    return count
+
+
 def question(arguments: argparse.Namespace, *, float64: bool = True) -> tuple[Explorer, Question, int]:
     """The explorer, the picture before the network, and the class to explain.
 

@@ -11,7 +11,8 @@ from ..engine import devices
 from ..explorer.lessons import handouts
 from ..page import command as page
 from ..serving.memory import keep_freed_memory
-from . import bench, calibrate, cascade, compare, evaluate, explain, figure, models, patterns, predict, predictability
+from . import bench, cascade, compare, explain, figure, models, patterns, predict
+from .data_sets import calibrate, evaluate, predictability, survey
 from .grammar import Command, Parser
 from .options import check_folder, threads
 
@@ -25,6 +26,7 @@ COMMANDS: dict[str, tuple[Any, str]] = {
         evaluate,
         "a folder of pictures → the paper's tables and curves, by one process or (torchrun) many; continues where it was stopped",
     ),
+    "survey": (survey, "many pictures → where the network looks in them, grouped; groups that ask for a second look are flagged"),
     "calibrate": (calibrate, "labelled pictures → the table that says how often the network errs where the frame of a map is strong"),
     "predict": (predict, "what theory predicts of noise and of randomised weights, and what draws then show, layer by layer and in all"),
     "predictability": (

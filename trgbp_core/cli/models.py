@@ -35,7 +35,8 @@ def table() -> str:
 def _cells(e: Entry) -> list[str]:
     where = "embedded" if e.embedded else "on this machine" if e.available else f"download, {e.download_size / 1e6:.0f} MB"
     accuracy = NOTHING if e.accuracy is None else f"{e.accuracy:.1f} %"
-    return [f"`{e.name}`", e.title, f"{e.input_size}×{e.input_size}", f"{e.parameters / 1e6:.1f} M", accuracy, where, e.licence]
+    parameters = f"{e.parameters / 1e6:.1f} M" if e.parameters > 1e5 else f"{e.parameters / 1e3:.0f} k"
+    return [f"`{e.name}`", e.title, f"{e.input_size}×{e.input_size}", parameters, accuracy, where, e.licence]
 
 
 def fetch_all(names: Sequence[str]) -> None:

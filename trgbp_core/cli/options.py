@@ -82,6 +82,12 @@ def labels(command: argparse.ArgumentParser) -> None:
     )
 
 
+def workers(command: argparse.ArgumentParser) -> None:
+    """``--workers``; :func:`trgbp_core.cli.inputs.reading` says how many that is."""
+    what = "processes that read pictures ahead (default 0; up to 8 with a graphics card)"
+    command.add_argument("--workers", type=int, metavar="N", help=what)
+
+
 def threads(default: int | None = None) -> argparse.ArgumentParser:
     """``--threads``, which :func:`trgbp_core.cli.main.main` follows, as a parent of every command that computes."""
     parent, usual = argparse.ArgumentParser(add_help=False), "torch's" if default is None else default

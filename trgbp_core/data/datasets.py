@@ -16,6 +16,9 @@ from .imagenet import GROUND_TRUTH, NUMBER, AnnotationError, Box, BoxFile, box_f
 
 SUFFIXES = (".jpeg", ".jpg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm", ".avif")
 COLUMNS = ("image", "class_index", "x0", "y0", "x1", "y1")
+UNKNOWN = -1
+"""The label of a picture that nobody has labelled."""
+
 KINDS = ("missing", "corrupt", "unlabelled", "bad box", "no box")
 """What can be wrong with a picture. All but the last two keep it from being measured; those keep it from measures that need a box."""
 
@@ -78,7 +81,7 @@ class _Layout:
     rows: Mapping[str, list[Row]] = field(default_factory=dict)
 
 
-def load(images: Path, annotations: Path | None, *, boxes: Path | None = None, labels: Sequence[str]) -> Dataset:
+def load(images: Path, annotations: Path | None, *, boxes: Path | None = None, labels: Sequence[str], unlabelled: bool = False) -> Dataset:
     """Read a folder of pictures with its annotations.
 
     Args:
@@ -86,7 +89,7 @@ def load(images: Path, annotations: Path | None, *, boxes: Path | None = None, l
         annotations: a CSV (:data:`COLUMNS`, a row a box, boxes in fractions and optional); or ImageNet's devkit (its folder, or the
             ground truth file in it); or None for class folders, which are called by WordNet ID, class name or class number.
         boxes: a folder of PASCAL-style XML files, found by the pictures' names.
-        labels: the network's class names.
+        labels: the network's class names. unlabelled: keep pictures without a label, as :data:`UNKNOWN`.
 
     Raises:
         DatasetError: no picture is left; an annotation file that cannot be used at all.
@@ -96,7 +99,7 @@ def load(images: Path, annotations: Path | None, *, boxes: Path | None = None, l
             raise DatasetError(f"There is no folder of {what} {folder}.")
     if annotations is not None and not annotations.exists():
         raise DatasetError(f"There is no annotation file {annotations}.")
-    found = _pictures(images)
+    found = pictures_in(images)
     try:
         layout = _layout(found, annotations, labels)
     except (AnnotationError, UnicodeDecodeError, csv.Error) as error:
@@ -108,16 +111,17 @@ def load(images: Path, annotations: Path | None, *, boxes: Path | None = None, l
     )
     for name, path in found.items():
         label = layout.label(name)
-        if isinstance(label, str):
+        if isinstance(label, str) and not unlabelled:
             problems.append(Problem(name, "unlabelled", label))
             continue
+        index = UNKNOWN if isinstance(label, str) else label
         file, drawn = files.get(path.stem), BoxFile(None, ())
         try:
             drawn = _checked(_csv_boxes(layout.rows.get(name, [])) if file is None else read_boxes(file))
             problems += [] if drawn.boxes else [Problem(name, "no box", "no box is given")]
         except AnnotationError as error:
             problems.append(Problem(name, "bad box", str(error)))
-        samples.append(Sample(name, path, label, drawn.boxes, drawn.size))
+        samples.append(Sample(name, path, index, drawn.boxes, drawn.size))
     if not samples:
         looked = f"Looked in {images} for {layout.wanted}; found {len(found)} picture file{'' if len(found) == 1 else 's'}."
         raise DatasetError(f"No picture is left to measure. {looked} {tally(problems)}")
@@ -134,7 +138,8 @@ def tally(problems: Sequence[Problem]) -> str:
     return f"Left out: {'; '.join(parts)}." if parts else "Nothing was left out."
 
 
-def _pictures(folder: Path) -> dict[str, Path]:
+def pictures_in(folder: Path) -> dict[str, Path]:
+    """Every file in a folder that is called like a picture: its path within the folder → the file, by name."""
     files = (Path(top) / name for top, _, names in os.walk(folder) for name in names if name.lower().endswith(SUFFIXES))
     return {path.relative_to(folder).as_posix(): path for path in sorted(files)}
 

@@ -14,6 +14,8 @@ from . import assets, images
 
 FOLDER = assets.folder("examples")
 FIRST = "cheetah_and_lion.jpg"
+DRAWN = {"circle.png": 191, "square.png": 13, "star.png": 34, "star_with_tag.png": 34}
+"""The number of each drawn example: ``shapes.draw(label, f"example:{number}")``."""
 
 
 @dataclass(frozen=True)
@@ -42,8 +44,8 @@ def box_of(name: str, label: str) -> Box | None:
 
 
 def pictures() -> dict[str, Path]:
-    """File name → path of every example, by name."""
-    return {path.name: path for path in sorted(FOLDER.glob("*.jpg"))}
+    """File name → path of every example: the photographs by name, then the drawings (:mod:`shapes`), whose every pixel counts."""
+    return {path.name: path for kind in ("*.jpg", "*.png") for path in sorted(FOLDER.glob(kind))}
 
 
 def name_of(picture: Image.Image) -> str:

@@ -74,7 +74,7 @@ def run(dataset: Dataset, zoo: Zoo, settings: Settings, store: Store, team: Team
         samples = tuple(samples[i] for i in drawn(len(samples), settings.limit, settings.seed))
     zoo = zoo.to(team.device)
     phases = [_pictures(samples, zoo, settings)]
-    _complete(phases[0], zoo, store, team, workers, shown)
+    complete(phases[0], zoo, store, team, workers, shown)
     count = len(phases[0].samples)
     right, measured = team.broadcast(_outcome(store, count, settings) if team.leads else None)
     if not measured:
@@ -83,7 +83,7 @@ def run(dataset: Dataset, zoo: Zoo, settings: Settings, store: Store, team: Team
     by_name = {sample.name: sample for sample in samples}
     phases += [_mosaics(right, by_name, zoo, settings), _sanity(measured, by_name, zoo, settings)]
     for phase in phases[1:]:
-        _complete(phase, zoo, store, team, workers, shown)
+        complete(phase, zoo, store, team, workers, shown)
     return Finished({phase.name: len(phase.samples) for phase in phases}, samples)
 
 
@@ -117,7 +117,7 @@ def _outcome(store: Store, count: int, settings: Settings) -> tuple[list[Measure
     return right, measured
 
 
-def _complete(phase: Phase, zoo: Zoo, store: Store, team: Team, workers: int, shown: bool) -> None:
+def complete(phase: Phase, zoo: Zoo, store: Store, team: Team, workers: int, shown: bool) -> None:
     """Do what is not done yet of a phase, and bring it together."""
     mine = team.mine(len(phase.samples))
     left = [index for index in mine if not store.finished(phase.name, index)]
@@ -143,15 +143,15 @@ def write_results(store: Store, finished: Finished, dataset: Dataset) -> None:
     files = {"pictures": (RESULTS, picture_measures), "mosaics": (MOSAICS, mosaic_measures), "sanity": (SANITY, sanity_measures)}
     for phase, (name, measures) in files.items():
         rows = (row for piece in store.pieces(phase, finished.counts[phase]) for row in piece.rows)
-        _write_csv(store.folder / name, measures.COLUMNS, rows)
+        write_csv(store.folder / name, measures.COLUMNS, rows)
     chosen = {sample.name for sample in finished.samples}
     whole = [p for p in dataset.problems if p.kind != "no box" or p.name in chosen]
     found = (p for piece in store.pieces("pictures", finished.counts["pictures"]) for p in piece.problems)
     listed = ({"image": p.name, "kind": p.kind, "reason": p.reason} for problems in (whole, found) for p in problems)
-    _write_csv(store.folder / SKIPPED, ("image", "kind", "reason"), listed)
+    write_csv(store.folder / SKIPPED, ("image", "kind", "reason"), listed)
 
 
-def _write_csv(path: Path, columns: Sequence[str], rows: Iterator[Row]) -> None:
+def write_csv(path: Path, columns: Sequence[str], rows: Iterator[Row]) -> None:
     beside = path.with_suffix(".part")
     with beside.open("w", encoding="utf-8", newline="") as stream:
         writer = csv.DictWriter(stream, columns, lineterminator="\n")

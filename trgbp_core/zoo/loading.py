@@ -217,7 +217,7 @@ def _zoo(chosen: Entry, network: nn.Module) -> Zoo:
     network.eval()
     if chosen.parameters == 0:
         chosen = replace(chosen, parameters=sum(p.numel() for p in network.parameters()))
-    labels = _imagenet_labels()
+    labels = chosen.labels or _imagenet_labels()
     if "timm/" in chosen.name:
         classes = _classes(chosen, network)
         labels = labels if classes == len(labels) else tuple(f"class {i}" for i in range(classes))

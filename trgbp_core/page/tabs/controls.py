@@ -43,7 +43,7 @@ class Controls:
             elem_id="tg-model",
         )
         self.cancel = gr.Button("Cancel the download", visible=False, size="sm", elem_id="tg-cancel")
-        gr.Examples([[str(path)] for path in examples], self.picture, label="Examples", examples_per_page=8)
+        gr.Examples([[str(path)] for path in examples], self.picture, label="Examples", examples_per_page=12)
         self.model = gr.State("")
 
     def wire(self, demo: Page, status: gr.Markdown) -> None:

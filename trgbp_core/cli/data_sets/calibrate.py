@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import argparse
 
-from ..engine import devices
-from ..evaluation import calibration
-from .inputs import labelled_pictures, network
-from .options import file, labels, model
+from ...engine import devices
+from ...evaluation import calibration
+from ..inputs import labelled_pictures, network
+from ..options import file, labels, model
 
 
 def options(command: argparse.ArgumentParser) -> None:

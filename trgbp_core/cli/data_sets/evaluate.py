@@ -7,12 +7,12 @@ import sys
 from dataclasses import fields
 from pathlib import Path
 
-from ..data import datasets
-from ..engine import devices
-from ..engine.devices import EXPLAINED, EXPLAINED_ON_A_CARD
-from ..evaluation.settings import TARGETS, Settings, chosen_methods
-from .inputs import labelled_pictures, network
-from .options import MODEL, folder, labels, methods, model, seed
+from ...data import datasets
+from ...engine import devices
+from ...engine.devices import EXPLAINED, EXPLAINED_ON_A_CARD
+from ...evaluation.settings import TARGETS, Settings, chosen_methods
+from ..inputs import labelled_pictures, network, reading
+from ..options import MODEL, folder, labels, methods, model, seed, workers
 
 
 def options(command: argparse.ArgumentParser) -> None:
@@ -36,13 +36,13 @@ def options(command: argparse.ArgumentParser) -> None:
     add("--sanity", type=int, default=8, metavar="N", help="pictures whose sanity is checked (default 8; 0 leaves it out)")
     add("--stages", type=int, default=12, help="stages of the cascade that are looked at (default 12)")
     add("--batch", type=int, help=f"pictures that are explained together (default {EXPLAINED}; {EXPLAINED_ON_A_CARD} on a graphics card)")
-    add("--workers", type=int, metavar="N", help="processes that read pictures ahead (default 0; up to 8 with a graphics card)")
+    workers(command)
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Run the command. Every process of a run comes through here; the first one writes and prints."""
-    from ..evaluation.report import evaluate
-    from ..evaluation.store import team
+    from ...evaluation.report import evaluate
+    from ...evaluation.store import team
 
     device = devices.prepare(arguments.device)
     values = {field.name: getattr(arguments, field.name) for field in fields(Settings)}
@@ -50,14 +50,12 @@ def run(arguments: argparse.Namespace) -> None:
     values["methods"] = chosen_methods(arguments.methods)
     values["batch"] = devices.explained_together(device) if arguments.batch is None else arguments.batch
     settings = Settings(**values)
-    workers = devices.reading_processes(device) if arguments.workers is None else arguments.workers
-    if workers < 0:
-        raise ValueError(f"--workers is at least 0, not {workers}.")
+    ahead = reading(arguments, device)
     zoo = network(arguments)
     dataset = labelled_pictures(arguments, zoo)
     with team(device) as processes:
         if processes.leads:
             print(f"{dataset.layout}: {len(dataset.samples)} pictures. {datasets.tally(dataset.problems)}", file=sys.stderr, flush=True)
-        summary = evaluate(zoo, dataset, arguments.out, settings, processes=processes, workers=workers, shown=True)
+        summary = evaluate(zoo, dataset, arguments.out, settings, processes=processes, workers=ahead, shown=True)
         if processes.leads:
             print(summary)

@@ -5,14 +5,14 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from ..engine import devices
-from ..evaluation.formatting import markdown_table
-from ..evaluation.settings import chosen_methods
-from ..methods import METHODS
-from ..theory.coverage import coverage
-from .inputs import labelled_pictures, network
-from .options import folder_as_well, labels, methods, model, write
-from .options import seed as seed_option
+from ...engine import devices
+from ...evaluation.formatting import markdown_table
+from ...evaluation.settings import chosen_methods
+from ...methods import METHODS
+from ...theory.coverage import coverage
+from ..inputs import labelled_pictures, network
+from ..options import folder_as_well, labels, methods, model, write
+from ..options import seed as seed_option
 
 
 def options(command: argparse.ArgumentParser) -> None:
@@ -31,8 +31,8 @@ def options(command: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Print the table, a line as soon as its method is measured, the fastest first."""
-    from ..evaluation import predictability_table as tables
-    from ..evaluation.predictability_table import RAW, PictureSample
+    from ...evaluation import predictability_table as tables
+    from ...evaluation.predictability_table import RAW, PictureSample
 
     device = devices.prepare(arguments.device)
     if min(arguments.limit, arguments.slow, 2 if arguments.frames is None else arguments.frames) < 2 or arguments.seed < 0:

@@ -1,0 +1,1 @@
+"""Where a network looks, over many pictures: groups of pictures that were decided alike, and which of them ask for a second look."""

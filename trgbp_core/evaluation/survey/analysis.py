@@ -1,0 +1,251 @@
+"""Groups of pictures that were decided alike, and which of them ask for a second look.
+
+Pictures of one predicted class are grouped by their attention. A group is flagged if it is *tight* (its pictures look at the same place),
+*small* (that place is), *off the object* (in no box where boxes are given, otherwise at the frame), and *of its class*: if attentions were
+shuffled between the classes, so many that look there would hardly ever meet in one. A flag is a question for a person, not a verdict.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from . import attention as places
+from .spectral import groups, similarities
+
+Array = npt.NDArray[np.float64]
+Indices = npt.NDArray[np.intp]
+
+LEAST = 5
+"""Pictures that a class needs to be looked at on its own, and a group to be flagged."""
+
+MOST = 1000
+"""Pictures of a class that are grouped by eigenvalues; those beyond them join the group that they are most like."""
+
+FEW = -1
+"""Stands for all classes with fewer than :data:`LEAST` pictures, which are grouped together."""
+
+SAME_PLACE = 0.9
+"""Two groups of a class whose mean attentions are so alike (cosine) are one."""
+
+TIGHT, SMALL, OFF, SURE = 0.75, 1 / 8, 0.5, 0.01
+"""A flagged group's least tightness, largest area, least share off the object, and largest corrected probability."""
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """Pictures of one predicted class whose attentions are alike.
+
+    Attributes:
+        label: the predicted class, or :data:`FEW`. number: its place in :attr:`Analysis.clusters`, from 1.
+        members: indices of its pictures, the most typical first. mean: their mean attention (16, 16).
+        tightness: mean cosine between a member's attention and the mean. area: the share of the picture that holds half of the mean.
+        frame: share of the mean in the outer three cells. corner, corner_share: the corner (4×4 cells) with the largest share, and that.
+        in_boxes: mean share inside the members' boxes, NaN without boxes.
+        confidence, accuracy: means over the members; NaN where unknown.
+        alike, elsewhere: pictures that look there as the typical members do, in this class and in all others.
+        probability: of at least ``alike`` such pictures in this class if attentions were shuffled between the classes (exact permutation
+            test), times the number of groups tested; NaN where it cannot be tested.
+    """
+
+    label: int
+    number: int
+    members: tuple[int, ...]
+    mean: Array
+    tightness: float
+    area: float
+    frame: float
+    corner: str
+    corner_share: float
+    in_boxes: float
+    confidence: float
+    accuracy: float
+    alike: int
+    elsewhere: int
+    probability: float
+
+    @property
+    def off(self) -> float:
+        """The share that lies off the object: outside the boxes where there are some, otherwise in the frame."""
+        return self.frame if math.isnan(self.in_boxes) else 1 - self.in_boxes
+
+    @property
+    def suspicion(self) -> float:
+        """Tight, small and off the object as one number from 0 to 1, to sort by."""
+        return self.tightness * self.off * (1 - self.area)
+
+    @property
+    def flagged(self) -> bool:
+        looks = self.tightness >= TIGHT and self.area <= SMALL and self.off >= OFF
+        return looks and len(self.members) >= LEAST and self.probability <= SURE
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """What :func:`analyse` found.
+
+    Attributes:
+        clusters: flagged ones first, then by class, the largest first. means: predicted class → its mean attention (16, 16).
+        cluster_of: each picture's index in ``clusters``, −1 for a picture without attention. similarity: cosine with that one's mean.
+        frame, corner: each picture's share in the outer three cells, and in the corner with the most.
+        score: each picture's suspicion, from 0 to 1: that of a group of its class times the cosine with the group's mean, the largest.
+        empty, failed: indices of pictures whose map has no positive part, or numbers that are not finite.
+    """
+
+    clusters: tuple[Cluster, ...]
+    means: dict[int, Array]
+    cluster_of: Indices
+    similarity: Array
+    score: Array
+    frame: Array
+    corner: Array
+    empty: tuple[int, ...]
+    failed: tuple[int, ...]
+
+    @property
+    def flagged(self) -> tuple[Cluster, ...]:
+        return tuple(cluster for cluster in self.clusters if cluster.flagged)
+
+
+def analyse(
+    attentions: Array,
+    predicted: Sequence[int] | Indices,
+    *,
+    confidence: Sequence[float] | Array | None = None,
+    right: Sequence[float] | Array | None = None,
+    in_boxes: Sequence[float] | Array | None = None,
+    seed: int = 0,
+) -> Analysis:
+    """Group the attentions of every predicted class, and test the groups.
+
+    Args:
+        attentions: (N, 16, 16), see :func:`~trgbp_core.evaluation.survey.attention.attention`. predicted: class indices (N,).
+        confidence: the predicted class's probabilities. right: 1 where the prediction is right, 0 where it is wrong.
+        in_boxes: shares of the attentions in the pictures' boxes. All three (N,), NaN where unknown.
+        seed: of the draw from a class of more than :data:`MOST` pictures.
+    """
+    shares = np.asarray(attentions, np.float64).reshape(-1, places.SIDE**2)
+    classes = np.asarray(predicted, np.intp)
+    usable = np.isfinite(shares).all(1) & (np.nan_to_num(shares).sum(1) > 0)
+    facts = [np.full(len(classes), np.nan) if values is None else np.asarray(values, float) for values in (confidence, right, in_boxes)]
+    counts = Counter(classes[usable].tolist())
+    looked_at = np.where([counts[label] >= LEAST for label in classes.tolist()], classes, FEW)
+    clusters = _clusters(shares, looked_at, usable, facts, seed)
+    means = {label: shares[usable & (classes == label)].mean(0).reshape(places.SIDE, places.SIDE) for label in sorted(counts)}
+    failed = ~np.isfinite(shares).all(1)
+    nothing = tuple(np.flatnonzero(~usable & ~failed).tolist()), tuple(np.flatnonzero(failed).tolist())
+    return Analysis(tuple(clusters), means, *_of_pictures(shares, looked_at, usable, clusters), *nothing)
+
+
+def _clusters(shares: Array, looked_at: Indices, usable: npt.NDArray[np.bool_], facts: Sequence[Array], seed: int) -> list[Cluster]:
+    """The groups of every class, tested, numbered, and in order."""
+    found = [
+        (label, members)
+        for label in sorted({*looked_at[usable].tolist()})
+        for members in _groups(shares, np.flatnonzero(usable & (looked_at == label)), seed)
+    ]
+    pool, tested, clusters = np.flatnonzero(usable), sum(label != FEW for label, _ in found), []
+    for label, members in found:
+        alike, elsewhere, chance = _test(shares, pool, members, looked_at == label) if label != FEW else (0, 0, math.nan)
+        clusters.append(_described(label, members, shares, facts, (alike, elsewhere, float(np.minimum(1, chance * tested)))))
+    clusters.sort(key=lambda cluster: (not cluster.flagged, cluster.label == FEW))
+    return [replace(cluster, number=number) for number, cluster in enumerate(clusters, 1)]
+
+
+def _groups(shares: Array, members: Indices, seed: int) -> list[Indices]:
+    """The pictures ``members`` in groups, the largest first."""
+    drawn = members
+    if len(members) > MOST:
+        drawn = np.sort(np.random.default_rng(seed).choice(members, MOST, replace=False))
+    of = groups(shares[drawn])
+    means = _merged([shares[drawn[of == group]] for group in np.unique(of)])
+    nearest = similarities(shares[members], means).argmax(1)
+    parts = [members[nearest == group] for group in range(len(means))]
+    return sorted((part for part in parts if len(part)), key=len, reverse=True)
+
+
+def _merged(parts: list[Array]) -> Array:
+    """The mean attentions of groups (K, 256), when those that look at one place are made one."""
+    while len(parts) > 1:
+        means = np.stack([part.mean(0) for part in parts])
+        alike = np.triu(similarities(means, means), 1)
+        first, second = np.unravel_index(alike.argmax(), alike.shape)
+        if alike[first, second] < SAME_PLACE:
+            break
+        parts = [part for i, part in enumerate(parts) if i not in (first, second)] + [np.concatenate([parts[first], parts[second]])]
+    return np.stack([part.mean(0) for part in parts])
+
+
+def _test(shares: Array, pool: Indices, members: Indices, own: npt.NDArray[np.bool_]) -> tuple[int, int, float]:
+    """How many of ``pool`` look where ``members`` do, in their class and elsewhere, and the probability of so many in the class.
+
+    A member is compared with the mean of the others; looking there means being as alike as three quarters of the members are. A
+    shuffle of the classes puts a hypergeometric number of those that do into one class, so that no shuffle has to be drawn.
+    """
+    if len(members) < LEAST:
+        return 0, 0, math.nan
+    others = (shares[members].sum(0) - shares[members]) / (len(members) - 1)
+    alike = np.full(len(shares), -1.0)
+    alike[pool] = similarities(shares[pool], shares[members].mean(0)[None])[:, 0]
+    alike[members] = [float(similarities(one[None], rest[None])[0, 0]) for one, rest in zip(shares[members], others, strict=True)]
+    there = alike >= np.quantile(alike[members], 0.25)
+    inside, everywhere, class_size = int((there & own)[pool].sum()), int(there.sum()), int(own[pool].sum())
+    return inside, everywhere - inside, at_least(inside, everywhere, class_size, len(pool))
+
+
+def at_least(found: int, marked: int, drawn: int, total: int) -> float:
+    """The probability that ``drawn`` of ``total`` things, ``marked`` of them marked, hold at least ``found`` marked ones."""
+    ways = sum(math.comb(marked, k) * math.comb(total - marked, drawn - k) for k in range(found, min(marked, drawn) + 1))
+    return ways / math.comb(total, drawn)
+
+
+def _described(label: int, members: Indices, shares: Array, facts: Sequence[Array], test: tuple[int, int, float]) -> Cluster:
+    mean = shares[members].mean(0)
+    alike = similarities(shares[members], mean[None])[:, 0]
+    cells = mean.reshape(places.SIDE, places.SIDE)
+    corner, corner_share = places.corner(cells)
+    confidence, accuracy, in_boxes = (_mean(values[members]) for values in facts)
+    return Cluster(
+        label=label,
+        number=0,
+        members=tuple(members[np.argsort(-alike, kind="stable")].tolist()),
+        mean=cells,
+        tightness=float(alike.mean()),
+        area=float(places.core(cells).mean()),
+        frame=places.frame(cells),
+        corner=corner,
+        corner_share=corner_share,
+        in_boxes=in_boxes,
+        confidence=confidence,
+        accuracy=accuracy,
+        alike=test[0],
+        elsewhere=test[1],
+        probability=test[2],
+    )
+
+
+def _mean(values: Array) -> float:
+    known = values[np.isfinite(values)]
+    return float(known.mean()) if len(known) else math.nan
+
+
+def _of_pictures(
+    shares: Array, looked_at: Indices, usable: npt.NDArray[np.bool_], clusters: Sequence[Cluster]
+) -> tuple[Indices, Array, Array, Array, Array]:
+    """For every picture: its group, the cosine with that group's mean, its score, and its shares at the frame and in a corner."""
+    cluster_of, similarity, score = np.full(len(shares), -1, np.intp), np.full(len(shares), np.nan), np.full(len(shares), np.nan)
+    for index, cluster in enumerate(clusters):
+        members = list(cluster.members)
+        same_class = np.flatnonzero(usable & (looked_at == cluster.label))
+        alike = similarities(shares[same_class], cluster.mean.reshape(1, -1))[:, 0]
+        score[same_class] = np.fmax(score[same_class], alike * cluster.suspicion)
+        cluster_of[members] = index
+        similarity[members] = similarities(shares[members], cluster.mean.reshape(1, -1))[:, 0]
+    cells = shares.reshape(-1, places.SIDE, places.SIDE)
+    at_frame, in_corner = np.array([(places.frame(one), places.corner(one)[1]) for one in cells]).reshape(-1, 2).T
+    return cluster_of, similarity, score, at_frame, in_corner
