@@ -9,6 +9,7 @@
   const PAUSE = 200; // milliseconds; browsers limit how often an address may be written
 
   let asked = null; // the query that a link on the page asks for
+  let brought = null; // the file of the visitor's that such a link brings along
   let following = { how: 'replaceState', number: null }; // while an address or a link is followed: what is shown on the way is no step
   let current = null; // what the address stands for
   let touched = false; // whether the visitor has done something since; what arrives by itself is no step
@@ -20,9 +21,10 @@
   // given it cannot see the picture. The server keeps the file for the visitor alone, until some seconds after the page is left.
   const ownFile = () => history.state?.own ?? '';
 
-  window.TRGBP.wanted = () => ({ query: asked ?? window.location.search, own: ownFile() });
-  window.TRGBP.wish = (query) => {
+  window.TRGBP.wanted = () => ({ query: asked ?? window.location.search, own: brought ?? ownFile() });
+  window.TRGBP.wish = (query, own = null) => {
     asked = query;
+    brought = own;
     follow('pushState');
   };
 
@@ -88,6 +90,7 @@
     const before = current?.step;
     following = null;
     asked = null;
+    brought = null;
     if (!state.data.explain) return;
     if (how === 'replaceState') set(given);
     window.TRGBP.rather(against);
@@ -147,6 +150,7 @@
     hush();
     if (following || !current || !tab || only(params, asks) !== only(current.params, asks) || ownFile() !== current.own) {
       asked = null;
+      brought = null;
       follow('replaceState');
       return;
     }

@@ -164,6 +164,8 @@ def test_the_page_reads_no_file_that_was_not_uploaded_however_it_is_named(path: 
         [path],
     ):
         assert is_sentence(stranger.event(events["typed_class"], [sent, None, "lion", False]).sentence, folder), sent
+    for sent in (path, file_of, [path], [file_of], [{"path": path}], {"path": path}):
+        assert is_sentence(stranger.event(events["looked"], [sent, None]).sentence, folder), sent
     stranger.event(events["_read"], [{"query": "?image=own", "own": path}, None])
     placed = stranger.event(events["_place"], [None]).data
     assert placed[0]["path"].endswith("cheetah_and_lion.jpg")

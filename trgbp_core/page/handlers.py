@@ -9,13 +9,16 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from PIL import Image
+
 from ..explorer import contrast as contrasting
+from ..explorer import many as looking
 from ..explorer import measure as measuring
 from ..explorer import predict as predicting
 from ..explorer.explorer import Explorer, Payload, Question
 from ..methods import METHODS
 from ..serving.jobs import Step, Update, streamed
-from .layout import ask, known_methods, picture_of, said, waiting, whole
+from .layout import ask, known_methods, offered, paths_of, picture_of, said, waiting, whole
 
 TOGETHER_SECONDS = 0.6
 """Stages that are finished within this time of one another are sent together."""
@@ -147,6 +150,21 @@ def _each_method(
 
     yield answer(), ""
     yield from replies(lambda step: work(explorer, question, k, methods, step), finished, under_way)
+
+
+@or_sentence()
+def many(explorer: Explorer, files: Any, name: str, model: str, written: Callable[[Image.Image], str]) -> Answers:
+    """The groups of a visitor's files, or of the prepared set ``name``; ``written`` puts a drawn picture into a file of the page's."""
+    given = looking.prepared(name, written) if name else looking.own(paths_of(files))
+    model = looking.SETS[name][1] or model if name else model
+    title = offered(explorer, model).title
+
+    def result(found: Payload | int) -> tuple[Payload | None, str]:
+        if isinstance(found, int):
+            return None, f"{title}: looked at {found} of {len(given)} pictures …"
+        return found | {"key": str(next(_runs))}, f"{title}: looked at {len(given)} pictures."
+
+    return replies(lambda step: looking.look(explorer, given, model, step), result, lambda update: (None, waiting(update)))
 
 
 @or_sentence()

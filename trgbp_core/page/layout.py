@@ -7,6 +7,7 @@ import itertools
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from gradio_client.utils import is_file_obj_with_meta
@@ -26,7 +27,7 @@ from ..zoo.loading import Entry
 
 ASSETS = assets.folder("page")
 SCRIPTS = (
-    "gradio colour_maps elements classes crop contrast explain_panels compare_panels sanity measure predict invite links learn panels"
+    "gradio colour_maps elements classes crop contrast explain_panels compare_panels sanity measure predict many invite links learn panels"
 ).split()
 STYLES = ("style.css", "state.css", "stories.css")
 VIEW_SIDE = 360
@@ -93,6 +94,16 @@ def picture_of(given: Any) -> tuple[Image.Image, str]:
     if not is_file_obj_with_meta(file):
         raise ValueError("A picture is a file that was uploaded.")
     return images.read(file["path"]), str(Crop.read(crop or CENTRE))
+
+
+def paths_of(files: Any) -> list[Path]:
+    """The visitor's files; raises ValueError with a sentence where there are none, or something else is sent."""
+    given = files if isinstance(files, list) else [files] if files else []
+    if not given:
+        raise ValueError("There are no pictures yet: put some in, or take a prepared set.")
+    if not all(is_file_obj_with_meta(file) for file in given):
+        raise ValueError("A picture is a file that was uploaded.")
+    return [Path(file["path"]) for file in given]
 
 
 def ask(explorer: Explorer, picture: Any, model: str) -> Question:

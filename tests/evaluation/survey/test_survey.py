@@ -5,45 +5,16 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-import numpy as np
 import pytest
-import torch
 from PIL import Image
-from torch import nn
 
-from trgbp_core import Preprocess, own_model, survey
+from trgbp_core import survey
 from trgbp_core.cli.main import main
 from trgbp_core.evaluation.survey import report
 from trgbp_core.evaluation.survey import run as running
-from trgbp_core.zoo.loading import Zoo
 
-COLOURS = ("red", "green", "blue")
-EACH, TAGGED = 16, 12
-
-
-def colour_zoo() -> Zoo:
-    """A network that names the strongest colour, wherever it is."""
-    network = nn.Sequential(
-        nn.Conv2d(3, 3, 3, padding=1, bias=False), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 3, bias=False)
-    )
-    first, last = network[0], network[-1]
-    with torch.no_grad():
-        first.weight.zero_()
-        first.weight[:, :, 1, 1] = torch.eye(3) - 0.4
-        last.weight.copy_(torch.eye(3))
-    return own_model(network, COLOURS, preprocess=Preprocess(32, None, mean=(0.0,) * 3, std=(1.0,) * 3), name="colours")
-
-
-def square(seed: int, colour: int | None, tag: bool = False) -> Image.Image:
-    """Dark noise, with a square of a colour somewhere, and with a small blue tag in the lower right corner."""
-    chance = np.random.default_rng(seed)
-    pixels = np.repeat(chance.integers(0, 40, (48, 48, 1)), 3, 2).astype(np.uint8)
-    if colour is not None:
-        left, top = chance.integers(8, 24, 2)
-        pixels[top : top + 14, left : left + 14, colour] = 200
-    if tag:
-        pixels[39:45, 39:45] = 0, 0, 255
-    return Image.fromarray(pixels)
+from ...support import colours
+from ...support.colours import COLOURS, EACH, TAGGED, colour_zoo, square
 
 
 @pytest.fixture(scope="module")
@@ -174,10 +145,6 @@ def test_what_is_wrong_is_one_line_and_exit_code_2(
         place.mkdir()
     (places["bad"] / "a.png").write_text("no picture")
     given = [argument.format(**places) for argument in arguments]
-    network = f"{__file__}:colour_network"
+    network = f"{colours.__file__}:colour_zoo"
     assert main(["survey", *given, "--network", network, "--out", str(tmp_path / "out")]) == 2
     assert sentence in capsys.readouterr().err.splitlines()[-1]
-
-
-def colour_network() -> nn.Module:
-    return nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 3))

@@ -7,6 +7,9 @@ from collections.abc import Sequence
 
 from .analysis import FEW, LEAST, OFF, SMALL, SURE, TIGHT, Cluster
 
+REASONS = 2
+"""Of those why a group is not flagged, so many are named."""
+
 QUESTION = "A flag is a question, not a verdict: look at the pictures, and ask whether what decides them belongs to the class."
 
 
@@ -37,7 +40,7 @@ def verdict(cluster: Cluster) -> str:
             f"it, the probability would be {chance(cluster.probability)}."
         )
     lacking = [words for missing, words in conditions(cluster) if missing]
-    return f"No flag: {'; '.join(lacking)}."
+    return f"No flag: {'; '.join(lacking[:REASONS])}."
 
 
 def conditions(cluster: Cluster) -> list[tuple[bool, str]]:
