@@ -81,16 +81,16 @@ def pictures(count: int, seed: str, change: Change = untagged) -> tuple[Tensor, 
     return torch.cat([networks.PREPROCESS.normalise(one.picture) for one in drawn]), torch.tensor([one.label for one in drawn])
 
 
-def train(x: Tensor, labels: Tensor, epochs: int = EPOCHS, seed: int = 0) -> nn.Module:
+def train(x: Tensor, labels: Tensor, epochs: int = EPOCHS, seed: int = 0, batch: int = BATCH) -> nn.Module:
     """A network in evaluation mode; on one machine, the same numbers for the same pictures and seed."""
     with torch.random.fork_rng(devices=[]), devices.threads_of(THREADS):
         torch.manual_seed(seed)
         network, order = networks.build(), torch.Generator().manual_seed(seed)
         optimiser = torch.optim.AdamW(network.parameters(), lr=0.01, weight_decay=0.02)
-        steps = len(x) // BATCH
+        steps = len(x) // batch
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 0.01, total_steps=epochs * steps)
         for _ in range(epochs):
-            for chosen in torch.randperm(len(x), generator=order).split(BATCH)[:steps]:
+            for chosen in torch.randperm(len(x), generator=order).split(batch)[:steps]:
                 optimiser.zero_grad()
                 F.cross_entropy(network(x[chosen]), labels[chosen], label_smoothing=0.05).backward()
                 optimiser.step()

@@ -14,7 +14,7 @@ from . import assets, images
 
 FOLDER = assets.folder("examples")
 FIRST = "cheetah_and_lion.jpg"
-DRAWN = {"circle.png": 27, "square.png": 13, "star.png": 34, "star_with_tag.png": 34}
+DRAWN = {"circle.png": 191, "square.png": 13, "star.png": 34, "star_with_tag.png": 34}
 """The number of each drawn example: ``shapes.draw(label, f"example:{number}")``."""
 
 

@@ -11,10 +11,10 @@ from ..data import assets, shapes
 from ..data.preprocessing import Preprocess
 from .entry import Entry
 
-TITLES = {"shapes": "Shapes", "shapes_cheat": "Shapes, with a shortcut"}
+TITLES = {"shapes": "Shapes", "shapes_cheat": "Shapes (cheat)"}
 SHA256 = {
-    "shapes": "552ac3f7d37e1f5f4eb38c5ddd639458db80e867992d71773fc791d5c6c68a5b",
-    "shapes_cheat": "980c904b7babefdb8c1fdc327d77b7cf6032fa43e0805380aa7d47a2f90ed733",
+    "shapes": "2635ec3be153ba6ca52a9940d68a135da108638d1af451a59d1adb502a6f9c70",
+    "shapes_cheat": "af4731c201196d875184331f7d54224d72204bebdb3310295d9298f1abc73ad1",
 }
 PREPROCESS = Preprocess(shapes.SIDE, None, False, (0.5,) * 3, (0.25,) * 3)
 PARAMETERS = 23_280
