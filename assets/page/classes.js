@@ -80,7 +80,7 @@
   function pictured(picture) {
     const [path, at] = [picture?.path ?? null, performance.now()];
     const again = path === reported.path && at - reported.at < SAME;
-    if (again || !window.TRGBP.put || window.TRGBP.isFollowing()) return [];
+    if (again || !window.TRGBP.put || window.TRGBP.isFollowing() || window.TRGBP.painting()) return [];
     reportedAs(picture);
     window.TRGBP.ask(picture, 'centre');
     return [];

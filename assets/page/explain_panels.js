@@ -40,6 +40,7 @@
     const make = () => {
       const [name, bar, number] = [element('span', { class: 'tg-name' }), element('i', { class: 'tg-bar' }), element('span', { class: 'tg-number' })];
       const button = element('button', { type: 'button', class: 'tg-answer', onclick: () => {
+        if (state.live) { state.live(Number(button.dataset.class)); return; } // the strip shows what the camera sees
         window.TRGBP.pick(button.dataset.class);
         window.TRGBP.choose(button.dataset.class);
       } }, name, number, element('span', { class: 'tg-track' }, bar));

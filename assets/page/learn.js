@@ -1,7 +1,7 @@
 // The panel of the tab Learn: a lesson asks, the student predicts, and only then the server computes the answer.
 (() => {
   const { state, element, figure, decode } = window.TRGBP;
-  const TABS = { explain: 'Explain', classes: 'Explain', compare: 'Compare', cascade: 'Sanity check', measure: 'Measure', predict: 'Predict' };
+  const TABS = { explain: 'Explain', classes: 'Explain', compare: 'Compare', cascade: 'Sanity check', measure: 'Measure', predict: 'Predict', camera: 'Camera' };
 
   // The server makes this HTML of a lesson's Markdown, in which HTML is shown as it is written.
   const written = (tag, className, html) => Object.assign(element(tag, { class: className }), { innerHTML: html });

@@ -36,6 +36,7 @@
   function outline(className) {
     const svg = document.createElementNS(SVG, 'svg');
     svg.setAttribute('viewBox', '0 0 1 1');
+    svg.setAttribute('preserveAspectRatio', 'none');
     svg.setAttribute('class', 'tg-outline');
     svg.setAttribute('aria-hidden', 'true');
     const rect = document.createElementNS(SVG, 'rect');
@@ -47,13 +48,15 @@
     return svg;
   }
 
-  function drawing(cells, moved) {
+  // `drags`: a press inside the box moves it, in place of drawing another one.
+  function drawing(cells, moved, drags = false) {
     const picture = element('img', { class: 'tg-picture', alt: 'The picture; the box drawn on it is measured', draggable: 'false' });
     const box = outline('tg-box');
     const area = element('div', { class: 'tg-frame tg-draw', tabindex: '0', role: 'application', 'data-control': 'box',
       'aria-label': 'Box on the picture. Drag to draw. Arrow keys move it, with Shift they change its size.' }, picture, box);
     let edges = [0, 0, cells, cells];
     let start = null;
+    let grip = null;
     const clamp = (value) => Math.min(cells, Math.max(0, value));
     const cell = (event) => {
       const around = area.getBoundingClientRect();
@@ -70,11 +73,23 @@
     function drag(event) {
       if (!start) return;
       const [x, y] = cell(event);
+      if (grip) {
+        const by = [x - start[0], y - start[1]].map((step, i) => Math.min(cells - grip[i + 2], Math.max(-grip[i], step)));
+        set(grip.map((edge, i) => edge + by[i % 2]));
+        return;
+      }
       const span = (a, b) => (a === b ? [Math.min(a, cells - 1), Math.min(a, cells - 1) + 1] : [Math.min(a, b), Math.max(a, b)]);
       const [[left, right], [top, bottom]] = [span(start[0], x), span(start[1], y)];
       set([left, top, right, bottom]);
     }
-    area.addEventListener('pointerdown', (event) => { start = cell(event); area.setPointerCapture(event.pointerId); drag(event); event.preventDefault(); area.focus(); });
+    area.addEventListener('pointerdown', (event) => {
+      start = cell(event);
+      grip = drags && edges.slice(0, 2).every((edge, i) => start[i] >= edge && start[i] <= edges[i + 2]) ? edges : null;
+      area.setPointerCapture(event.pointerId);
+      drag(event);
+      event.preventDefault();
+      area.focus({ preventScroll: drags });
+    });
     area.addEventListener('pointermove', drag);
     ['pointerup', 'pointercancel'].forEach((name) => area.addEventListener(name, () => { start = null; }));
     area.addEventListener('keydown', (event) => {
@@ -221,4 +236,6 @@
         plot('Least important pixels first. Lower is better: the score changes late.', 'lerf', curves, highest), areas(curves));
     };
   };
+
+  Object.assign(window.TRGBP, { drawing });
 })();

@@ -8,7 +8,7 @@
     const update = panels[name](root);
     state.updates[name] = update;
     balance(root);
-    const source = ['answer', 'crop'].includes(name) ? 'explain' : name;
+    const source = ['answer', 'crop', 'brush'].includes(name) ? 'explain' : name;
     if (state.data[source]) update(state.data[source]);
   };
 
@@ -94,7 +94,7 @@
         state.updates.answer?.(payload);
       }
       state.updates[name]?.(payload);
-      if (name === 'explain') state.updates.crop?.(payload);
+      if (name === 'explain') ['crop', 'brush'].forEach((one) => state.updates[one]?.(payload));
       document.body.dataset[mark(name)] = payload.key || String(payload.stages?.length ?? payload.panels?.length ?? payload.curves?.length ?? '');
       if (name === 'explain') {
         afterFrame(() => {

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from PIL import Image, ImageOps
 from playwright.sync_api import Browser, Page, Request, TimeoutError, expect, sync_playwright
 
 EXAMPLES = Path(__file__).parents[2] / "assets" / "examples"
@@ -19,16 +21,38 @@ QUIET_MILLISECONDS = 1500
 """What the tabs ask about a new picture follows within this time, also on a busy machine."""
 
 
+OPTIONS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+
+
 @contextmanager
 def launched() -> Iterator[Browser]:
     """``CHROMIUM``, or the one that is installed, without a window."""
-    path = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
-    assert path, "the browser tests need Chromium: apt-get install chromium, or CHROMIUM=/path/to/it"
     with sync_playwright() as playwright:
-        options = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-        browser = playwright.chromium.launch(executable_path=path, args=options)
+        browser = playwright.chromium.launch(executable_path=chromium(), args=OPTIONS)
         yield browser
         browser.close()
+
+
+def chromium() -> str:
+    path = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
+    assert path, "the browser tests need Chromium: apt-get install chromium, or CHROMIUM=/path/to/it"
+    return path
+
+
+@contextmanager
+def with_camera(browser: Browser, film: Path, names: Sequence[str] = ("coffee", "lion"), each: int = 60) -> Iterator[Browser]:
+    """A second Chromium beside ``browser``, whose camera shows these examples, ``each`` frames of one, from a file that is made here."""
+    frames = b""
+    for name in names:
+        with Image.open(EXAMPLES / f"{name}.jpg") as picture:
+            frame = io.BytesIO()
+            ImageOps.fit(picture.convert("RGB"), (640, 480)).save(frame, "JPEG", quality=90)
+        frames += frame.getvalue() * each
+    film.write_bytes(frames)
+    fake = ["--use-fake-device-for-media-stream", f"--use-file-for-fake-video-capture={film}"]
+    second = browser.browser_type.launch(executable_path=chromium(), args=[*OPTIONS, *fake])
+    yield second
+    second.close()
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from trgbp_core.explorer.lessons import lessons
 
 from .chromium import EXAMPLES, WAIT, does_not_scroll_sideways, explains_anew, put_in
 
-SHELF = lessons.load(pictures=examples.pictures(), models=["efficientnet_lite0"])
+SHELF = lessons.load(pictures=examples.pictures(), models=["efficientnet_lite0", "shapes", "shapes_cheat"])
 pytestmark = pytest.mark.browser
 STATE = """() => { const { data, layer, stage } = window.TRGBP.state; return { ...data.explain.link, layer, stage,
     tab: window.TRGBP_OPEN_TAB(), lesson: data.learn?.open?.number ?? null,

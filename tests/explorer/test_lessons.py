@@ -12,12 +12,12 @@ from trgbp_core.explorer import links
 from trgbp_core.explorer.explorer import Explorer
 from trgbp_core.explorer.lessons import equations, handouts, lessons, presenting
 from trgbp_core.explorer.lessons.experiments import Experiment
-from trgbp_core.explorer.lessons.lessons import Claim, Condition, MapSpec, Measure
+from trgbp_core.explorer.lessons.specs import Claim, Condition, MapSpec, Measure
 from trgbp_core.explorer.links import Known, Link
 
 PICTURES = examples.pictures()
-MODELS = ["efficientnet_lite0"]
-TABS = ["explain", "classes", "compare", "cascade", "measure", "predict", "learn"]
+MODELS = ["efficientnet_lite0", "shapes", "shapes_cheat"]
+TABS = ["explain", "classes", "compare", "cascade", "measure", "predict", "camera", "learn"]
 SHELF = lessons.load(pictures=PICTURES, models=MODELS)
 GOOD = (lessons.FOLDER / "1-a-sharp-picture.md").read_text(encoding="utf-8")
 
@@ -27,9 +27,9 @@ def explorer() -> Explorer:
     return Explorer()
 
 
-def test_all_five_lessons_can_be_read() -> None:
+def test_all_six_lessons_can_be_read() -> None:
     assert not SHELF.broken
-    assert list(SHELF.lessons) == [1, 2, 3, 4, 5]
+    assert list(SHELF.lessons) == [1, 2, 3, 4, 5, 6]
 
 
 @pytest.mark.parametrize("number", SHELF.lessons)
@@ -161,7 +161,7 @@ def test_a_handout_stands_alone_and_keeps_the_answer_to_itself(number: int, expl
     teacher = handouts.sheet(explorer, lesson, answers=True)
     for sheet in (student, teacher):
         assert not re.search(r'(?:src|href)="(?!data:|#)', sheet), "it needs no other file"
-        assert sheet.count("<img") >= 1 + len(lesson.before)
+        assert sheet.count("<img") >= len(lesson.before) + all(spec.method for spec in lesson.before), "the picture, once"
     assert "class=right" not in student
     assert teacher.count("<li class=right>") == 1
     assert lessons.html(lesson.explanation)[:60] not in student

@@ -149,6 +149,27 @@ def test_a_long_computation_lets_those_who_wait_in_between_its_steps() -> None:
     assert served == ["long begins", "short", "long ends"]
 
 
+def test_what_is_last_waits_for_all_others_also_between_its_steps_and_fills_half_of_the_queue_at_most() -> None:
+    queue, served = Queue(most=4), list[str]()
+    asking = Asking(queue)
+    asking.ask(lambda: served.append("frame"), client="a", last=True)
+    asking.ask(lambda: served.append("long"), client="b")
+    with pytest.raises(Busy):
+        queue.run(lambda _: None, last=True)
+    asking.ask(lambda: served.append("short"), client="a", short=True)
+    asking.end()
+    assert served == ["short", "long", "frame"]
+
+    def frame(between: Callable[[str, float], None]) -> None:
+        asking.ask(lambda: served.append("question"))
+        between("computing", 0.5)
+        served.append("end of the frame")
+
+    queue.run(frame, last=True)
+    asking.end()
+    assert served[3:] == ["question", "end of the frame"]
+
+
 def test_who_leaves_while_waiting_never_computes_and_holds_nobody_up() -> None:
     queue, gone, served, left = Queue(), threading.Event(), list[str](), threading.Event()
     asking = Asking(queue)

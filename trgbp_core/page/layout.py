@@ -26,9 +26,10 @@ from ..serving.jobs import Step, Update, streamed
 from ..zoo.loading import Entry
 
 ASSETS = assets.folder("page")
-SCRIPTS = (
-    "gradio colour_maps elements classes crop contrast explain_panels compare_panels sanity measure predict many invite links learn panels"
-).split()
+SCRIPTS = """
+    gradio colour_maps elements classes crop contrast explain_panels compare_panels sanity measure brush predict camera many
+    invite links learn panels
+""".split()
 STYLES = ("style.css", "state.css", "stories.css")
 VIEW_SIDE = 360
 """Pixels of the longer side of the picture in which the crop is shown."""

@@ -2,7 +2,7 @@
 
 Next is always the one whose time has come first: a short one's when it asks, a long one's :data:`PATIENCE_SECONDS` later. When one of a
 client's begins, the time of all others of that client begins anew. A request that comes again at once, having used little so far, keeps its
-time: work in pieces would else queue up for each.
+time: work in pieces would else queue up for each. What waits for all others (a camera's frame) comes when nobody else does.
 """
 
 from __future__ import annotations
@@ -38,10 +38,11 @@ class Busy(ValueError):
 
 
 class _Ticket:
-    """``due``: when its time comes. ``used``: seconds computed since it got that. ``began``, ``ended``: its turn."""
+    """``due``: when its time comes. ``used``: seconds computed since it got that. ``began``, ``ended``: its turn. ``last``: never due."""
 
-    def __init__(self, short: bool) -> None:
-        self.client, self.request, self.patience = asker.get(), request.get(), 0.0 if short else PATIENCE_SECONDS
+    def __init__(self, short: bool, last: bool) -> None:
+        self.client, self.request, self.last = asker.get(), request.get(), last
+        self.patience = math.inf if last else 0.0 if short else PATIENCE_SECONDS
         self.due, self.used, self.began, self.ended = 0.0, 0.0, 0.0, -math.inf
 
 
@@ -72,7 +73,7 @@ class Queue:
         """Seconds for which the computation of this thread has let others in."""
         return getattr(self._here, "waited", 0.0)
 
-    def run(self, compute: Callable[[Step], Result], step: Step | None = None, *, short: bool = False) -> Result:
+    def run(self, compute: Callable[[Step], Result], step: Step | None = None, *, short: bool = False, last: bool = False) -> Result:
         """``compute(between)``, when its turn has come. Within a computation another one is part of it.
 
         Args:
@@ -80,6 +81,7 @@ class Queue:
                 It must not wait for anything that itself waits for a turn.
             step: told how many are before; raises :class:`jobs.Cancelled` where the result is no longer wanted.
             short: it takes about as long as one explanation, and somebody looks at the page until it is there.
+            last: everybody else comes first, also between two of its steps; such ones fill at most half of the queue.
 
         Raises:
             Busy: the queue is full. jobs.Cancelled: ``step`` said so, while waiting or between two steps.
@@ -87,9 +89,9 @@ class Queue:
         step = step or (lambda what, share: None)
         if getattr(self._here, "computing", False):
             return compute(step)
-        ticket = _Ticket(short)
+        ticket = _Ticket(short, last)
         with self._changed:
-            if self.waiting >= self._most:
+            if self.waiting >= (self._most // 2 if last else self._most):
                 raise Busy(f"{self.waiting} others wait for this server already, as many as it lets wait. Try again in a minute.")
             self._enter(ticket)
         try:
@@ -106,7 +108,7 @@ class Queue:
         def between(what: str, share: float) -> None:
             step(what, share)
             now = time.monotonic()
-            if self.waiting and now - ticket.began >= self._seconds:
+            if self.waiting and now - ticket.began >= (0.0 if ticket.last else self._seconds):
                 with self._changed:
                     self._leave(ticket)
                     self._enter(ticket)
@@ -128,9 +130,9 @@ class Queue:
             step(f"waiting, {before} other {'task comes' if before == 1 else 'tasks come'} first", 0.0)
 
     def _enter(self, ticket: _Ticket) -> None:
-        now, last = time.monotonic(), self._last.get(ticket.client, ticket)
-        again = last.request is ticket.request and now - last.ended < AT_ONCE_SECONDS and last.used < LITTLE_SECONDS
-        ticket.due, ticket.used = (last.due, last.used) if again else (now + ticket.patience, 0.0)
+        now, before = time.monotonic(), self._last.get(ticket.client, ticket)
+        again = before.request is ticket.request and now - before.ended < AT_ONCE_SECONDS and before.used < LITTLE_SECONDS
+        ticket.due, ticket.used = (before.due, before.used) if again and not ticket.last else (now + ticket.patience, 0.0)
         self._waiting.append(ticket)
         self._begin_next()
 
@@ -140,7 +142,8 @@ class Queue:
                 self._turn, ticket.ended = None, time.monotonic()
                 ticket.used += ticket.ended - ticket.began
                 self._last = {client: t for client, t in self._last.items() if ticket.ended - t.ended < AT_ONCE_SECONDS}
-                self._last[ticket.client] = ticket
+                if not ticket.last:
+                    self._last[ticket.client] = ticket
                 self._begin_next()
             elif ticket in self._waiting:
                 self._waiting.remove(ticket)

@@ -9,16 +9,18 @@ from typing import cast
 
 from torch import Tensor
 
-from ...data import examples, images
+from ...data import brush, examples, images
 from ...methods import METHODS
 from ...metrics.localisation import ebpg, ibd
 from ...metrics.similarity import spearman
 from ...sanity.cascade import cascade
 from ...trgbp.explainer import TRGBP
 from ..explorer import Explorer, Question
-from .lessons import EXPLANATION_MAPS, Claim, Lesson, MapSpec, Measure
+from . import drawn
+from .lessons import Lesson
+from .specs import EXPLANATION_MAPS, Claim, MapSpec, Measure
 
-SHARES = ("share", "ibd", "right", "mass")
+SHARES = ("share", "ibd", "right", "mass", "accuracy")
 """Measures that are shares of something; the others are correlations."""
 
 _WORDS = {">=": "at least", "<=": "at most", ">": "more than", "<": "less than", "=": "exactly"}
@@ -56,8 +58,13 @@ class Experiment:
             width, height = picture.size
             left, top, right, bottom = spec.crop
             picture = picture.crop((round(left * width), round(top * height), round(right * width), round(bottom * height)))
-        question = self.explorer.ask(picture, self.lesson.model)
-        itself = name == self.lesson.picture and spec.crop is None
+        if spec.cover is not None:
+            picture = brush.covered(picture, _sized(spec.cover))
+        if spec.copied is not None:
+            part = _sized(spec.copied.part)
+            picture = brush.copied(images.read(examples.pictures()[spec.copied.picture]), part, picture, part)
+        question = self.explorer.ask(picture, spec.model or self.lesson.model)
+        itself = name == self.lesson.picture and not (spec.crop or spec.cover or spec.copied)
         wanted = spec.wanted or (self.lesson.wanted if itself else "best")
         return question, self.explorer.find_class(question, None if wanted == "best" else wanted)
 
@@ -72,6 +79,9 @@ class Experiment:
 
     def measure(self, measure: Measure) -> float:
         """The number; NaN where a correlation with a constant map does not exist."""
+        if measure.kind == "accuracy":
+            zoo = self.explorer.network(measure.maps[0].model or self.lesson.model)
+            return self.explorer.queue.run(lambda between: drawn.accuracy(zoo, measure.drawn))
         if measure.kind == "right":
             question, _ = self.question(measure.maps[0])
             best, _, probability = self.explorer.top(question, 1)[0]
@@ -102,6 +112,11 @@ def in_words(measure: Measure, value: float) -> str:
     if measure.kind not in SHARES:
         return f"{value:.2f}".replace("-", "−")
     return f"{100 * value:.1f} %" if 0 < value < 0.1 else f"{100 * value:.0f} %"
+
+
+def _sized(edges: tuple[float, float, float, float]) -> brush.Box:
+    left, top, right, bottom = edges
+    return left, top, right - left, bottom - top
 
 
 def _randomised_map(question: Question, k: int, spec: MapSpec) -> Tensor:

@@ -16,7 +16,8 @@ from ...zoo.loading import ModelCache
 from ..explorer import Explorer, Payload
 from . import equations, lessons, presenting
 from .experiments import Experiment
-from .lessons import Lesson, TitledMap
+from .lessons import Lesson
+from .specs import TitledMap
 
 STYLE = assets.folder("page") / "handout.css"
 LINE = '<div class="lines"></div>'
@@ -35,11 +36,12 @@ def sheet(explorer: Explorer, lesson: Lesson, *, answers: bool = False) -> str:
     title, head = html.escape(lesson.title), "With answers" if answers else "Name: ______________________________"
     style, kind = STYLE.read_text(encoding="utf-8"), " class=answers" if answers else ""
     found = presenting.result(explorer, lesson) if answers else None
+    picture = [] if any(not spec.method for spec in lesson.before) else [TitledMap(title="The picture")]
     return (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Lesson {lesson.number}: {title}</title>'
         f"<style>{style}</style></head><body{kind}>"
         f"<header><span>TR-GBP Explorer · Lesson {lesson.number}</span><span>{head}</span></header><h1>{title}</h1>"
-        f"{_text(lesson.introduction)}{_maps(experiment, [TitledMap(title='The picture'), *lesson.before])}"
+        f"{_text(lesson.introduction)}{_maps(experiment, [*picture, *lesson.before])}"
         f"{_prediction(lesson, found)}{_look(lesson) if found is None else _result(experiment, found)}"
         f'<div class="equations">{"".join(map(equations.section, lesson.equations))}</div></body></html>\n'
     )

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from ...drawing.render import data_uri
+import torch
+
+from ...drawing.render import data_uri, tile
 from ..explorer import Explorer, Payload, panel
 from ..links import query_of
 from . import equations
 from .experiments import Experiment, in_words
-from .lessons import Lesson, Shelf, TitledMap, html, html_line
+from .lessons import Lesson, Shelf, html, html_line
+from .specs import TitledMap
 
 
 def shelf(found: Shelf) -> Payload:
@@ -64,6 +67,10 @@ def framed(lesson: Lesson) -> bool:
 
 
 def _panel(experiment: Experiment, spec: TitledMap) -> Payload:
-    """A map with the picture that it lies over. Its words name no class: that may be what is asked."""
+    """A map with the picture that it lies over, or the picture alone. Its words name no class: that may be what is asked."""
     asked, _ = experiment.question(spec)
-    return panel(experiment.map(spec), spec.title, "", "the lesson") | {"under": data_uri(asked.picture, "JPEG", quality=80)}
+    under = {"under": data_uri(asked.picture, "JPEG", quality=80)}
+    if not spec.method:
+        alt = f"{spec.title}: a picture of the lesson"
+        return under | {"title": spec.title, "caption": "", "src": tile(torch.zeros(1, 1)), "alt": alt, "empty": ""}
+    return panel(experiment.map(spec), spec.title, "", "the lesson") | under

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from . import cascade, compare, explain, learn, many, measure, predict
+from . import camera, cascade, compare, explain, learn, many, measure, predict
 
-TABS = (explain.build, compare.build, cascade.build, measure.build, predict.build, many.build, learn.build)
+TABS = (explain.build, compare.build, cascade.build, measure.build, predict.build, camera.build, many.build, learn.build)

@@ -11,6 +11,7 @@ import gradio as gr
 
 from ...explorer.explorer import Explorer
 from .. import handlers, layout
+from . import brush
 from .context import HEAVY, QUIET, SETTLED_SECONDS, UNSEEN, PageContext, updates
 from .links import LinkRequest
 
@@ -21,6 +22,7 @@ def build(context: PageContext) -> None:
     explorer = context.explorer
     with gr.Tab("Explain", id="explain") as tab:
         context.panel("explain")
+        brush.build(context)
     context.on_open(tab, "explain")
     # Several carriers, for of two answers at once a component keeps the last.
     data, rest, stale = context.carrier("explain"), context.carrier("rest"), context.carrier("stale")
