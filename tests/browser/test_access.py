@@ -51,6 +51,9 @@ def begin(page: Page, name: str) -> None:
     if name == "measure":
         page.locator("#tg-perturb-run").click()
         page.wait_for_function("document.body.dataset.trgbpPerturb")
+    if name == "many":
+        page.locator("#tg-many-cheat").click()
+        expect(page.locator(".tg-group[data-flagged=yes]")).to_have_count(1)
     if name == "predict":
         page.wait_for_function("document.body.dataset.trgbpPredict")
         page.locator("#tg-predict-more button.label-wrap").click()

@@ -15,7 +15,7 @@ from ..data.images import ImageError
 from ..drawing.render import data_uri, heat, overlay
 from ..evaluation.survey import words
 from ..evaluation.survey.analysis import Analysis, Cluster, analyse
-from ..evaluation.survey.attention import attention
+from ..evaluation.survey.attention import attention, colours
 from ..evaluation.survey.looking import small
 from ..serving.jobs import Step
 from ..trgbp.explainer import Explanation
@@ -110,6 +110,7 @@ def look(explorer: Explorer, given: Sequence[Given], model: str, step: Step | No
         np.array([each["attention"] for each in facts]),
         [each["predicted"] for each in facts],
         confidence=[each["confidence"] for each in facts],
+        colours=np.array([each["colours"] for each in facts]),
     )
     left_out += [f"{seen[i][0].name}: its map has no positive part" for i in found.empty]
     yield {
@@ -132,6 +133,7 @@ def _facts(explorer: Explorer, question: Question, step: Step) -> Payload:
             "predicted": k,
             "confidence": float(e.probabilities[0, k]),
             "attention": attention(map)[0].tolist(),
+            "colours": colours(question.picture),
             "picture": data_uri(small(question.picture), "JPEG", quality=80),
             "map": data_uri(small(overlay(question.picture, map)), "JPEG", quality=80),
         }

@@ -67,6 +67,20 @@ def test_boxes_say_what_is_off_the_object() -> None:
     assert [c.label for c in analyse(middle, labels, in_boxes=np.full(len(labels), 0.1)).flagged] == [CLASSES - 1]
 
 
+def test_a_place_in_the_middle_is_flagged_where_all_pictures_show_the_same() -> None:
+    shares, labels = objects(9)
+    tagged = np.flatnonzero(labels == CLASSES - 1)[:15]
+    shares[tagged] = 0.9 * spot(8, 8, 1) + 0.1 * shares[tagged]
+    colours = np.random.default_rng(0).integers(0, 256, (len(labels), 16, 16, 3))
+    assert not analyse(shares, labels).flagged
+    assert not analyse(shares, labels, colours=colours).flagged
+    colours[tagged, 6:11, 6:11] = 200, 30, 200
+    (cluster,) = analyse(shares, labels, colours=colours).flagged
+    assert set(cluster.members) == set(tagged.tolist())
+    assert cluster.sameness > 0.99
+    assert cluster.frame < 0.5
+
+
 def test_confidence_and_accuracy_are_means_of_what_is_known() -> None:
     shares, labels = objects(4, 15)
     right = np.where(labels == CLASSES - 1, 0.0, 1.0)

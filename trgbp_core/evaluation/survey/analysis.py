@@ -1,8 +1,9 @@
 """Groups of pictures that were decided alike, and which of them ask for a second look.
 
 Pictures of one predicted class are grouped by their attention. A group is flagged if it is *tight* (its pictures look at the same place),
-*small* (that place is), *off the object* (in no box where boxes are given, otherwise at the frame), and *of its class*: if attentions were
-shuffled between the classes, so many that look there would hardly ever meet in one. A flag is a question for a person, not a verdict.
+*small* (that place is), *off the object* (outside the boxes where boxes are given, otherwise at the frame; or all pictures show the same
+there), and *of its class*: if attentions were shuffled between the classes, so many that look there would hardly ever meet in one.
+A flag is a question for a person, not a verdict.
 """
 
 from __future__ import annotations
@@ -33,8 +34,8 @@ FEW = -1
 SAME_PLACE = 0.9
 """Two groups of a class whose mean attentions are so alike (cosine) are one."""
 
-TIGHT, SMALL, OFF, SURE = 0.75, 1 / 8, 0.5, 0.01
-"""A flagged group's least tightness, largest area, least share off the object, and largest corrected probability."""
+TIGHT, SMALL, OFF, SAME, SURE = 0.75, 1 / 8, 0.5, 0.8, 0.01
+"""A flagged group's least tightness, largest area, least share off the object or sameness, and largest corrected probability."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,7 @@ class Cluster:
         tightness: mean cosine between a member's attention and the mean. area: the share of the picture that holds half of the mean.
         frame: share of the mean in the outer three cells. corner, corner_share: the corner (4×4 cells) with the largest share, and that.
         in_boxes: mean share inside the members' boxes, NaN without boxes.
+        sameness: 1 − variance of the members' colours / that of all pictures', where the core of the mean lies; NaN without pictures.
         confidence, accuracy: means over the members; NaN where unknown.
         alike, elsewhere: pictures that look there as the typical members do, in this class and in all others.
         probability: of at least ``alike`` such pictures in this class if attentions were shuffled between the classes (exact permutation
@@ -63,6 +65,7 @@ class Cluster:
     corner: str
     corner_share: float
     in_boxes: float
+    sameness: float
     confidence: float
     accuracy: float
     alike: int
@@ -75,13 +78,18 @@ class Cluster:
         return self.frame if math.isnan(self.in_boxes) else 1 - self.in_boxes
 
     @property
+    def same(self) -> bool:
+        """Whether all its pictures show the same where they were decided."""
+        return self.sameness >= SAME
+
+    @property
     def suspicion(self) -> float:
         """Tight, small and off the object as one number from 0 to 1, to sort by."""
-        return self.tightness * self.off * (1 - self.area)
+        return self.tightness * float(np.fmax(self.off, self.sameness)) * (1 - self.area)
 
     @property
     def flagged(self) -> bool:
-        looks = self.tightness >= TIGHT and self.area <= SMALL and self.off >= OFF
+        looks = self.tightness >= TIGHT and self.area <= SMALL and (self.off >= OFF or self.same)
         return looks and len(self.members) >= LEAST and self.probability <= SURE
 
 
@@ -119,6 +127,7 @@ def analyse(
     confidence: Sequence[float] | Array | None = None,
     right: Sequence[float] | Array | None = None,
     in_boxes: Sequence[float] | Array | None = None,
+    colours: Array | None = None,
     seed: int = 0,
 ) -> Analysis:
     """Group the attentions of every predicted class, and test the groups.
@@ -127,6 +136,7 @@ def analyse(
         attentions: (N, 16, 16), see :func:`~trgbp_core.evaluation.survey.attention.attention`. predicted: class indices (N,).
         confidence: the predicted class's probabilities. right: 1 where the prediction is right, 0 where it is wrong.
         in_boxes: shares of the attentions in the pictures' boxes. All three (N,), NaN where unknown.
+        colours: the pictures themselves, pooled to (N, 16, 16, channels).
         seed: of the draw from a class of more than :data:`MOST` pictures.
     """
     shares = np.asarray(attentions, np.float64).reshape(-1, places.SIDE**2)
@@ -135,7 +145,10 @@ def analyse(
     facts = [np.full(len(classes), np.nan) if values is None else np.asarray(values, float) for values in (confidence, right, in_boxes)]
     counts = Counter(classes[usable].tolist())
     looked_at = np.where([counts[label] >= LEAST for label in classes.tolist()], classes, FEW)
-    clusters = _clusters(shares, looked_at, usable, facts, seed)
+    shown = None if colours is None else np.asarray(colours, np.float64).reshape(len(shares), places.SIDE, places.SIDE, -1)
+    clusters = [replace(c, sameness=_sameness(c, shown, usable)) for c in _clusters(shares, looked_at, usable, facts, seed)]
+    clusters.sort(key=lambda cluster: (not cluster.flagged, cluster.label == FEW))
+    clusters = [replace(cluster, number=number) for number, cluster in enumerate(clusters, 1)]
     means = {label: shares[usable & (classes == label)].mean(0).reshape(places.SIDE, places.SIDE) for label in sorted(counts)}
     failed = ~np.isfinite(shares).all(1)
     nothing = tuple(np.flatnonzero(~usable & ~failed).tolist()), tuple(np.flatnonzero(failed).tolist())
@@ -143,7 +156,7 @@ def analyse(
 
 
 def _clusters(shares: Array, looked_at: Indices, usable: npt.NDArray[np.bool_], facts: Sequence[Array], seed: int) -> list[Cluster]:
-    """The groups of every class, tested, numbered, and in order."""
+    """The groups of every class, tested."""
     found = [
         (label, members)
         for label in sorted({*looked_at[usable].tolist()})
@@ -153,8 +166,16 @@ def _clusters(shares: Array, looked_at: Indices, usable: npt.NDArray[np.bool_], 
     for label, members in found:
         alike, elsewhere, chance = _test(shares, pool, members, looked_at == label) if label != FEW else (0, 0, math.nan)
         clusters.append(_described(label, members, shares, facts, (alike, elsewhere, float(np.minimum(1, chance * tested)))))
-    clusters.sort(key=lambda cluster: (not cluster.flagged, cluster.label == FEW))
-    return [replace(cluster, number=number) for number, cluster in enumerate(clusters, 1)]
+    return clusters
+
+
+def _sameness(cluster: Cluster, shown: Array | None, usable: npt.NDArray[np.bool_]) -> float:
+    """How much less the members' colours differ, where they look, than those of all pictures do."""
+    if shown is None or len(cluster.members) < LEAST:
+        return math.nan
+    there = shown[:, places.core(cluster.mean)]
+    among_all = float(there[usable].var(0).mean())
+    return 1 - float(there[list(cluster.members)].var(0).mean()) / among_all if among_all > 0 else math.nan
 
 
 def _groups(shares: Array, members: Indices, seed: int) -> list[Indices]:
@@ -221,6 +242,7 @@ def _described(label: int, members: Indices, shares: Array, facts: Sequence[Arra
         corner=corner,
         corner_share=corner_share,
         in_boxes=in_boxes,
+        sameness=math.nan,
         confidence=confidence,
         accuracy=accuracy,
         alike=test[0],

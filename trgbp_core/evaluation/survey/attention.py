@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 import torch
+from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -33,6 +34,11 @@ def attention(maps: Tensor) -> Array:
     shares = torch.where(total > 0, pooled / total, torch.zeros_like(pooled))
     shares[~torch.isfinite(maps).flatten(1).all(1)] = float("nan")
     return shares.cpu().numpy()
+
+
+def colours(picture: Image.Image) -> list[int]:
+    """The mean colour of each of the 16×16 cells of an RGB picture, rows first: 768 numbers."""
+    return np.asarray(picture.convert("RGB").resize((SIDE, SIDE), Image.Resampling.BOX)).flatten().tolist()
 
 
 def frame(shares: Array) -> float:

@@ -16,7 +16,7 @@ from ...zoo.loading import Zoo
 from ..attributions import Attributions
 from ..reading import Seen, stacked, without_problems
 from ..store import Piece, Row
-from .attention import attention, inside
+from .attention import attention, colours, inside
 
 THUMBNAIL = 144
 """Side of the small pictures in pixels, at most."""
@@ -54,6 +54,7 @@ def explained(x: Tensor, pictures: Sequence[Image.Image], zoo: Zoo, watched: nn.
             "predicted": int(predicted[i]),
             "confidence": confidence[i],
             "attention": [float(f"{value:.6g}") for value in shares[i].flat],
+            "colours": colours(picture),
             "picture": data_uri(small(picture), "JPEG", quality=80),
             "map": data_uri(small(overlay(picture, maps["prediction"][i])), "JPEG", quality=80),
         }

@@ -68,11 +68,11 @@ def run(
     work = partial(look, zoo=zoo, watched=watched(zoo), method=method)
     phase = Phase("survey", "Pictures", "pictures", chunks(dataset.samples, batch), work)
     complete(phase, zoo, store, team, workers, shown)
-    rows, shares, problems = _read(store, len(phase.samples)) if team.leads else ([], [], [])
+    rows, shares, colours, problems = _read(store, len(phase.samples)) if team.leads else ([], [], [], [])
     if team.leads and not rows:
         reasons = "; ".join(f"{problem.name}: {problem.reason}" for problem in problems[:3])
         raise DatasetError(f"None of the {len(dataset.samples)} pictures can be used ({reasons}).")
-    return Findings(zoo, dataset, method, rows, analysed(rows, shares), (*dataset.problems, *problems), store, len(phase.samples))
+    return Findings(zoo, dataset, method, rows, analysed(rows, shares, colours), (*dataset.problems, *problems), store, len(phase.samples))
 
 
 def watched(zoo: Zoo) -> torch.nn.Module:
@@ -81,8 +81,8 @@ def watched(zoo: Zoo) -> torch.nn.Module:
     return folded(zoo.network, noise.to(zoo.device))
 
 
-def analysed(rows: Sequence[Row], shares: Sequence[np.ndarray]) -> Analysis:
-    """The groups of pictures of which ``rows`` holds the facts, and ``shares`` the attentions."""
+def analysed(rows: Sequence[Row], shares: Sequence[np.ndarray], colours: Sequence[np.ndarray]) -> Analysis:
+    """The groups of pictures of which ``rows`` holds the facts, ``shares`` the attentions, and ``colours`` the cells' colours."""
     right = [float("nan") if row["class_index"] == "" else float(row["predicted"] == row["class_index"]) for row in rows]
     return analyse(
         np.array(shares, np.float64).reshape(-1, 256),
@@ -90,18 +90,21 @@ def analysed(rows: Sequence[Row], shares: Sequence[np.ndarray]) -> Analysis:
         confidence=[row["confidence"] for row in rows],
         right=right,
         in_boxes=[row["in_box"] for row in rows],
+        colours=np.array(colours) if rows else None,
     )
 
 
-def _read(store: Store, count: int) -> tuple[list[Row], list[np.ndarray], list[Problem]]:
-    """Facts, attentions and problems of all pieces; the small pictures stay on disk."""
+def _read(store: Store, count: int) -> tuple[list[Row], list[np.ndarray], list[np.ndarray], list[Problem]]:
+    """Facts, attentions, colours and problems of all pieces; the small pictures stay on disk."""
     rows: list[Row] = []
     shares: list[np.ndarray] = []
+    colours: list[np.ndarray] = []
     problems: list[Problem] = []
     for number, piece in enumerate(store.pieces("survey", count)):
         problems += piece.problems
         for within, row in enumerate(piece.rows):
             shares.append(np.array(row["attention"], np.float32))
-            facts = {key: value for key, value in row.items() if key not in ("attention", "picture", "map")}
+            colours.append(np.array(row["colours"], np.uint8))
+            facts = {key: value for key, value in row.items() if key not in ("attention", "colours", "picture", "map")}
             rows.append(facts | {"place": (number, within)})
-    return rows, shares, problems
+    return rows, shares, colours, problems

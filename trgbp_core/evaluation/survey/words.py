@@ -33,9 +33,10 @@ def place(cluster: Cluster) -> str:
 def verdict(cluster: Cluster) -> str:
     """One sentence: why the group is flagged, or what it lacks."""
     count = len(cluster.members)
+    same = ", and all show nearly the same there" if cluster.same else ""
     if cluster.flagged:
         return (
-            f"These {count} pictures were decided at the same small place, {place(cluster)}. Of all pictures that look "
+            f"These {count} pictures were decided at the same small place, {place(cluster)}{same}. Of all pictures that look "
             f"there most clearly, {cluster.alike} are of this class and {cluster.elsewhere} of others: if the class had nothing to do with "
             f"it, the probability would be {chance(cluster.probability)}."
         )
@@ -52,7 +53,7 @@ def conditions(cluster: Cluster) -> list[tuple[bool, str]]:
         (cluster.label == FEW, "classes of so few pictures are not tested"),
         (cluster.tightness < TIGHT, f"its pictures look at different places (likeness {cluster.tightness:.2f})"),
         (cluster.area > SMALL, f"the place is large (half of the attention covers {percent(cluster.area)} of the picture)"),
-        (cluster.off < OFF, off or f"it lies {place(cluster)}"),
+        (cluster.off < OFF and not cluster.same, off or f"it lies {place(cluster)}"),
         (tested and cluster.probability > SURE, f"other classes look there too ({cluster.elsewhere} of their pictures)"),
     ]
 
