@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from . import attention as places
-from .spectral import groups, similarities
+from .spectral import groups, similarities, unit
 
 Array = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.intp]
@@ -145,8 +145,7 @@ def analyse(
     facts = [np.full(len(classes), np.nan) if values is None else np.asarray(values, float) for values in (confidence, right, in_boxes)]
     counts = Counter(classes[usable].tolist())
     looked_at = np.where([counts[label] >= LEAST for label in classes.tolist()], classes, FEW)
-    shown = None if colours is None else np.asarray(colours, np.float64).reshape(len(shares), places.SIDE, places.SIDE, -1)
-    clusters = [replace(c, sameness=_sameness(c, shown, usable)) for c in _clusters(shares, looked_at, usable, facts, seed)]
+    clusters = _with_sameness(_clusters(shares, looked_at, usable, facts, seed), colours, usable)
     clusters.sort(key=lambda cluster: (not cluster.flagged, cluster.label == FEW))
     clusters = [replace(cluster, number=number) for number, cluster in enumerate(clusters, 1)]
     means = {label: shares[usable & (classes == label)].mean(0).reshape(places.SIDE, places.SIDE) for label in sorted(counts)}
@@ -162,20 +161,31 @@ def _clusters(shares: Array, looked_at: Indices, usable: npt.NDArray[np.bool_], 
         for label in sorted({*looked_at[usable].tolist()})
         for members in _groups(shares, np.flatnonzero(usable & (looked_at == label)), seed)
     ]
-    pool, tested, clusters = np.flatnonzero(usable), sum(label != FEW for label, _ in found), []
+    tested, clusters, among = sum(label != FEW for label, _ in found), [], usable.cumsum() - 1
+    pool, directions = shares[usable], unit(shares[usable])
     for label, members in found:
-        alike, elsewhere, chance = _test(shares, pool, members, looked_at == label) if label != FEW else (0, 0, math.nan)
+        untested = label == FEW or len(members) < LEAST
+        own = (looked_at == label)[usable]
+        alike, elsewhere, chance = (0, 0, math.nan) if untested else _test(directions, pool, among[members], own)
         clusters.append(_described(label, members, shares, facts, (alike, elsewhere, float(np.minimum(1, chance * tested)))))
     return clusters
 
 
-def _sameness(cluster: Cluster, shown: Array | None, usable: npt.NDArray[np.bool_]) -> float:
-    """How much less the members' colours differ, where they look, than those of all pictures do."""
-    if shown is None or len(cluster.members) < LEAST:
-        return math.nan
-    there = shown[:, places.core(cluster.mean)]
-    among_all = float(there[usable].var(0).mean())
-    return 1 - float(there[list(cluster.members)].var(0).mean()) / among_all if among_all > 0 else math.nan
+def _with_sameness(clusters: Sequence[Cluster], colours: Array | None, usable: npt.NDArray[np.bool_]) -> list[Cluster]:
+    """The groups with how much less their members' colours differ, where they look, than those of all pictures do."""
+    if colours is None:
+        return list(clusters)
+    shown = np.asarray(colours).reshape(len(usable), places.SIDE, places.SIDE, -1)
+    of_all = shown[usable].var(0)
+
+    def sameness(cluster: Cluster) -> float:
+        there = places.core(cluster.mean)
+        spread = float(of_all[there].mean())
+        if len(cluster.members) < LEAST or not spread:
+            return math.nan
+        return 1 - float(shown[list(cluster.members)][:, there].var(0).mean()) / spread
+
+    return [replace(cluster, sameness=sameness(cluster)) for cluster in clusters]
 
 
 def _groups(shares: Array, members: Indices, seed: int) -> list[Indices]:
@@ -202,27 +212,33 @@ def _merged(parts: list[Array]) -> Array:
     return np.stack([part.mean(0) for part in parts])
 
 
-def _test(shares: Array, pool: Indices, members: Indices, own: npt.NDArray[np.bool_]) -> tuple[int, int, float]:
-    """How many of ``pool`` look where ``members`` do, in their class and elsewhere, and the probability of so many in the class.
+def _test(directions: Array, shares: Array, members: Indices, own: npt.NDArray[np.bool_]) -> tuple[int, int, float]:
+    """How many pictures look where ``members`` do, in their class (``own``) and elsewhere, and the probability of so many in the class.
 
     A member is compared with the mean of the others; looking there means being as alike as three quarters of the members are. A
     shuffle of the classes puts a hypergeometric number of those that do into one class, so that no shuffle has to be drawn.
+
+    Args:
+        directions, shares: all attentions, of length 1 and of sum 1 (N, 256). members: indices. own: (N,).
     """
-    if len(members) < LEAST:
-        return 0, 0, math.nan
-    others = (shares[members].sum(0) - shares[members]) / (len(members) - 1)
-    alike = np.full(len(shares), -1.0)
-    alike[pool] = similarities(shares[pool], shares[members].mean(0)[None])[:, 0]
-    alike[members] = [float(similarities(one[None], rest[None])[0, 0]) for one, rest in zip(shares[members], others, strict=True)]
+    total = shares[members].sum(0)
+    alike = directions @ unit(total)
+    alike[members] = (directions[members] * unit(total - shares[members])).sum(1)
     there = alike >= np.quantile(alike[members], 0.25)
-    inside, everywhere, class_size = int((there & own)[pool].sum()), int(there.sum()), int(own[pool].sum())
-    return inside, everywhere - inside, at_least(inside, everywhere, class_size, len(pool))
+    inside, everywhere = int((there & own).sum()), int(there.sum())
+    return inside, everywhere - inside, at_least(inside, everywhere, int(own.sum()), len(own))
 
 
 def at_least(found: int, marked: int, drawn: int, total: int) -> float:
     """The probability that ``drawn`` of ``total`` things, ``marked`` of them marked, hold at least ``found`` marked ones."""
-    ways = sum(math.comb(marked, k) * math.comb(total - marked, drawn - k) for k in range(found, min(marked, drawn) + 1))
-    return ways / math.comb(total, drawn)
+
+    def ways(things: int, taken: int) -> float:
+        """The logarithm of the number of ways to take some of these things."""
+        return math.lgamma(things + 1) - math.lgamma(taken + 1) - math.lgamma(things - taken + 1)
+
+    possible = range(max(found, drawn - (total - marked)), min(marked, drawn) + 1)
+    all_ways = ways(total, drawn)
+    return min(1.0, math.fsum(math.exp(ways(marked, k) + ways(total - marked, drawn - k) - all_ways) for k in possible))
 
 
 def _described(label: int, members: Indices, shares: Array, facts: Sequence[Array], test: tuple[int, int, float]) -> Cluster:

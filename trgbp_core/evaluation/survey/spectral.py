@@ -18,7 +18,7 @@ MOST_GROUPS = 8
 
 def similarities(points: Array, others: Array) -> Array:
     """Cosine of every one of ``points`` (N, D) with every one of ``others`` (M, D), (N, M); 0 where one of the two is zero."""
-    return _unit(points) @ _unit(others).T
+    return unit(points) @ unit(others).T
 
 
 def groups(points: Array, most: int = MOST_GROUPS) -> npt.NDArray[np.intp]:
@@ -58,5 +58,6 @@ def read_off(vectors: Array) -> npt.NDArray[np.intp]:
     return np.abs(vectors @ left @ right).argmax(1)
 
 
-def _unit(points: Array) -> Array:
-    return points / np.linalg.norm(points, axis=1, keepdims=True).clip(1e-300)
+def unit(points: Array) -> Array:
+    """Vectors (..., D) of length 1 in the same directions; what is zero stays so."""
+    return points / np.linalg.norm(points, axis=-1, keepdims=True).clip(1e-300)
