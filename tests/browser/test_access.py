@@ -117,6 +117,7 @@ def walked(page: Page) -> Walk:
         page.wait_for_function(STILL)
         walk.sideways += [f"{name} at 200 %"] if sideways(page) else []
         page.set_viewport_size(LAPTOP)
+        page.evaluate("scrollTo(0, 0)")  # what was unfolded may be a little longer than the window
     page.set_viewport_size(TELEPHONE)
     page.locator("#tg-class input").fill("unicorn")
     page.locator("#tg-class input").press("Enter")

@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from trgbp_core.data import examples, images
+from trgbp_core.data import examples, images, shapes
 from trgbp_core.explorer import links
 from trgbp_core.explorer.explorer import Explorer
-from trgbp_core.explorer.lessons import equations, handouts, lessons, presenting
+from trgbp_core.explorer.lessons import drawn, equations, handouts, lessons, presenting
 from trgbp_core.explorer.lessons.experiments import Experiment
 from trgbp_core.explorer.lessons.specs import Claim, Condition, MapSpec, Measure
 from trgbp_core.explorer.links import Known, Link
@@ -112,6 +113,19 @@ def test_files_of_a_wrong_name_number_or_encoding_are_named_and_left_out(tmp_pat
     assert [sentence.split()[0] for sentence in found.broken] == ["1-twin.md", "8-latin.md", "seven.md"]
 
 
+def test_a_lesson_changes_nothing_but_the_box_and_asks_the_network_that_it_names(explorer: Explorer) -> None:
+    experiment, star = Experiment(explorer, SHELF.lessons[6]), images.read(PICTURES["star_with_tag.png"])
+    covered = experiment.question(MapSpec.model_validate({"cover": "tag"}))[0]
+    put = {"picture": "star.png", "model": "shapes", "copy": {"picture": "star_with_tag.png", "part": "tag"}}
+    tagged = experiment.question(MapSpec.model_validate(put))[0]
+    changed = np.argwhere((np.asarray(covered.picture) != np.asarray(star)).any(2))
+    assert (*changed.min(0)[::-1], *(changed.max(0)[::-1] + 1)) == shapes.tag_box()
+    assert (covered.zoo.name, tagged.zoo.name) == ("shapes_cheat", "shapes")
+    assert tagged.picture.tobytes() == star.tobytes(), "the two examples differ by the tag alone"
+    with pytest.raises(ValueError, match="knows other classes"):
+        drawn.accuracy(explorer.network("efficientnet_lite0"), "stars with a tag")
+
+
 def test_markup_in_a_lesson_is_shown_and_never_run() -> None:
     page = lessons.html("<script>alert(1)</script> ![x](http://elsewhere/x.png) [y](javascript:alert(1))")
     assert "<script" not in page
@@ -133,6 +147,9 @@ def test_measures_and_claims_mean_what_they_say() -> None:
         {"kind": "ibd", "maps": two},
         {"kind": "ibd", "maps": [{}]},
         {"kind": "ibd", "maps": [raw], "box": "left"},
+        {"kind": "accuracy", "maps": [{}]},
+        {"kind": "accuracy", "maps": [raw], "drawn": "stars with a tag"},
+        {"kind": "ibd", "maps": [raw], "drawn": "stars with a tag"},
         {"kind": "right"},
         {"kind": "right", "maps": [raw], "truth": ["lion"]},
         {"kind": "share", "maps": [raw], "box": [1, 0, 0, 1]},
