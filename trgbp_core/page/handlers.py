@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import json
 import math
 import time
 from collections.abc import Callable, Iterator
@@ -12,6 +13,7 @@ from typing import Any
 from ..explorer import contrast as contrasting
 from ..explorer import measure as measuring
 from ..explorer import predict as predicting
+from ..explorer import shares as sharing
 from ..explorer.explorer import Explorer, Payload, Question
 from ..methods import METHODS
 from ..serving.jobs import Step, Update, streamed
@@ -100,6 +102,24 @@ def contrast(explorer: Explorer, picture: Any, model: str, pair: Any) -> Answers
 
     def work(step: Step) -> Iterator[Payload]:
         yield contrasting.pair(explorer, question, k, j, step) | {"number": next(_runs)}  # the page notices only what differs
+
+    sentence = said(question, k)
+    return replies(work, lambda payload: (payload, sentence), lambda update: (None, waiting(update)))
+
+
+@or_sentence()
+def shares(explorer: Explorer, picture: Any, model: str, asked: Any) -> Answers:
+    """What every layer gives to a place; ``asked``: the class, the second class or null, and the box, as JSON."""
+    try:
+        one, other, box = json.loads(asked)
+    except (TypeError, ValueError):
+        raise ValueError("A place is asked about with a class, a second one or null, and a box.") from None
+    question = ask(explorer, picture, model)
+    k = explorer.find_class(question, one)
+    j = None if other is None else contrasting.other_class(explorer.find_class(question, other), k)
+
+    def work(step: Step) -> Iterator[Payload]:
+        yield sharing.of_place(explorer, question, k, box, j, step) | {"number": next(_runs)}
 
     sentence = said(question, k)
     return replies(work, lambda payload: (payload, sentence), lambda update: (None, waiting(update)))

@@ -26,7 +26,8 @@ from ..zoo.loading import Entry
 
 ASSETS = assets.folder("page")
 SCRIPTS = (
-    "gradio colour_maps elements classes crop contrast explain_panels compare_panels sanity measure predict invite links learn panels"
+    "gradio colour_maps elements box classes crop contrast shares explain_panels "
+    "compare_panels sanity measure predict invite links learn panels"
 ).split()
 STYLES = ("style.css", "state.css", "stories.css")
 VIEW_SIDE = 360
