@@ -140,7 +140,7 @@
     const word = (text) => element('span', { text });
     return element('p', { class: 'tg-scale' },
       element('span', {}, word('nothing'), bar(false), word('most for the class')),
-      ...(signs ? [element('span', {}, word('against'), bar(true), word('for the class')), word('Each map has its own scale: of 1000 pixels, one is off its end.')] : []));
+      ...(signs ? [element('span', {}, word('against'), bar(true), word('for the class')), word('Each map has its own scale: it ends where one pixel in a thousand is stronger.')] : []));
   }
 
   // A native slider with a label and a line of help; arrow keys move it.

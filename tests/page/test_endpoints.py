@@ -71,6 +71,17 @@ def test_compare_gives_a_map_a_method(client: Client) -> None:
     assert set(opened(gallery)) == {METHODS[key].title for key in keys}
 
 
+def test_compare_of_several_networks_gives_each_ones_answer_and_maps(client: Client) -> None:
+    lite1 = "efficientnet_lite1"
+    data, gallery = client.predict(handle_file(LION), f"{MODEL}, {lite1}", "lion", ["saliency"], api_name="/compare")
+    assert list(data) == [MODEL, lite1]
+    assert all(row["prediction"].startswith("lion") and row["class"]["name"] == "lion" and not row["note"] for row in data.values())
+    assert {name: picture.size for name, picture in opened(gallery).items()} == {
+        "EfficientNet-Lite0: Saliency": (224, 224),
+        "EfficientNet-Lite1: Saliency": (240, 240),
+    }
+
+
 def test_measure_gives_the_share_of_each_map_in_a_box(client: Client) -> None:
     data, gallery = client.predict(handle_file(LION), MODEL, "", ["saliency", "tr_gbp"], [0, 0, 1, 1], api_name="/measure")
     assert all(scores["ebpg"] == 1 and scores["pointing_game"] == 1 for scores in data.values())
@@ -152,6 +163,8 @@ def test_a_crop_may_be_given_and_may_be_left_out(client: Client) -> None:
         ((LION, MODEL, "", "centre", "", [0, 0, 2, 1]), "/explain", "A box is"),
         ((LION, MODEL, "", "centre", "", [0.5, 0, 0.5, 1]), "/explain", "holds no pixel"),
         ((LION, MODEL, "", "everything"), "/explain", "A crop is centre, whole, or x,y,size"),
+        ((LION, f"{MODEL},no_such", "", ["saliency"]), "/compare", "There is no network 'no_such'"),
+        ((LION, f"{MODEL},{MODEL}", "", ["saliency"]), "/compare", "one is named twice"),
         ((LION, MODEL, "", ["no_such"]), "/compare", "There is no method"),
         ((LION, MODEL, "", ["saliency"], [0.2, 0.2, 1.3, 0.5]), "/measure", "A box is"),
         ((LION, MODEL, "", ["saliency"], "everywhere"), "/measure", "A box is"),

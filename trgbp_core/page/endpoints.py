@@ -184,15 +184,29 @@ class _Answers:
     def compare(self, step: Step, picture: Any, model: str, wanted: str, methods: list[str]) -> Answer:
         """Explanations of the same class by several methods, to see where they agree: a picture, seconds and words for each.
 
+        With several networks, their names parted by commas, this for each of them by its name: prediction, its best classes in words;
+        class, that of the same name, or null and a note where it has none; and methods.
+
         Args:
             {question}
             methods: a list of keys, such as ["tr_gbp", "guided_backprop", "grad_cam", "saliency"].
         """
         keys = layout.known_methods(methods)
+        if "," in str(model):
+            return self._compare_networks(layout.rows(self._explorer, picture, str(model), wanted, step), keys, step)
         question, k = self._ask(picture, model, wanted, step)
         panels = list(self._explorer.compare(question, k, keys, step))
-        data = {p["key"]: {"seconds": p["seconds"], "note": p["empty"], "map": p.get("alt", "")} for p in panels}
-        return data, _gallery(question, panels)
+        return _told(panels), _gallery(question, panels)
+
+    def _compare_networks(self, rows: list[layout.Row], keys: list[str], step: Step) -> Answer:
+        data, gallery = {}, []
+        for row in rows:
+            question, k = row.question, row.k
+            panels = [] if k is None else list(self._explorer.compare(question, k, keys, step))
+            chosen = None if k is None else question.about(self._explorer.explanation(question, k, step), k)
+            data[question.zoo.name] = {"prediction": row.prediction, "class": chosen, "note": row.note, "methods": _told(panels)}
+            gallery += [(picture, f"{question.zoo.title}: {title}") for picture, title in _gallery(question, panels)]
+        return data, gallery
 
     @_streamed
     def measure(self, step: Step, picture: Any, model: str, wanted: str, methods: list[str], box: list[float]) -> Answer:
@@ -274,6 +288,10 @@ def _layer(layer: Layer) -> dict[str, Any]:
 
 def _answer_bytes(answer: Answer) -> int:
     return 20_000 + sum(3 * picture.width * picture.height for picture, _ in answer[1])
+
+
+def _told(panels: list[Payload]) -> dict[str, Any]:
+    return {p["key"]: {"seconds": p["seconds"], "note": p["empty"], "map": p.get("alt", "")} for p in panels}
 
 
 def _gallery(question: Question, panels: list[Payload]) -> Gallery:

@@ -28,9 +28,6 @@ AT_ONCE = 2
 INSTANT_SECONDS = 0.05
 """But not those of a run that is kept: they are finished within this time of one another, and all are sent together."""
 
-ABOUT = ("key", "title", "what", "promise", "failure", "citation")
-"""What a panel says of its method."""
-
 _runs = itertools.count(1)
 Handler = Callable[..., Iterator[Any]]
 Answers = Iterator[tuple[Payload | None, str]]
@@ -59,38 +56,6 @@ def or_sentence(reply: Callable[[str], Any] = lambda sentence: (None, sentence))
         return handled
 
     return decorate
-
-
-def now(key: str = "", share: float = 0.0) -> Payload:
-    """Which method is being computed, and how much of it is done; no ``key``: none any more."""
-    return {"key": key, "share": share}
-
-
-@or_sentence(lambda sentence: (None, now(), sentence))
-def compare(
-    explorer: Explorer, picture: Any, model: str, wanted: Any, methods: list[str]
-) -> Iterator[tuple[Payload | None, Payload | None, str]]:
-    """(the places of all panels and those that are finished, what is being computed, a sentence), whatever of it is new."""
-    methods = known_methods(methods)
-    question, k = _asked(explorer, picture, model, wanted)
-    places = [{name: getattr(METHODS[key], name) for name in ABOUT} for key in methods]
-    order = explorer.fastest_first(question, methods)
-    panels, label = list[Payload](), question.zoo.labels[k]
-
-    def computing(share: float = 0.0) -> Payload:
-        return now(order[len(panels)], share) if len(panels) < len(order) else now()
-
-    def finished(panel: Payload | None = None) -> tuple[Payload, Payload, str]:
-        panels.extend([] if panel is None else [panel])
-        sentence = f"Compared {len(panels)} of {len(order)} methods for **{label}**."
-        return {"places": places, "panels": list(panels)}, computing(), sentence
-
-    def under_way(update: Update) -> tuple[None, Payload, str]:
-        sentence = update.what and f"Compared {len(panels)} of {len(order)} methods for **{label}**; {_doing(update)} …"
-        return None, computing(update.share), sentence
-
-    yield finished()
-    yield from replies(lambda step: explorer.compare(question, k, order, step), finished, under_way)
 
 
 @or_sentence()
@@ -148,7 +113,7 @@ def _each_method(
 ) -> Answers:
     """``{name: what is finished}`` after each method, ``places`` for all in a fixed order, and sentences on the way to the next one."""
     methods = known_methods(methods)
-    question, k = _asked(explorer, *asked)
+    question, k = asked_of(explorer, *asked)
     label, found = question.zoo.labels[k], list[Payload]()
     places = [{"key": key, "title": METHODS[key].title} for key in METHODS if key in methods]
     about: Payload = {"of": f"{question.key}:{k}", "places": places}
@@ -163,7 +128,7 @@ def _each_method(
         return answer(), f"{done} {len(found)} of {len(methods)} methods for **{label}**."
 
     def under_way(update: Update) -> tuple[None, str]:
-        return None, update.what and f"{done} {len(found)} of {len(methods)} methods for **{label}**; {_doing(update)} …"
+        return None, update.what and f"{done} {len(found)} of {len(methods)} methods for **{label}**; {doing(update)} …"
 
     yield answer(), ""
     yield from replies(lambda step: work(explorer, question, k, methods, step), finished, under_way)
@@ -172,7 +137,7 @@ def _each_method(
 @or_sentence()
 def predict(explorer: Explorer, picture: Any, model: str, wanted: Any) -> Answers:
     """What theory predicts, before anything of it is run, and the edge of this picture's map."""
-    question, k = _asked(explorer, picture, model, wanted)
+    question, k = asked_of(explorer, picture, model, wanted)
     yield None, f"Predicting the maps of **{question.zoo.title}** …"
 
     def work(step: Step) -> Iterator[Payload]:
@@ -186,7 +151,7 @@ def predict(explorer: Explorer, picture: Any, model: str, wanted: Any) -> Answer
 @or_sentence()
 def check_prediction(explorer: Explorer, picture: Any, model: str, wanted: Any, draws: Any) -> Answers:
     """What then happens, after each draw of weights."""
-    question, k = _asked(explorer, picture, model, wanted)
+    question, k = asked_of(explorer, picture, model, wanted)
     count = whole(draws, "number of draws")
 
     def drawn(payload: Payload) -> tuple[Payload, str]:
@@ -217,7 +182,7 @@ def cascade(
         at: the stage to stay at, None for the newest. there: the ``id`` of the run that the page has whole; it is not sent again.
     """
     known_methods([baseline])
-    question, k = _asked(explorer, picture, model, wanted)
+    question, k = asked_of(explorer, picture, model, wanted)
     seed = whole(seed or 0, "seed")
     link = {"beside": baseline, "mode": mode, "seed": seed}
     about = {"of": f"{question.key}:{k}", "id": f"{question.key}:{k}:{baseline}:{mode}:{seed}", "class": question.zoo.labels[k]}
@@ -237,7 +202,7 @@ def cascade(
         return None if waits else (stages.send(), f"{done()}.")
 
     def under_way(update: Update) -> tuple[Payload | None, str]:
-        sentence = update.what and f"{done()}; {_doing(update)} …"
+        sentence = update.what and f"{done()}; {doing(update)} …"
         return stages.send() if stages.sent < len(stages.all) else None, sentence
 
     def work(step: Step) -> Iterator[Payload]:
@@ -266,10 +231,10 @@ class _Stages:
         return {"stages": found} | self._about
 
 
-def _asked(explorer: Explorer, picture: Any, model: str, wanted: Any) -> tuple[Question, int]:
+def asked_of(explorer: Explorer, picture: Any, model: str, wanted: Any) -> tuple[Question, int]:
     question = ask(explorer, picture, model)
     return question, explorer.find_class(question, wanted)
 
 
-def _doing(update: Update) -> str:
+def doing(update: Update) -> str:
     return f"{update.what}: {update.share:.0%}" if update.share or not update.what.startswith("waiting") else update.what

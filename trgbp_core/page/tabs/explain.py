@@ -87,7 +87,8 @@ def _explained(explorer: Explorer, image: Any, model: str, asked: LinkRequest, t
         wanted = {asked.key: asked.k}
         for answer in layout.with_progress(lambda step: layout.explain(explorer, image, model, wanted, step, there)):
             if answer.payload is None:
-                yield nothing, nothing, layout.packed(_stale(answer)) if answer.failed else nothing, answer.status or nothing, nothing
+                said = answer.status if answer.failed or not at else ""  # whose map is there waits for nothing that concerns them
+                yield nothing, nothing, layout.packed(_stale(answer)) if answer.failed else nothing, said or nothing, nothing
             elif answer.choices:
                 picker, at = gr.update(choices=answer.choices, value=answer.value), time.monotonic()
                 yield layout.packed(asked.at_layer(answer.payload)), nothing, nothing, answer.status, picker
