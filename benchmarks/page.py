@@ -156,6 +156,29 @@ def classes(page: Page) -> tuple[list[float], list[float]]:
     return top, others
 
 
+def contrast_and_shares(page: Page) -> tuple[list[float], list[float]]:
+    """Milliseconds from choosing a second class among the five best to the map of both, and from a click on the map to its bars."""
+    select, place = page.locator('select[data-control="against"]'), page.locator('[data-control="place"]')
+
+    def answered_after(event: str) -> float:
+        page.wait_for_function("stopwatch.answered > stopwatch.armed")
+        page.wait_for_timeout(300)
+        return float(page.evaluate(f"stopwatch.answered - stopwatch.last['{event}']"))
+
+    contrast, shares = [], []
+    for i in range(8):
+        page.evaluate("stopwatch.arm()")
+        select.select_option(index=1 + i % 4)
+        contrast.append(answered_after("change"))
+    page.locator('[data-control="alone"]').click()
+    for i in range(8):
+        page.evaluate("stopwatch.arm()")
+        place.click(position={"x": 60 + 25 * i, "y": 60 + 20 * i})
+        shares.append(answered_after("click"))
+    page.locator('[data-control="no-box"]').click()
+    return contrast, shares
+
+
 def upload(page: Page, files: list[Path]) -> tuple[list[float], list[float]]:
     """Milliseconds from choosing a file to its first map; bytes that came from the server until all frames were there."""
     session = page.context.new_cdp_session(page)
@@ -224,6 +247,21 @@ def one_explanation() -> float:
     return float(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=EXAMPLES.parents[1]).stdout)
 
 
+def shares_of_whole_maps() -> float:
+    """The time of :meth:`Explanation.shares` over that of enlarging every layer's map and adding up its box."""
+    code = (
+        "from trgbp_core import TRGBP, load_model; from benchmarks.machine import medians\n"
+        "from trgbp_core.engine.geometry import upsample\n"
+        f"zoo = load_model({MODEL!r}); e = TRGBP(zoo.network).explain(zoo.preprocess({str(EXAMPLES / 'cheetah_and_lion.jpg')!r}), 291)\n"
+        "def whole():\n"
+        "    maps = (e.layer_attribution(l, 291, 'contribution') for l in range(len(e.layers) + 1))\n"
+        "    return [upsample(m, e.size, 'conserving')[..., 56:112, 56:112].double().sum() for m in maps]\n"
+        "found = medians({'shares': lambda: e.shares(291, (0.25, 0.25, 0.5, 0.5)), 'whole': whole}, 20)\n"
+        "print(found['shares'] / found['whole'])"
+    )
+    return float(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=EXAMPLES.parents[1]).stdout)
+
+
 def run(repeats: int) -> None:
     """Measure and print the table.
 
@@ -235,7 +273,8 @@ def run(repeats: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
         explanation = one_explanation()
-        lines = [Line("server up", starts(repeats, place), 8, "s")]
+        lines = [Line("shares of a box ÷ those of whole enlarged maps", [shares_of_whole_maps()], 0.95, "×")]
+        lines.append(Line("server up", starts(repeats, place), 8, "s"))
         with served(place / "log.txt", "app.py") as url, launched() as browser:
             lines += page_lines(browser, url, place, repeats, explanation)
             lines.append(Line("camera, explained frames", camera(browser, url, place), 4, "a second", at_least=True))
@@ -257,6 +296,8 @@ def page_lines(browser: Browser, url: str, place: Path, repeats: int, explanatio
         lines += [Line("opacity", opacity, 50), Line("colour map", colours, 50)]
         top, others = classes(page)
         lines += [Line("class among the top 5", top, 150), Line("any other class", others, 400)]
+        contrast, shares = contrast_and_shares(page)
+        lines += [Line("rather than another of the top 5", contrast, 100), Line("a click on the map to every layer's part", shares, 100)]
         times, sizes = upload(page, pictures(place))
         lines += [Line("new picture to its first map", times, 700), Line("bytes of one picture's frames", sizes, 1.5, "MB")]
         trained, stage, whole = cascade(page)

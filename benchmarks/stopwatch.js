@@ -1,6 +1,6 @@
 // Times in the page: when an event happened, and when the frame that answers it was on the screen.
 window.stopwatch = (() => {
-  const watch = { last: {}, armed: 0, explained: 0, stages: [], times: [], seen: [], late: [] };
+  const watch = { last: {}, armed: 0, explained: 0, answered: 0, stages: [], times: [], seen: [], late: [] };
   const afterFrame = (then) => requestAnimationFrame(() => {
     const channel = new MessageChannel(); // its task runs once the frame is out
     channel.port1.onmessage = () => then(performance.now());
@@ -37,6 +37,7 @@ window.stopwatch = (() => {
   document.addEventListener('DOMContentLoaded', () => new MutationObserver((changes) => {
     for (const { attributeName } of changes) {
       if (attributeName === 'data-trgbp-explain') afterFrame((now) => { watch.explained = now; });
+      if (['data-trgbp-contrast', 'data-trgbp-shares'].includes(attributeName)) afterFrame((now) => { watch.answered = now; });
       if (attributeName === 'data-trgbp-cascade') {
         afterFrame((now) => {
           const stage = window.TRGBP.state.data.cascade.stages.at(-1);

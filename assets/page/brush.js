@@ -1,6 +1,6 @@
 // A part of the tab Explain: a box on the picture is covered, or copied to another place or another picture, and the picture is explained anew.
 (() => {
-  const { state, panels, element } = window.TRGBP;
+  const { state, panels, element, boxOn } = window.TRGBP;
   const CELLS = 64;
   const steps = []; // what Undo takes back: the picture before, and the file that it has become
   let waits = null; // the question before the stroke that the server paints now
@@ -29,10 +29,10 @@
     let view = null;
     let held = null; // what was picked up: a picture and a part of it
     const small = element('canvas', { class: 'tg-held', width: 64, height: 64, role: 'img', 'aria-label': 'Nothing is picked up yet' });
-    const { area, picture, edges, place } = window.TRGBP.drawing(CELLS, () => {}, true);
-    Object.assign(area.dataset, { control: 'brush' });
-    area.setAttribute('aria-label', 'Box on the picture. Drag to draw it, or drag it. Arrow keys move it, with Shift they change its size.');
-    picture.alt = 'The picture; what lies in the box is changed';
+    const picture = element('img', { class: 'tg-picture', alt: 'The picture; what lies in the box is changed', draggable: 'false' });
+    const area = element('div', { class: 'tg-frame tg-draw', role: 'application', 'data-control': 'brush',
+      'aria-label': 'Box on the picture. Drag to draw it, or drag it. Arrow keys move it, with Shift they change its size.' }, picture);
+    const { edges, place } = boxOn(area, CELLS, { drags: true });
     place([24, 24, 40, 40]);
     const with_ = element('select', { id: 'tg-cover', 'data-control': 'cover-with' }, element('option', { value: 'mean', text: 'the picture’s mean colour' }), element('option', { value: 'blur', text: 'a blur of what lies there' }));
     const button = (text, control, onclick) => element('button', { type: 'button', class: 'tg-button', 'data-control': control, text, onclick });

@@ -1,7 +1,7 @@
 // Colour maps: grey tiles are decoded once, then coloured and laid over the picture on a canvas, so that sliders, opacity and colours never
 // ask the server; `page_overlay` of trgbp_core/drawing/render.py does the same for figures. `TRGBP.state` is what the whole page knows.
 (() => {
-  const state = { picture: null, under: {}, opacity: 0.65, colours: 'inferno', lookups: {}, updates: {}, roots: {}, data: {}, followers: {}, psi: 0, against: null, layer: 0, stage: 0, at: null };
+  const state = { picture: null, under: {}, opacity: 0.65, colours: 'inferno', lookups: {}, updates: {}, roots: {}, data: {}, followers: {}, psi: 0, against: null, box: null, layer: 0, stage: 0, at: null };
   const SIDE = 224;
 
   // A canvas for reading pixels; one a side, for nothing is kept on it.

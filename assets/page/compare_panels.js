@@ -1,6 +1,6 @@
 // The panels of the tab Compare.
 (() => {
-  const { state, panels, element, figure, scale, percent } = window.TRGBP;
+  const { state, panels, element, figure, balance, scale, percent } = window.TRGBP;
 
   // A method's panel has its place and its words before its map is there.
   function place(about) {
@@ -39,17 +39,28 @@
   }
 
   panels.compare = (root) => {
-    const grid = element('div', { class: 'tg-row tg-grid' });
+    const body = element('div');
     const shown = new Map();
-    let [panels, computing] = [[], { key: '' }];
-    root.append(scale(), grid);
+    let [panels, computing, built] = [[], { key: '' }, ''];
+    root.append(scale(), body);
 
     function unfinished() {
-      const done = new Set(panels.map((panel) => panel.key));
+      const done = new Set(panels.map((panel) => panel.id));
       const running = computing.key && !done.has(computing.key);
-      for (const [key, one] of shown) {
-        if (!done.has(key)) one.wait(!running ? 'not computed' : key === computing.key ? 'computing …' : 'waiting', running && key === computing.key ? computing.share : null);
+      for (const [id, one] of shown) {
+        if (!done.has(id)) one.wait(!running ? 'not computed' : id === computing.key ? 'computing …' : 'waiting', running && id === computing.key ? computing.share : null);
       }
+    }
+
+    // One row of panels; of several networks one for each, with its prediction above it.
+    function build({ places, rows }) {
+      const kept = new Map(shown);
+      shown.clear();
+      places.forEach((about) => shown.set(about.id, kept.get(about.id) || place(about)));
+      const grid = (of) => element('div', { class: 'tg-row tg-grid' }, ...of.map(({ id }) => shown.get(id).node));
+      body.replaceChildren(...(rows ? rows.map(({ model, title }) => element('section', { class: 'tg-network', 'data-model': model },
+        element('h2', { class: 'tg-question', text: title }), element('p', { class: 'tg-lead' }), grid(places.filter((about) => about.model === model)))) : [grid(places)]));
+      balance(body);
     }
 
     state.updates.comparing = (payload) => {
@@ -58,13 +69,11 @@
     };
     return (payload) => {
       panels = payload.panels;
-      if (!payload.places.every((about, i) => [...shown.keys()][i] === about.key) || shown.size !== payload.places.length) {
-        const kept = new Map(shown);
-        shown.clear();
-        payload.places.forEach((about) => shown.set(about.key, kept.get(about.key) || place(about)));
-        grid.replaceChildren(...[...shown.values()].map((one) => one.node));
-      }
-      panels.forEach((panel) => shown.get(panel.key).show(panel));
+      const wanted = JSON.stringify([payload.places.map(({ id }) => id), payload.rows?.map(({ model }) => model)]);
+      if (wanted !== built) build(payload);
+      built = wanted;
+      payload.rows?.forEach(({ said }, i) => { body.children[i].querySelector('.tg-lead').textContent = said && `Its answer: ${said}`; });
+      panels.forEach((panel) => shown.get(panel.id).show(panel));
       if (state.data.comparing) computing = state.data.comparing;
       unfinished();
     };

@@ -20,8 +20,8 @@
     return node;
   }
 
-  // A figure whose panel can be exchanged: figure.show(panel).
-  function figure(className = '') {
+  // A figure whose panel can be exchanged: figure.show(panel). `gesture`: what on the map enlarges it, beside the button.
+  function figure(className = '', gesture = 'click') {
     const canvas = element('canvas', { class: 'tg-map', width: SIDE, height: SIDE, role: 'img', 'aria-label': 'no map yet' });
     const empty = element('p', { class: 'tg-empty' });
     const title = element('strong');
@@ -29,7 +29,7 @@
     const larger = element('button', { type: 'button', class: 'tg-larger', text: '⤢', hidden: '', onclick: () => enlarge(node) });
     const node = element('figure', { class: `tg-figure ${className}` },
       element('div', { class: 'tg-frame' }, canvas, empty, larger), element('figcaption', {}, title, caption));
-    canvas.addEventListener('click', () => { if (canvas.panel) enlarge(node); });
+    canvas.parentNode.addEventListener(gesture, (event) => { if (canvas.panel && !event.target.closest('button')) enlarge(node); });
     node.copyTo = (other) => { if (canvas.panel) other.show(canvas.panel); };
     node.clear = () => {
       canvas.panel = null;
@@ -140,7 +140,7 @@
     const word = (text) => element('span', { text });
     return element('p', { class: 'tg-scale' },
       element('span', {}, word('nothing'), bar(false), word('most for the class')),
-      ...(signs ? [element('span', {}, word('against'), bar(true), word('for the class')), word('Each map has its own scale: of 1000 pixels, one is off its end.')] : []));
+      ...(signs ? [element('span', {}, word('against'), bar(true), word('for the class')), word('Each map has its own scale: it ends where one pixel in a thousand is stronger.')] : []));
   }
 
   // A native slider with a label and a line of help; arrow keys move it.

@@ -107,6 +107,12 @@
       button.setAttribute('aria-pressed', 'true');
       strip.scrollLeft = button.offsetLeft - (strip.clientWidth - button.offsetWidth) / 2;
     };
+    let most = null;
+    strip.most = (index = most) => {
+      most = index;
+      strip.querySelector('.tg-most')?.classList.remove('tg-most');
+      strip.children[most]?.classList.add('tg-most');
+    };
     // Twelve at a time: between them the sliders answer.
     strip.fill = (shown, from = 0) => {
       if (!from) layers = shown;
@@ -121,7 +127,7 @@
         draw(button.firstChild, layer.own);
       });
       if (from + 12 < layers.length) setTimeout(strip.fill, 0, shown, from + 12);
-      else strip.mark(state.layer);
+      else { strip.mark(state.layer); strip.most(); }
     };
     return strip;
   }
@@ -154,6 +160,21 @@
       strip.mark(index);
     }
 
+    // Marks the layer whose part of a place is the largest; null for none.
+    const tick = element('i', { class: 'tg-tick', hidden: '', title: 'the largest part of the box' });
+    layers.input.after(tick);
+    node.mark = (most) => {
+      tick.hidden = most === null;
+      tick.style.setProperty('--tg-at', most === null ? 0 : most / (state.data.explain.layers.length - 1 || 1));
+      strip.most(most);
+    };
+    node.at = (index) => {
+      node.open = true;
+      layers.input.value = index;
+      show(index);
+      layers.input.focus();
+      node.scrollIntoView({ block: 'start' });
+    };
     state.followers.explain = (index) => { layers.input.value = index; show(index); };
     node.show = (payload) => {
       data = payload;
@@ -192,7 +213,8 @@
     const seen = element('span');
     const input = element('figure', { class: 'tg-figure' }, element('div', { class: 'tg-frame' }, picture),
       element('figcaption', {}, element('strong', { text: 'The picture' }), seen));
-    const [map, look, classes, rather, one] = [figure('tg-main'), inside(), sideBySide(), window.TRGBP.ratherThan(), scale(false)];
+    const [map, look, classes, rather, one] = [figure('tg-main', 'dblclick'), inside(), sideBySide(), window.TRGBP.ratherThan(), scale(false)];
+    const who = window.TRGBP.whoSaysSo(map, look);
     let data = null;
     const show = () => {
       if (!data) return;
@@ -203,9 +225,10 @@
       rather.show(data);
       one.hidden = !rather.colours.hidden;
       classes.redraw();
+      who.show();
     };
     root.append(element('div', { class: 'tg-row tg-hero', 'data-slider': '' }, input, map),
-      element('div', { class: 'tg-under' }, rather, switcher(show), one, rather.colours), look, classes);
+      element('div', { class: 'tg-under' }, rather, switcher(show), one, rather.colours), who, look, classes);
     state.followers.classes = (payload) => classes.show(payload);
     state.updates.contrast = show;
 

@@ -62,6 +62,7 @@
     const crop = data.explain.view?.crop;
     if (crop && crop !== 'centre') found.crop = crop;
     if (state.against !== null) found.against = state.against;
+    if (state.box) found.box = state.box.map((edge) => Number(edge.toFixed(6))).join();
     found.layer = Number(control('layer')?.value ?? state.layer);
     const stage = state.at ?? state.stage;
     if (data.cascade?.of === data.explain.key) Object.assign(found, stage ? { stage, ...data.cascade.link } : {});
@@ -139,6 +140,7 @@
     enter(control('opacity'), params.get('opacity') ?? opening.opacity);
     const psi = PSI.indexOf(params.get('psi') ?? opening.psi);
     if (psi >= 0 && psi !== state.psi) document.querySelector(`[data-control="psi"][value="${psi}"]`)?.click();
+    window.TRGBP.askPlace(params.get('box'));
     if (params.has('layer')) enter(control('layer'), params.get('layer'));
   }
 
@@ -165,7 +167,7 @@
     document.addEventListener(name, (event) => { if (event.isTrusted || name === 'change') touched = true; later(); }, true);
   }
   new MutationObserver(later).observe(document.documentElement, { attributes: true, subtree: true,
-    attributeFilter: ['aria-selected', 'data-trgbp-explain', 'data-trgbp-cascade', 'data-trgbp-learn'] });
+    attributeFilter: ['aria-selected', 'data-trgbp-explain', 'data-trgbp-cascade', 'data-trgbp-learn', 'data-trgbp-box'] });
 
   // Without a secure context (a page served over plain HTTP in a class-room) browsers offer no clipboard: the link is shown instead.
   async function copy(text) {

@@ -1,8 +1,7 @@
 // The panels of the tab Measure: how much of each map lies in the box on the picture is added up here, from shares of a fine grid.
 (() => {
-  const { state, element, figure } = window.TRGBP;
+  const { state, element, figure, boxOn, outline } = window.TRGBP;
   const abbreviation = (short, long) => element('abbr', { title: long, text: short });
-  const SVG = 'http://www.w3.org/2000/svg';
   const OWN_COLOURS = { tr_gbp: '#0072b2', tr_gbp_conserving: '#009e73', guided_backprop: '#d55e00', grad_cam: '#cc79a7' };
   const COLOURS = ['#e69f00', '#56b4e9', '#8a8a00', '#555555'];
   const colour = (curve, i) => OWN_COLOURS[curve.key] || COLOURS[i % COLOURS.length];
@@ -32,77 +31,13 @@
     return at(right, bottom) - at(left, bottom) - at(right, top) + at(left, top);
   }
 
-  // Rectangles over a square picture, in cells: the drawn box, or the frame of Eq. 12.
-  function outline(className) {
-    const svg = document.createElementNS(SVG, 'svg');
-    svg.setAttribute('viewBox', '0 0 1 1');
-    svg.setAttribute('preserveAspectRatio', 'none');
-    svg.setAttribute('class', 'tg-outline');
-    svg.setAttribute('aria-hidden', 'true');
-    const rect = document.createElementNS(SVG, 'rect');
-    rect.setAttribute('class', className);
-    svg.append(rect);
-    svg.place = ([left, top, right, bottom]) => {
-      Object.entries({ x: left, y: top, width: right - left, height: bottom - top }).forEach(([key, value]) => rect.setAttribute(key, value));
-    };
-    return svg;
-  }
-
-  // `drags`: a press inside the box moves it, in place of drawing another one.
-  function drawing(cells, moved, drags = false) {
+  function drawing(moved) {
     const picture = element('img', { class: 'tg-picture', alt: 'The picture; the box drawn on it is measured', draggable: 'false' });
-    const box = outline('tg-box');
-    const area = element('div', { class: 'tg-frame tg-draw', tabindex: '0', role: 'application', 'data-control': 'box',
-      'aria-label': 'Box on the picture. Drag to draw. Arrow keys move it, with Shift they change its size.' }, picture, box);
-    let edges = [0, 0, cells, cells];
-    let start = null;
-    let grip = null;
-    const clamp = (value) => Math.min(cells, Math.max(0, value));
-    const cell = (event) => {
-      const around = area.getBoundingClientRect();
-      return [event.clientX - around.left, event.clientY - around.top].map((v, i) => clamp(Math.round((cells * v) / [around.width, around.height][i])));
-    };
-    function place(next) {
-      edges = next;
-      box.place(edges.map((edge) => edge / cells));
-    }
-    function set(next) {
-      place(next);
-      moved(edges);
-    }
-    function drag(event) {
-      if (!start) return;
-      const [x, y] = cell(event);
-      if (grip) {
-        const by = [x - start[0], y - start[1]].map((step, i) => Math.min(cells - grip[i + 2], Math.max(-grip[i], step)));
-        set(grip.map((edge, i) => edge + by[i % 2]));
-        return;
-      }
-      const span = (a, b) => (a === b ? [Math.min(a, cells - 1), Math.min(a, cells - 1) + 1] : [Math.min(a, b), Math.max(a, b)]);
-      const [[left, right], [top, bottom]] = [span(start[0], x), span(start[1], y)];
-      set([left, top, right, bottom]);
-    }
-    area.addEventListener('pointerdown', (event) => {
-      start = cell(event);
-      grip = drags && edges.slice(0, 2).every((edge, i) => start[i] >= edge && start[i] <= edges[i + 2]) ? edges : null;
-      area.setPointerCapture(event.pointerId);
-      drag(event);
-      event.preventDefault();
-      area.focus({ preventScroll: drags });
-    });
-    area.addEventListener('pointermove', drag);
-    ['pointerup', 'pointercancel'].forEach((name) => area.addEventListener(name, () => { start = null; }));
-    area.addEventListener('keydown', (event) => {
-      const move = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[event.key];
-      if (!move) return;
-      event.preventDefault();
-      const [left, top, right, bottom] = edges;
-      const next = [right + move[0], bottom + move[1]];
-      if (event.shiftKey) {
-        if (next[0] > left && next[0] <= cells && next[1] > top && next[1] <= cells) set([left, top, ...next]);
-      } else if (left + move[0] >= 0 && top + move[1] >= 0 && next[0] <= cells && next[1] <= cells) set([left + move[0], top + move[1], ...next]);
-    });
-    return { area, picture, edges: () => edges, place };
+    const area = element('div', { class: 'tg-frame tg-draw', role: 'application', 'data-control': 'box',
+      'aria-label': 'Box on the picture. Drag to draw. Arrow keys move it, with Shift they change its size.' }, picture);
+    const box = boxOn(area, CELLS, { moved });
+    box.place([0, 0, CELLS, CELLS]);
+    return Object.assign(box, { area, picture });
   }
 
   // One score in a line: its name, a bar with a mark for a uniform map, the number.
@@ -156,7 +91,7 @@
       size.textContent = `${around}${percent(area)} of the picture. Drag to draw another box, or use the arrow keys.`;
       cards.forEach((one) => one.measure(edges, area));
     }
-    const draw = drawing(CELLS, (edges) => {
+    const draw = drawing((edges) => {
       [around, drawnOn] = ['Your box: ', state.data.measure?.of.replace(/:\d+$/, '')];
       measure(edges);
     });
@@ -199,7 +134,7 @@
     const [first, last] = [0.001, 0.9];
     const x = (share) => left + ((width - left - right) * Math.log(share / first)) / Math.log(last / first);
     const y = (value) => top + (height - top - bottom) * (1 - value / highest);
-    const svg = document.createElementNS(SVG, 'svg');
+    const svg = document.createElementNS('http://www.w3.org/2000/svg', 'svg');
     svg.setAttribute('viewBox', `0 0 ${width} ${height}`);
     svg.setAttribute('role', 'img');
     svg.setAttribute('aria-label', `${title}; areas: ${curves.filter((c) => c[order]).map((c) => `${c.title} ${c[`${order}_area`].toFixed(3)}`).join(', ')}`);
@@ -236,6 +171,4 @@
         plot('Least important pixels first. Lower is better: the score changes late.', 'lerf', curves, highest), areas(curves));
     };
   };
-
-  Object.assign(window.TRGBP, { drawing });
 })();

@@ -80,6 +80,7 @@
     if (name === 'explain' && state.data.explain && state.data.explain.key !== payload.key) {
       ['cascade', 'perturb', 'predict_measured', 'predict', 'contrast'].forEach(forget);
       state.against = null;
+      if (payload.key.replace(/:\d+$/, '') !== state.data.explain.key.replace(/:\d+$/, '')) window.TRGBP.askPlace(null); // it was drawn on another picture
       ['compare', 'measure'].forEach((one) => state.roots[one]?.classList.add('tg-stale'));
       emptyLines();
     }

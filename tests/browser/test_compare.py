@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -17,6 +18,8 @@ from tests.support.nets import small_classifier
 from trgbp_core import Preprocess, own_model
 from trgbp_core.methods import METHODS, Method
 from trgbp_core.serving.jobs import Cancelled
+
+from .chromium import does_not_scroll_sideways
 
 pytestmark = pytest.mark.browser
 WAIT = 90_000  # milliseconds; a limit for a busy machine, no measurement
@@ -53,10 +56,11 @@ def slow() -> Iterator[Slow]:
 @pytest.fixture(scope="module")
 def opened(slow: Slow, browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
     zoo = own_model(small_classifier((8, 8)), [*"abcdef"], preprocess=Preprocess(size=64, resize=None))
+    twin = own_model(small_classifier((8, 8)), [*"fedcba"], preprocess=Preprocess(size=48, resize=None))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GRADIO_TEMP_DIR", str(tmp_path_factory.mktemp("cache")))
         before = torch.get_num_threads()
-        _, url, _ = app.launch(["--model", "mine"], models={"mine": zoo}, prevent_thread_lock=True, quiet=True)
+        _, url, _ = app.launch(["--model", "mine"], models={"mine": zoo, "twin": twin}, prevent_thread_lock=True, quiet=True)
         page = browser.new_page(viewport={"width": 1280, "height": 800})
         page.set_default_timeout(WAIT)
         page.goto(url)
@@ -164,3 +168,23 @@ def test_the_sanity_check_tells_a_slow_methods_progress_and_stops_in_its_middle(
     opened.locator("#tg-cascade-run").click()
     opened.wait_for_function("document.body.dataset.trgbpCascade === '4'")
     assert opened.evaluate("TRGBP.state.data.cascade.stages.at(-1).panels.some(panel => panel.id === 'baseline')")
+
+
+def test_a_further_network_has_a_row_of_its_own_on_a_telephone_too(opened: Page, slow: Slow) -> None:
+    slow.released.set()
+    opened.get_by_role("tab", name="Compare").click()
+    opened.wait_for_function("document.body.dataset.trgbpCompare === '6'")
+    opened.locator("#tg-compare-networks input").click()
+    opened.get_by_role("option", name="twin").click()
+    opened.keyboard.press("Escape")
+    opened.locator("#tg-compare-run").click()
+    opened.wait_for_function("document.body.dataset.trgbpCompare === '12'")
+    expect(opened.locator("#tg-compare-status")).to_contain_text("by 2 networks")
+    expect(opened.locator(".tg-network h2")).to_have_text(["mine", "twin"])
+    expect(opened.locator(".tg-network .tg-lead")).to_have_text([re.compile("^Its answer: .*%")] * 2)
+    assert opened.locator('.tg-network[data-model="twin"] figure').evaluate_all("all => all.map(f => f.dataset.method)") == [
+        method for method, *_ in places(opened)[:6]
+    ]
+    does_not_scroll_sideways(opened)
+    opened.set_viewport_size({"width": 390, "height": 800})
+    does_not_scroll_sideways(opened)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import re
 import subprocess
 import sys
@@ -49,9 +50,20 @@ def test_explain_writes_the_contrast_with_a_second_class(tmp_path: Path, capsys:
         assert min(colours[0], colours[2]) > 0.2 * max(colours[0], colours[2]), "red and blue"
 
 
+def test_explain_writes_what_each_layer_gives_to_a_box(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    main(["explain", MOSAIC, "--class", "lion", "--box", "0.5,0,1,0.5", "--out", str(tmp_path)])
+    with (tmp_path / "shares.csv").open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    printed = next(line.split() for line in capsys.readouterr().out.splitlines() if line.strip().startswith("all "))
+    for name, number in zip(("tr_gbp", "tr_gbp_conserving"), printed[1:], strict=True):
+        whole = np.load(tmp_path / f"{name}.npy")[:112, 112:].astype(float).sum()
+        assert sum(float(row[name]) for row in rows) == pytest.approx(whole, rel=1e-5) == pytest.approx(float(number), rel=1e-5)
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
+        (["explain", MOSAIC, "--box", "0.5,0,1"], "A box is"),
         (["explain", MOSAIC, "--class", "lion", "--against", "291"], "these two are the same"),
         (["explain", MOSAIC, "--against", "unicorn"], "No class is called"),
         (["explain", "no_such.jpg"], "no such picture"),

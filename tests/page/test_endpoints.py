@@ -71,6 +71,17 @@ def test_compare_gives_a_map_a_method(client: Client) -> None:
     assert set(opened(gallery)) == {METHODS[key].title for key in keys}
 
 
+def test_compare_of_several_networks_gives_each_ones_answer_and_maps(client: Client) -> None:
+    lite1 = "efficientnet_lite1"
+    data, gallery = client.predict(handle_file(LION), f"{MODEL}, {lite1}", "lion", ["saliency"], api_name="/compare")
+    assert list(data) == [MODEL, lite1]
+    assert all(row["prediction"].startswith("lion") and row["class"]["name"] == "lion" and not row["note"] for row in data.values())
+    assert {name: picture.size for name, picture in opened(gallery).items()} == {
+        "EfficientNet-Lite0: Saliency": (224, 224),
+        "EfficientNet-Lite1: Saliency": (240, 240),
+    }
+
+
 def test_measure_gives_the_share_of_each_map_in_a_box(client: Client) -> None:
     data, gallery = client.predict(handle_file(LION), MODEL, "", ["saliency", "tr_gbp"], [0, 0, 1, 1], api_name="/measure")
     assert all(scores["ebpg"] == 1 and scores["pointing_game"] == 1 for scores in data.values())
@@ -118,6 +129,17 @@ def test_explain_says_why_one_class_rather_than_another(client: Client) -> None:
     assert far["against"]["name"] == "espresso", "any class, not the five best alone"
 
 
+def test_explain_says_what_each_layer_gives_to_a_box(client: Client, lion: Explanation) -> None:
+    box = [0.25, 0.25, 0.75, 0.5]
+    data, _ = client.predict(handle_file(LION), MODEL, "lion", "centre", "244", box, api_name="/explain")
+    assert [row["name"] for row in data["shares"]] == ["input", *(layer.name for layer in lion.layers)]
+    for name, psi in (("contrast", "paper"), ("contrast_conserving", "conserving")):
+        whole = float(lion.contrast(291, against=244, psi=psi)[..., 56:112, 56:168].double().sum())  # type: ignore[arg-type]
+        assert sum(row[name] for row in data["shares"]) == pytest.approx(whole, rel=JUMP)
+    alone, _ = client.predict(handle_file(LION), MODEL, "lion", "centre", "", box, api_name="/explain")
+    assert set(alone["shares"][0]) == {"layer", "name", "tr_gbp", "tr_gbp_conserving"}
+
+
 def test_a_crop_may_be_given_and_may_be_left_out(client: Client) -> None:
     explained = [
         client.predict(handle_file(LION), MODEL, "", *crop, api_name="/explain")[0]["maps"] for crop in ((), ("centre",), ("0,0,0.5",))
@@ -138,7 +160,11 @@ def test_a_crop_may_be_given_and_may_be_left_out(client: Client) -> None:
         ((LION, MODEL, "", 51), "/layers", "there is no layer 51"),
         ((LION, MODEL, "lion", "centre", "291"), "/explain", "these two are the same"),
         ((LION, MODEL, "", "centre", "unicorn"), "/explain", "No class is called"),
+        ((LION, MODEL, "", "centre", "", [0, 0, 2, 1]), "/explain", "A box is"),
+        ((LION, MODEL, "", "centre", "", [0.5, 0, 0.5, 1]), "/explain", "holds no pixel"),
         ((LION, MODEL, "", "everything"), "/explain", "A crop is centre, whole, or x,y,size"),
+        ((LION, f"{MODEL},no_such", "", ["saliency"]), "/compare", "There is no network 'no_such'"),
+        ((LION, f"{MODEL},{MODEL}", "", ["saliency"]), "/compare", "one is named twice"),
         ((LION, MODEL, "", ["no_such"]), "/compare", "There is no method"),
         ((LION, MODEL, "", ["saliency"], [0.2, 0.2, 1.3, 0.5]), "/measure", "A box is"),
         ((LION, MODEL, "", ["saliency"], "everywhere"), "/measure", "A box is"),

@@ -18,7 +18,7 @@ import torch
 
 from trgbp_core.data import images
 from trgbp_core.explorer.explorer import Explorer
-from trgbp_core.page import handlers
+from trgbp_core.page import comparing, handlers
 from trgbp_core.serving.server import leave
 
 EXAMPLE = Path(__file__).parents[2] / "assets" / "examples" / "lion.jpg"
@@ -56,7 +56,7 @@ def main() -> None:
         "another network": lambda: explorer.network("random:resnet18"),
         "explain": lambda: list(explorer.explain_at_once(question, 7)),
         "another class": lambda: explorer.further_class(question, 8),
-        "compare": lambda: list(handlers.compare(*asked, METHODS)),
+        "compare": lambda: list(comparing.compare(*asked, METHODS)),
         "measure": lambda: list(handlers.measure(*asked, METHODS)),
         "perturb": lambda: list(handlers.perturb(*asked, ["saliency"])),
         "predict": lambda: list(handlers.predict(*asked)),

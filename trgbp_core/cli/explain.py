@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import csv
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,8 @@ from torch import Tensor
 
 from ..data.labels import find_class
 from ..drawing.render import heat, overlay, to_array
-from ..explorer import contrast
+from ..explorer import contrast, shares
+from ..explorer.explorer import Payload
 from . import inputs
 from .grammar import ListedNumbers
 from .options import folder, picture
@@ -22,6 +24,8 @@ def options(command: argparse.ArgumentParser) -> None:
     command.add_argument("--against", metavar="K|NAME", help="also write the contrast: why the class rather than this one")
     what = "also write R̃^l and R^l of these layers; 0 is the picture"
     command.add_argument("--layers", "--layer", nargs="+", action=ListedNumbers, metavar="L", help=what)
+    what = "also write shares.csv: what each layer gives to the maps' sums in this box (fractions of the picture as the network sees it)"
+    command.add_argument("--box", metavar="LEFT,TOP,RIGHT,BOTTOM", help=what)
     folder(command)
 
 
@@ -35,12 +39,28 @@ def run(arguments: argparse.Namespace) -> None:
         maps[f"layer{layer}_tr_gbp"] = e.layer_attribution(layer, k)
     if other is not None:
         maps |= contrast.maps(e, k, other)
+    rows = [] if arguments.box is None else shares.table(e, k, arguments.box.replace(",", " ").split(), other)
     for name, map in maps.items():
         _write(arguments.out, name, question.picture, map, signed=name in contrast.NAMES)
     marks = {other: "   <- rather than this", k: "   <- explained"}
     for i in dict.fromkeys((*e.top5, *e.classes)):
         print(f"{float(e.probabilities[0, i]):7.2%}  {i:4d}  {question.zoo.labels[i]}{marks.get(i, '')}")
+    if rows:
+        _tell(rows, arguments.out)
     print(f"{len(maps)} maps in {arguments.out}")
+
+
+def _tell(rows: list[Payload], folder: Path) -> None:
+    """The shares of a box as a table, and in shares.csv."""
+    _, _, *maps = rows[0]
+    print(f"{'':>4s}  {'in the box, from':32s}" + "".join(f"{name:>22s}" for name in maps))
+    for row in rows:
+        print(f"{row['layer']:4d}  {row['name']:32s}" + "".join(f"{row[name]:22.5f}" for name in maps))
+    print(f"{'':>4s}  {'all':32s}" + "".join(f"{sum(row[name] for row in rows):22.5f}" for name in maps))
+    with (folder / "shares.csv").open("w", newline="", encoding="utf-8") as file:
+        table = csv.DictWriter(file, list(rows[0]))
+        table.writeheader()
+        table.writerows(rows)
 
 
 def _write(folder: Path, name: str, picture: Image.Image, map: Tensor, *, signed: bool) -> None:

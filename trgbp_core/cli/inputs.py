@@ -23,11 +23,12 @@ from .options import MODEL
 
 def network(arguments: argparse.Namespace, device: torch.device = devices.CPU) -> Zoo:
     """The one network of ``--model`` or ``--network``, with ``--weights``; a download shows its progress."""
-    if arguments.model and arguments.network:
+    named = arguments.models if hasattr(arguments, "models") else [arguments.model] if arguments.model else None
+    if named and arguments.network:
         raise ValueError("Give --model or --network, not both.")
     if arguments.network:
         return from_code(only(arguments.network, "network", "--network"), arguments.weights).to(device)
-    return loaded(arguments.model or MODEL, device, arguments.weights)
+    return loaded(only(named, "network", "--model") if named else MODEL, device, arguments.weights)
 
 
 def networks(arguments: argparse.Namespace, device: torch.device, default: Sequence[str] = (MODEL,)) -> list[Zoo | str]:
@@ -44,6 +45,13 @@ def networks(arguments: argparse.Namespace, device: torch.device, default: Seque
         return [*names, *(from_code(spec).to(device) for spec in own)]
     spec = only([*names, *own], "network with --weights", "--models")
     return [from_code(spec, arguments.weights).to(device) if own else loaded(spec, device, arguments.weights)]
+
+
+def several(arguments: argparse.Namespace) -> tuple[Explorer, list[str]]:
+    """An explorer of all networks of ``--models`` and ``--network``, and their names."""
+    device = devices.prepare(arguments.device, float64=True)
+    zoos = [zoo if isinstance(zoo, Zoo) else loaded(zoo, device) for zoo in networks(arguments, device)]
+    return Explorer(ModelCache(own={zoo.name: zoo for zoo in zoos}, device=device)), [zoo.name for zoo in zoos]
 
 
 def images(arguments: argparse.Namespace) -> list[Path]:

@@ -64,6 +64,14 @@ def picture(command: argparse.ArgumentParser) -> None:
     crop(command)
 
 
+def compared_picture(command: argparse.ArgumentParser) -> None:
+    """The same for one network or several: :func:`trgbp_core.cli.inputs.several` reads those."""
+    images(command, "PICTURE", "the picture")
+    models(command)
+    wanted_class(command)
+    crop(command)
+
+
 def methods(command: argparse.ArgumentParser, default: str, what: str = "") -> None:
     usual = " (default)"
     paper = f"paper{usual * (default == 'paper')}: the paper's, TR-GBP with both ψ"

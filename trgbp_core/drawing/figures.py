@@ -214,6 +214,36 @@ def save_comparison(
     return files
 
 
+def networks(
+    rows: Sequence[tuple[str, str, Image.Image, Sequence[dict[str, Any]]]], title: str, kind: str, *, order: Iterable[str]
+) -> bytes:
+    """The figure of several networks, one a row: the picture as it saw it with its prediction, then its maps, a method a column.
+
+    Args:
+        rows: (the network's title, its prediction or why it has no maps, what it saw, its panels as in :func:`comparison`).
+        title, kind, order: see :func:`comparison`.
+    """
+    titles = {panel["key"]: panel["title"] for *_, panels in rows for panel in panels}
+    keys = [key for key in order if key in titles]
+    block = []
+    for name, said, picture, panels in rows:
+        found = {panel["key"]: panel for panel in panels}
+        block.append(
+            [
+                Cell(words=name),
+                Cell(picture, "what it sees", words=said),
+                *(_network_cell(titles[key], found.get(key), picture) for key in keys),
+            ]
+        )
+    return written(sheet(title, "", [block], SCALE), kind, title)
+
+
+def _network_cell(title: str, panel: dict[str, Any] | None, picture: Image.Image) -> Cell:
+    if panel is None or not panel.get("src"):
+        return Cell(title=title, words="" if panel is None else "does not apply")
+    return map_cell(title, read_tile(panel["src"], signed=panel["signed"]), picture, signed=panel["signed"])
+
+
 def seconds(value: float) -> str:
     """A method's time as a person reads it."""
     return f"{value:.2f} s" if value < 10 else f"{value:.0f} s"

@@ -26,7 +26,7 @@ OWN = "own"
 
 NUMBERS = ("layer", "stage", "seed")
 VIEW = ("colours", "opacity", "psi", "box")
-"""How maps are shown: the browser follows these itself, here they are only checked."""
+"""How maps are shown, and the box on the map of Explain: the browser follows these itself, here they are only checked."""
 
 _PLAIN = re.compile(r"[\w .,:'’&()+-]{1,80}")
 """What names of networks, pictures, classes and tabs are made of; whatever else comes is not even repeated in a sentence."""

@@ -75,14 +75,20 @@ def scores(map: Tensor, box: Box) -> dict[str, float]:
     Raises:
         ValueError: the box holds no pixel, or reaches out of the picture.
     """
+    edges = edges_of(box)
+    named = {"ebpg": ebpg(map, edges, "fractions"), "pointing_game": pointing_game(map, edges, "fractions"), "ibd": ibd(map)}
+    return {name: _number(value) for name, value in named.items()}
+
+
+def edges_of(box: Any) -> list[float]:
+    """``box`` as left, top, right and bottom in fractions of the picture; raises ValueError if it is none."""
     try:
         edges = [float(edge) for edge in box]
     except (TypeError, ValueError):
         edges = []
     if len(edges) != 4 or not all(0 <= edge <= 1 for edge in edges):
         raise ValueError(f"A box is left, top, right and bottom in fractions of the picture, each from 0 to 1; not {str(box)[:60]}.")
-    named = {"ebpg": ebpg(map, edges, "fractions"), "pointing_game": pointing_game(map, edges, "fractions"), "ibd": ibd(map)}
-    return {name: _number(value) for name, value in named.items()}
+    return edges
 
 
 def perturb(explorer: Explorer, question: Question, k: int, methods: Sequence[str], step: Step | None = None) -> Iterator[Payload]:

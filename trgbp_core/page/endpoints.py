@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ..data.crop import CENTRE
 from ..drawing.render import describe, heat, overlay, read_tile
-from ..explorer import contrast, measure, predict
+from ..explorer import contrast, measure, predict, shares
 from ..explorer.explorer import DEFAULT_MODEL, Explorer, Payload, Question, named_class
 from ..methods import METHODS, NotApplicable
 from ..serving.jobs import Cache, Step, Update, streamed
@@ -56,12 +56,13 @@ def add(explorer: Explorer) -> None:
         draws = gr.Number(0, label="draws of random weights; 0 for the prediction alone", precision=0)
         crop = gr.Textbox(CENTRE, label="crop: centre, whole, or x,y,size", elem_classes=OPTIONAL)
         against = gr.Textbox("", label="rather than which class: number or name; nothing for none", elem_classes=OPTIONAL)
+        place = gr.JSON(None, label="box: left, top, right, bottom in fractions of the picture; nothing for none", elem_classes=OPTIONAL)
         data, gallery, trigger = gr.JSON(), gr.Gallery(format="png"), gr.Button()
     out: dict[str, Any] = {"outputs": [data, gallery], "concurrency_limit": None, "concurrency_id": "compute", "show_progress": "hidden"}
     out["preprocess"] = False  # what is wrong with an input is said below
     asked = [picture, model, wanted]
     answers = _Answers(explorer, Path(gallery.GRADIO_CACHE))
-    trigger.click(answers.explain, [*asked, crop, against], api_name="explain", **out)
+    trigger.click(answers.explain, [*asked, crop, against, place], api_name="explain", **out)
     trigger.click(answers.layers, [*asked, layer, crop], api_name="layers", **out)
     trigger.click(answers.compare, [*asked, methods, crop], api_name="compare", **out)
     trigger.click(answers.measure, [*asked, methods, box, crop], api_name="measure", **out)
@@ -115,27 +116,31 @@ class _Answers:
         return layout.ask(self._explorer, picture, str(model))
 
     @_streamed
-    def explain(self, step: Step, picture: Any, model: str, wanted: str, against: str = "") -> Answer:
+    def explain(self, step: Step, picture: Any, model: str, wanted: str, against: str = "", box: list[float] | None = None) -> Answer:
         """Why an image classifier says what it says: the pixels that made it see a class in a picture.
 
         Gives the five best classes with probabilities, the network's layers and, in words, where each map is strong: its peak, and its
         share in the quarters and in the frame of the picture. The map raw is all that is reconstructed, much of it shared by all classes;
         tr_gbp and tr_gbp_conserving hold what speaks for this class against the five best. A strong frame means that the prediction is
         suspect, not the explanation. With against also why this class rather than that one: contrast and contrast_conserving, where red
-        speaks for the class and blue for the other.
+        speaks for the class and blue for the other. With box also shares: what each layer gives to the sum of each map in the box.
 
         Args:
             {question}
             against: a second class, by number or name, such as "tiger"; empty for none.
+            box: left, top, right and bottom, each from 0 to 1, in fractions of the picture as the network sees it; nothing for none.
         """
         question = self._question(picture, model)
         k, j = named_class(question, wanted), named_class(question, against)
         key, cancel = (question.key, k), lambda: step("", 0.0)
         data, gallery = self._explained.get(key, lambda job: self._explain(question, k, job.report), progress=step, cancel=cancel)
+        data, gallery, k = dict(data), list(gallery), data["class"]["index"]
         if j is not None:
-            more, pictures = self._contrast(question, data["class"]["index"], j, step)
-            return {**data, **more, "maps": data["maps"] | more["maps"]}, [*gallery, *pictures]
-        return dict(data), list(gallery)
+            more, pictures = self._contrast(question, k, j, step)
+            data, gallery = {**data, **more, "maps": data["maps"] | more["maps"]}, [*gallery, *pictures]
+        if box is not None:
+            data["shares"] = shares.table(self._explorer.explanation(question, k, step, against=j), k, box, j)
+        return data, gallery
 
     def _contrast(self, question: Question, k: int, j: int, step: Step) -> Answer:
         e = self._explorer.explanation(question, k, step, against=contrast.other_class(j, k))
@@ -179,15 +184,29 @@ class _Answers:
     def compare(self, step: Step, picture: Any, model: str, wanted: str, methods: list[str]) -> Answer:
         """Explanations of the same class by several methods, to see where they agree: a picture, seconds and words for each.
 
+        With several networks, their names parted by commas, this for each of them by its name: prediction, its best classes in words;
+        class, that of the same name, or null and a note where it has none; and methods.
+
         Args:
             {question}
             methods: a list of keys, such as ["tr_gbp", "guided_backprop", "grad_cam", "saliency"].
         """
         keys = layout.known_methods(methods)
+        if "," in str(model):
+            return self._compare_networks(layout.rows(self._explorer, picture, str(model), wanted, step), keys, step)
         question, k = self._ask(picture, model, wanted, step)
         panels = list(self._explorer.compare(question, k, keys, step))
-        data = {p["key"]: {"seconds": p["seconds"], "note": p["empty"], "map": p.get("alt", "")} for p in panels}
-        return data, _gallery(question, panels)
+        return _told(panels), _gallery(question, panels)
+
+    def _compare_networks(self, rows: list[layout.Row], keys: list[str], step: Step) -> Answer:
+        data, gallery = {}, []
+        for row in rows:
+            question, k = row.question, row.k
+            panels = [] if k is None else list(self._explorer.compare(question, k, keys, step))
+            chosen = None if k is None else question.about(self._explorer.explanation(question, k, step), k)
+            data[question.zoo.name] = {"prediction": row.prediction, "class": chosen, "note": row.note, "methods": _told(panels)}
+            gallery += [(picture, f"{question.zoo.title}: {title}") for picture, title in _gallery(question, panels)]
+        return data, gallery
 
     @_streamed
     def measure(self, step: Step, picture: Any, model: str, wanted: str, methods: list[str], box: list[float]) -> Answer:
@@ -269,6 +288,10 @@ def _layer(layer: Layer) -> dict[str, Any]:
 
 def _answer_bytes(answer: Answer) -> int:
     return 20_000 + sum(3 * picture.width * picture.height for picture, _ in answer[1])
+
+
+def _told(panels: list[Payload]) -> dict[str, Any]:
+    return {p["key"]: {"seconds": p["seconds"], "note": p["empty"], "map": p.get("alt", "")} for p in panels}
 
 
 def _gallery(question: Question, panels: list[Payload]) -> Gallery:

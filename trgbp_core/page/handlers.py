@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import json
 import math
 import time
 from collections.abc import Callable, Iterator
@@ -15,6 +16,7 @@ from ..explorer import contrast as contrasting
 from ..explorer import many as looking
 from ..explorer import measure as measuring
 from ..explorer import predict as predicting
+from ..explorer import shares as sharing
 from ..explorer.explorer import Explorer, Payload, Question
 from ..methods import METHODS
 from ..serving.jobs import Step, Update, streamed
@@ -28,9 +30,6 @@ AT_ONCE = 2
 
 INSTANT_SECONDS = 0.05
 """But not those of a run that is kept: they are finished within this time of one another, and all are sent together."""
-
-ABOUT = ("key", "title", "what", "promise", "failure", "citation")
-"""What a panel says of its method."""
 
 _runs = itertools.count(1)
 Handler = Callable[..., Iterator[Any]]
@@ -62,38 +61,6 @@ def or_sentence(reply: Callable[[str], Any] = lambda sentence: (None, sentence))
     return decorate
 
 
-def now(key: str = "", share: float = 0.0) -> Payload:
-    """Which method is being computed, and how much of it is done; no ``key``: none any more."""
-    return {"key": key, "share": share}
-
-
-@or_sentence(lambda sentence: (None, now(), sentence))
-def compare(
-    explorer: Explorer, picture: Any, model: str, wanted: Any, methods: list[str]
-) -> Iterator[tuple[Payload | None, Payload | None, str]]:
-    """(the places of all panels and those that are finished, what is being computed, a sentence), whatever of it is new."""
-    methods = known_methods(methods)
-    question, k = _asked(explorer, picture, model, wanted)
-    places = [{name: getattr(METHODS[key], name) for name in ABOUT} for key in methods]
-    order = explorer.fastest_first(question, methods)
-    panels, label = list[Payload](), question.zoo.labels[k]
-
-    def computing(share: float = 0.0) -> Payload:
-        return now(order[len(panels)], share) if len(panels) < len(order) else now()
-
-    def finished(panel: Payload | None = None) -> tuple[Payload, Payload, str]:
-        panels.extend([] if panel is None else [panel])
-        sentence = f"Compared {len(panels)} of {len(order)} methods for **{label}**."
-        return {"places": places, "panels": list(panels)}, computing(), sentence
-
-    def under_way(update: Update) -> tuple[None, Payload, str]:
-        sentence = update.what and f"Compared {len(panels)} of {len(order)} methods for **{label}**; {_doing(update)} …"
-        return None, computing(update.share), sentence
-
-    yield finished()
-    yield from replies(lambda step: explorer.compare(question, k, order, step), finished, under_way)
-
-
 @or_sentence()
 def contrast(explorer: Explorer, picture: Any, model: str, pair: Any) -> Answers:
     """Why one class rather than another; ``pair``: the numbers of both, with a comma between."""
@@ -103,6 +70,24 @@ def contrast(explorer: Explorer, picture: Any, model: str, pair: Any) -> Answers
 
     def work(step: Step) -> Iterator[Payload]:
         yield contrasting.pair(explorer, question, k, j, step) | {"number": next(_runs)}  # the page notices only what differs
+
+    sentence = said(question, k)
+    return replies(work, lambda payload: (payload, sentence), lambda update: (None, waiting(update)))
+
+
+@or_sentence()
+def shares(explorer: Explorer, picture: Any, model: str, asked: Any) -> Answers:
+    """What every layer gives to a place; ``asked``: the class, the second class or null, and the box, as JSON."""
+    try:
+        one, other, box = json.loads(asked)
+    except (TypeError, ValueError):
+        raise ValueError("A place is asked about with a class, a second one or null, and a box.") from None
+    question = ask(explorer, picture, model)
+    k = explorer.find_class(question, one)
+    j = None if other is None else contrasting.other_class(explorer.find_class(question, other), k)
+
+    def work(step: Step) -> Iterator[Payload]:
+        yield sharing.of_place(explorer, question, k, box, j, step) | {"number": next(_runs)}
 
     sentence = said(question, k)
     return replies(work, lambda payload: (payload, sentence), lambda update: (None, waiting(update)))
@@ -131,7 +116,7 @@ def _each_method(
 ) -> Answers:
     """``{name: what is finished}`` after each method, ``places`` for all in a fixed order, and sentences on the way to the next one."""
     methods = known_methods(methods)
-    question, k = _asked(explorer, *asked)
+    question, k = asked_of(explorer, *asked)
     label, found = question.zoo.labels[k], list[Payload]()
     places = [{"key": key, "title": METHODS[key].title} for key in METHODS if key in methods]
     about: Payload = {"of": f"{question.key}:{k}", "places": places}
@@ -146,7 +131,7 @@ def _each_method(
         return answer(), f"{done} {len(found)} of {len(methods)} methods for **{label}**."
 
     def under_way(update: Update) -> tuple[None, str]:
-        return None, update.what and f"{done} {len(found)} of {len(methods)} methods for **{label}**; {_doing(update)} …"
+        return None, update.what and f"{done} {len(found)} of {len(methods)} methods for **{label}**; {doing(update)} …"
 
     yield answer(), ""
     yield from replies(lambda step: work(explorer, question, k, methods, step), finished, under_way)
@@ -170,7 +155,7 @@ def many(explorer: Explorer, files: Any, name: str, model: str, written: Callabl
 @or_sentence()
 def predict(explorer: Explorer, picture: Any, model: str, wanted: Any) -> Answers:
     """What theory predicts, before anything of it is run, and the edge of this picture's map."""
-    question, k = _asked(explorer, picture, model, wanted)
+    question, k = asked_of(explorer, picture, model, wanted)
     yield None, f"Predicting the maps of **{question.zoo.title}** …"
 
     def work(step: Step) -> Iterator[Payload]:
@@ -184,7 +169,7 @@ def predict(explorer: Explorer, picture: Any, model: str, wanted: Any) -> Answer
 @or_sentence()
 def check_prediction(explorer: Explorer, picture: Any, model: str, wanted: Any, draws: Any) -> Answers:
     """What then happens, after each draw of weights."""
-    question, k = _asked(explorer, picture, model, wanted)
+    question, k = asked_of(explorer, picture, model, wanted)
     count = whole(draws, "number of draws")
 
     def drawn(payload: Payload) -> tuple[Payload, str]:
@@ -215,7 +200,7 @@ def cascade(
         at: the stage to stay at, None for the newest. there: the ``id`` of the run that the page has whole; it is not sent again.
     """
     known_methods([baseline])
-    question, k = _asked(explorer, picture, model, wanted)
+    question, k = asked_of(explorer, picture, model, wanted)
     seed = whole(seed or 0, "seed")
     link = {"beside": baseline, "mode": mode, "seed": seed}
     about = {"of": f"{question.key}:{k}", "id": f"{question.key}:{k}:{baseline}:{mode}:{seed}", "class": question.zoo.labels[k]}
@@ -235,7 +220,7 @@ def cascade(
         return None if waits else (stages.send(), f"{done()}.")
 
     def under_way(update: Update) -> tuple[Payload | None, str]:
-        sentence = update.what and f"{done()}; {_doing(update)} …"
+        sentence = update.what and f"{done()}; {doing(update)} …"
         return stages.send() if stages.sent < len(stages.all) else None, sentence
 
     def work(step: Step) -> Iterator[Payload]:
@@ -264,10 +249,10 @@ class _Stages:
         return {"stages": found} | self._about
 
 
-def _asked(explorer: Explorer, picture: Any, model: str, wanted: Any) -> tuple[Question, int]:
+def asked_of(explorer: Explorer, picture: Any, model: str, wanted: Any) -> tuple[Question, int]:
     question = ask(explorer, picture, model)
     return question, explorer.find_class(question, wanted)
 
 
-def _doing(update: Update) -> str:
+def doing(update: Update) -> str:
     return f"{update.what}: {update.share:.0%}" if update.share or not update.what.startswith("waiting") else update.what

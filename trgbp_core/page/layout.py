@@ -18,16 +18,17 @@ from ..data.crop import CENTRE, Crop
 from ..data.labels import percent
 from ..drawing.render import COLOUR_MAPS, DIVERGING, data_uri, lookup
 from ..engine.layer_order import layer_groups
-from ..explorer import contrast
+from ..explorer import contrast, networks
 from ..explorer.explorer import Explorer, Payload, Question, named_class
 from ..explorer.links import Link
+from ..explorer.networks import Row
 from ..methods import METHODS
 from ..serving.jobs import Step, Update, streamed
 from ..zoo.loading import Entry
 
 ASSETS = assets.folder("page")
 SCRIPTS = """
-    gradio colour_maps elements classes crop contrast explain_panels compare_panels sanity measure brush predict camera many
+    gradio colour_maps elements box classes crop contrast shares explain_panels compare_panels sanity measure brush predict camera many
     invite links learn panels
 """.split()
 STYLES = ("style.css", "state.css", "stories.css")
@@ -112,6 +113,15 @@ def ask(explorer: Explorer, picture: Any, model: str) -> Question:
     offered(explorer, model)
     image, crop = picture_of(picture)
     return explorer.ask(image, model, crop)
+
+
+def rows(explorer: Explorer, picture: Any, models: str, wanted: Any, step: Step | None = None) -> list[Row]:
+    """What each of the networks, parted by commas, makes of ``picture``, see :func:`networks.rows`; raises as :func:`ask` does."""
+    names = [name.strip() for name in models.split(",")]
+    for model in names:
+        offered(explorer, model)
+    image, crop = picture_of(picture)
+    return networks.rows(explorer, image, names, None if wanted == "" else wanted, crop, step)
 
 
 def offered(explorer: Explorer, model: str) -> Entry:

@@ -50,6 +50,9 @@ def build(context: PageContext) -> None:
     def contrasted(image: Any, model: str, pair: Any) -> Iterator[tuple[Any, ...]]:
         yield from updates(handlers.contrast(explorer, image, model, pair))
 
+    def shared(image: Any, model: str, asked: Any) -> Iterator[tuple[Any, ...]]:
+        yield from updates(handlers.shares(explorer, image, model, asked))
+
     known, there = context.unseen(gr.Checkbox(False, **UNSEEN)), context.unseen(gr.Textbox("", **UNSEEN))
     shown = [data, rest, stale, context.status, context.wanted]
     asked = [context.picture, context.model, context.request, there]
@@ -65,6 +68,10 @@ def build(context: PageContext) -> None:
     contrast, pair = context.carrier("contrast", ask), context.unseen(gr.Textbox("", **UNSEEN))
     asked_pair, send = [context.picture, context.model, pair], "(picture, model) => [picture, model, TRGBP.pair]"
     contrast.submit(contrasted, asked_pair, [contrast, context.status], js=send, trigger_mode="always_last", **HEAVY)
+    ask = "TRGBP.askShares = (place) => { TRGBP.place = JSON.stringify(place); trigger('submit'); };"
+    shares, place = context.carrier("shares", ask), context.unseen(gr.Textbox("", **UNSEEN))
+    asked_place, send = [context.picture, context.model, place], "(picture, model) => [picture, model, TRGBP.place]"
+    shares.submit(shared, asked_place, [shares, context.status], js=send, trigger_mode="always_last", **HEAVY)
     asks_class, answers_class = [*context.question, known], [data, stale, context.status, context.wanted]
     context.changes += [
         context.restored,
@@ -82,7 +89,8 @@ def _explained(explorer: Explorer, image: Any, model: str, asked: LinkRequest, t
         wanted = {asked.key: asked.k}
         for answer in layout.with_progress(lambda step: layout.explain(explorer, image, model, wanted, step, there)):
             if answer.payload is None:
-                yield nothing, nothing, layout.packed(_stale(answer)) if answer.failed else nothing, answer.status or nothing, nothing
+                said = answer.status if answer.failed or not at else ""  # whose map is there waits for nothing that concerns them
+                yield nothing, nothing, layout.packed(_stale(answer)) if answer.failed else nothing, said or nothing, nothing
             elif answer.choices:
                 picker, at = gr.update(choices=answer.choices, value=answer.value), time.monotonic()
                 yield layout.packed(asked.at_layer(answer.payload)), nothing, nothing, answer.status, picker
