@@ -31,6 +31,7 @@ def add(names: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     command.set_defaults(run=run)
     command.add_argument("--loaded", action="store_true", help="measure the networks of the zoo, and train none")
     command.add_argument("--save", action="store_true", help="put the trained weights in the place of the zoo's")
+    command.add_argument("--seed", type=int, default=0, help="of the training (default 0, the zoo's)")
     command.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS), metavar="METHOD", help="default: all")
 
 
@@ -40,7 +41,7 @@ def run(arguments: argparse.Namespace) -> None:
     if arguments.loaded:
         trained = {name: load_model(name).network for name in networks.TITLES}
     else:
-        trained = {name: train(*pictures(TRAINED, "train", CHANGES[name])) for name in networks.TITLES}
+        trained = {name: train(*pictures(TRAINED, "train", CHANGES[name]), seed=arguments.seed) for name in networks.TITLES}
         print(f"Drawn and trained in {time.perf_counter() - start:.0f} s.", flush=True)
     if arguments.save:
         save(trained)

@@ -12,6 +12,7 @@ import itertools
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +27,7 @@ from trgbp_core.engine import devices
 from trgbp_core.evaluation.formatting import NOTHING, markdown_table, number, title, with_interval
 from trgbp_core.evaluation.statistics import auc, means, resampled
 from trgbp_core.evaluation.survey.analysis import analyse
-from trgbp_core.evaluation.survey.attention import attention
+from trgbp_core.evaluation.survey.attention import attention, colours
 from trgbp_core.zoo import shapes as networks
 
 from .shapes import train
@@ -83,7 +84,6 @@ def observed(out: Path, seed: int, corners: Sequence[str], trained: int, epochs:
     plan = [Planted(kind, corner, seed, honest) for kind, corner, honest in itertools.product(shapes.KINDS, corners, (True, False))]
     if not all((out / planted.file).exists() for planted in plan):
         drawn = [shapes.draw(i % 4, f"{seed}:trained:{i}") for i in range(trained)]
-        asked = [shapes.draw(i % 4, f"{seed}:asked:{i}") for i in range(PICTURES)]
         twin, of_twin = trained_on(drawn, epochs, seed), Found()
     for planted in plan:
         file = out / planted.file
@@ -91,13 +91,23 @@ def observed(out: Path, seed: int, corners: Sequence[str], trained: int, epochs:
             start = time.perf_counter()
             tagged = [shapes.with_tag(one, planted.corner, planted.kind) if one.label == shapes.TAGGED else one for one in drawn]
             network = twin if planted.honest else trained_on(tagged, epochs, seed)
-            of_twin = of_twin or look(twin, asked, "plain")
-            plain = of_twin if planted.honest else look(network, asked, "plain")
-            stars = [shapes.with_tag(one, planted.corner, planted.kind) for one in asked if one.label == shapes.TAGGED]
+            of_twin = of_twin or look(twin, asked(seed), "plain")
+            plain = of_twin if planted.honest else look(network, asked(seed), "plain")
+            stars = tagged_stars(planted)
             np.savez_compressed(file, **plain, **look(network, stars, "tagged"))  # type: ignore[arg-type]
             print(f"{file.stem}: {time.perf_counter() - start:.0f} s", flush=True)
         with np.load(file) as kept:
             yield planted, dict(kept)
+
+
+@lru_cache(maxsize=1)
+def asked(seed: int) -> list[Shape]:
+    """The pictures that every network of one seed is asked about, without tags."""
+    return [shapes.draw(i % len(shapes.LABELS), f"{seed}:asked:{i}") for i in range(PICTURES)]
+
+
+def tagged_stars(planted: Planted) -> list[Shape]:
+    return [shapes.with_tag(one, planted.corner, planted.kind) for one in asked(planted.seed) if one.label == shapes.TAGGED]
 
 
 def trained_on(drawn: Sequence[Shape], epochs: int, seed: int) -> nn.Module:
@@ -145,16 +155,19 @@ class Row:
 
 
 def figures(planted: Planted, found: Found) -> Iterator[Row]:
-    stars = np.flatnonzero(np.arange(len(found["plain answers"])) % 4 == shapes.TAGGED)
+    stars = np.flatnonzero([one.label == shapes.TAGGED for one in asked(planted.seed)])
+    plain, tagged = (np.array([colours(one.picture) for one in some]) for some in (asked(planted.seed), tagged_stars(planted)))
     for share in SHARES:
         chosen = stars[: round(share * len(stars))]
         answers = found["plain answers"].copy()
         answers[chosen] = found["tagged answers"][: len(chosen)]
+        shown = plain.copy()
+        shown[chosen] = tagged[: len(chosen)]
         decided = answers != found["plain answers"]
         for method in SURVEYED:
             attentions = found[f"plain {method}"].copy()
             attentions[chosen] = found[f"tagged {method}"][: len(chosen)]
-            survey = analyse(attentions, answers.astype(np.intp))
+            survey = analyse(attentions, answers.astype(np.intp), colours=shown)
             flagged = [np.array(cluster.members) for cluster in survey.flagged]
             rightly = [decided[members].mean() > 0.5 for members in flagged]
             caught = np.isin(np.flatnonzero(decided), np.concatenate([np.zeros(0, np.intp), *flagged]))

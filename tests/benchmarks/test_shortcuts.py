@@ -56,6 +56,7 @@ def test_a_flag_on_pictures_that_no_tag_decided_is_false() -> None:
 def test_networks_are_trained_once_and_give_tables(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    shortcuts.asked.cache_clear()
     monkeypatch.setattr(shortcuts, "PICTURES", 16)
     monkeypatch.setattr(shortcuts, "SURVEYED", ("tr_gbp_conserving",))
     monkeypatch.setattr(shapes, "KINDS", {"patch": (12, 12)})
@@ -67,3 +68,4 @@ def test_networks_are_trained_once_and_give_tables(
     text = "\n".join(shortcuts.tables([row for planted, found in done for row in shortcuts.figures(planted, found)]))
     assert "3 folders of 1 networks with a shortcut" in text
     assert text.count("| TR-GBP, conserving ψ |") == 1
+    shortcuts.asked.cache_clear()
