@@ -181,7 +181,7 @@ def test_a_map_is_enlarged_with_its_sliders_and_escape_closes_it(page: Page) -> 
     if not page.locator("[data-fold=inside]").evaluate("fold => fold.open"):
         unfold(page, "inside")
     dialog, own = page.locator("dialog.tg-dialog"), page.locator("#tg-explain .tg-layers canvas").nth(1)
-    page.locator(MAP).click()
+    page.locator(MAP).dblclick()
     expect(dialog.locator("input[type=range]")).to_have_count(1)  # no layer's map: the opacity alone
     assert dialog.locator("canvas").bounding_box()["width"] > 500  # type: ignore[index]
     page.keyboard.press("Escape")

@@ -165,3 +165,13 @@ def test_the_page_takes_networks_of_ones_own() -> None:
         given("--network", SMALL, SMALL)
     with pytest.raises(ModelError, match="--weights goes with one network"):
         given("--network", SMALL, f"{own.FILE}:plain", "--weights", "x.pth")
+
+
+def test_networks_are_compared_by_the_name_of_a_class(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    own = ["tests/support/own.py:small", "tests/support/own.py:dead"]
+    assert main(["compare", LION, "--network", *own, "--class", "tiger cat", "--methods", "saliency", "--out", str(tmp_path)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0].rstrip(":") for line in lines] == ["small", "Saliency", "dead", "Saliency", "figure"]
+    assert {file.name for file in tmp_path.iterdir()} == {"compare.png", "compare.pdf"}
+    assert main(["compare", LION, "--network", *own, "--patterns", "p.npz", "--methods", "saliency", "--out", str(tmp_path)]) == 2
+    assert "--patterns are those of one network" in capsys.readouterr().err
