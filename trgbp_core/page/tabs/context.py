@@ -103,8 +103,9 @@ class PageContext:
 
     def render_unseen(self) -> None:
         """Put all that is not seen on the page, behind the tabs."""
-        for component in self._unseen:
-            component.render()
+        with gr.Column(elem_classes="tg-data"):  # Gradio draws a frame around neighbours, seen or not
+            for component in self._unseen:
+                component.render()
 
     def on_open(self, tab: gr.Tab, name: str) -> Any:
         """Remember that ``tab`` is open; returns the event."""
