@@ -23,7 +23,7 @@ NOT_A_PICTURE = {"name": "broken.png", "mimeType": "image/png", "buffer": b"\x89
 
 @pytest.fixture(scope="module")
 def opened(browser: Browser, page_url: str) -> Iterator[Page]:
-    with visiting(browser, page_url) as page:
+    with visiting(browser, page_url, reloads=True) as page:
         expect(page.locator("#tg-status")).to_contain_text("Explained")
         yield page
 

@@ -28,12 +28,12 @@ def test_a_shortcut_is_found_its_pictures_open_in_explain_and_own_pictures_are_g
         with explains_anew(page):
             flagged.locator(".tg-pair").first.click()
         expect(page.get_by_role("tab", name="Explain")).to_have_attribute("aria-selected", "true")
-        expect(page.locator("#tg-status")).to_contain_text("Shapes, with a shortcut")
+        expect(page.locator("#tg-status")).to_contain_text("Shapes (cheat)")
         expect(page.locator("#tg-status")).to_contain_text("Explained: star")
         with explains_anew(page):
             page.go_back()
         expect(page.get_by_role("tab", name="Many pictures")).to_have_attribute("aria-selected", "true")
-        expect(page.locator("#tg-status")).not_to_contain_text("with a shortcut")
+        expect(page.locator("#tg-status")).not_to_contain_text("(cheat)")
         expect(flagged).to_have_count(1)
         for i in range(6):
             square(i, i % 3).save(tmp_path / f"{i}.png")
