@@ -93,9 +93,10 @@
       const sum = parts.reduce((total, part) => total + part, 0);
       const other = answers.find(({ index }) => index === shares.against)?.name;
       const colours = other ? `Red speaks for ${chosen.name}, blue for ${other}.` : `Red speaks for ${chosen.name}, blue against it.`;
+      const hidden = other || sum > 0 ? '' : ' The map above shows only what speaks for the class; what speaks against it is counted here, too.';
       said.replaceChildren(element('strong', { text: 'Who says so, here? ' }),
-        `In the box the map adds up to ${number(sum)}: the sum of these parts, one for each layer. ${colours} The largest, ${number(parts[most])}, is that of `,
-        element('strong', { text: `layer ${most}` }), ` (${layers[most].name}). Click a bar to look inside.`);
+        `In the box the map adds up to ${number(sum)}: the sum of these parts, one for each layer. ${colours} The largest in size, ${number(parts[most])}, is that of `,
+        element('strong', { text: `layer ${most}` }), ` (${layers[most].name}).${hidden} Click a bar to look inside.`);
       at.textContent = bars.children[most].getAttribute('aria-label');
       look.mark(most);
     }

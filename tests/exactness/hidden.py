@@ -61,6 +61,11 @@ def _compared_out_of_sight(z: Tensor) -> Tensor:
         return z > 0
 
 
+def _halved_out_of_sight(z: Tensor) -> Tensor:
+    with torch._C.DisableTorchFunction():
+        return 0.5 * z.detach()
+
+
 def _as_a_subclass(z: Tensor) -> Tensor:
     return Tensor._make_subclass(Tensor, z.detach())
 
@@ -152,6 +157,8 @@ HIDDEN: list[Case] = [
     refused("a mask made out of sight", lambda z: z * _compared_out_of_sight(z.flip(1)), "every picture", linear=True),
     refused("a mask made out of sight, for where", lambda z: torch.where(_compared_out_of_sight(z), z, 2 * z), "every picture"),
     refused("rows picked out of sight", lambda z: z[:, _compared_out_of_sight(z).sum((0, 2, 3)).argsort()], "every picture"),
+    refused("a maximum with a parameter made of the map", lambda z: torch.max(z, nn.Parameter(0.5 * z)), "every picture"),
+    refused("a clamp at what was made out of sight", lambda z: z.clamp(min=_halved_out_of_sight(z)), "every picture"),
     refused("a parameter made of a map", lambda z: F.relu(z) + nn.Parameter(z), ANY, linear=True),
     refused("a subclass made of a map", lambda z: F.relu(z) + _as_a_subclass(z.flip(1)), ANY, linear=True),
     exact("a rectifier of one number in place", _number_in_place, lambda z: z + F.relu(z.mean((1, 2, 3), True))),

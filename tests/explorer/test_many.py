@@ -85,7 +85,7 @@ def test_too_many_or_too_large_files_or_none_are_refused_with_a_sentence(
     assert "A picture is a file that was uploaded" in said([str(files[0])])
     assert "A picture is a file that was uploaded" in said([{"path": "/etc/passwd"}])
     assert "These are 65 pictures; 64 are the limit" in said([file(files[0])] * 65)
-    assert "None of these 1 pictures can be used" in said([file(files[-1])])
+    assert "None of the given pictures can be used" in said([file(files[-1])])
     assert "There is no prepared set 'magic'" in said(None, "magic")
     monkeypatch.setattr(many, "MOST_BYTES", sum(os.path.getsize(path) for path in files) - 1)
     assert "MB are the limit here" in said([file(path) for path in files])

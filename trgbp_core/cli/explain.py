@@ -25,7 +25,7 @@ def options(command: argparse.ArgumentParser) -> None:
     what = "also write R̃^l and R^l of these layers; 0 is the picture"
     command.add_argument("--layers", "--layer", nargs="+", action=ListedNumbers, metavar="L", help=what)
     what = "also write shares.csv: what each layer gives to the maps' sums in this box (fractions of the picture as the network sees it)"
-    command.add_argument("--box", metavar="LEFT,TOP,RIGHT,BOTTOM", help=what)
+    command.add_argument("--box", nargs="+", metavar="EDGE", help=f"LEFT,TOP,RIGHT,BOTTOM: {what}")
     folder(command)
 
 
@@ -39,7 +39,7 @@ def run(arguments: argparse.Namespace) -> None:
         maps[f"layer{layer}_tr_gbp"] = e.layer_attribution(layer, k)
     if other is not None:
         maps |= contrast.maps(e, k, other)
-    rows = [] if arguments.box is None else shares.table(e, k, arguments.box.replace(",", " ").split(), other)
+    rows = [] if arguments.box is None else shares.table(e, k, " ".join(arguments.box).replace(",", " ").split(), other)
     for name, map in maps.items():
         _write(arguments.out, name, question.picture, map, signed=name in contrast.NAMES)
     marks = {other: "   <- rather than this", k: "   <- explained"}

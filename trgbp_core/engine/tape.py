@@ -15,7 +15,7 @@ What is recorded (Section 4.1, Eq. 8):
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -41,8 +41,6 @@ class Tape(Passthrough):
         guided: Eq. 4 at rectifiers, or the ordinary gradient, where autograd's own engine goes backward.
         layer_maps: note bias-carrying layers.
         strict: refuse operations that the theory does not cover; otherwise they keep their ordinary gradient and are listed.
-
-    ``picture`` is what the network is called with, as :func:`record` sets it.
     """
 
     __hash__ = object.__hash__
@@ -226,7 +224,7 @@ class Tape(Passthrough):
                 out, passing = torch.minimum(out, torch.as_tensor(high, dtype=z.dtype, device=z.device)), passing & (z < high)
             return out, Gate.where(out, passing, layer_maps=self.layer_maps)
 
-        return self._rectified(z, state, inplace)
+        return self._rectified(z, state, inplace, bounds)
 
     def _is_zero(self, bound: Any) -> bool:
         return self.is_constant(bound) and not bool(bound.any()) if isinstance(bound, Tensor) else bound == 0
@@ -244,12 +242,12 @@ class Tape(Passthrough):
 
         return self._rectified(z, state, inplace)
 
-    def _rectified(self, z: Tensor, state: Callable[[Tensor], tuple[Tensor, Gate]], inplace: bool) -> Tensor:
+    def _rectified(self, z: Tensor, state: Callable[[Tensor], tuple[Tensor, Gate]], inplace: bool, bounds: Sequence[Tensor] = ()) -> Tensor:
         """The output of the rectifier that ``state`` computes from its input, with its gate and its backward rule."""
         if inplace and is_part(z):
-            return self.replace(z, self._rectified(z, state, False))
+            return self.replace(z, self._rectified(z, state, False, bounds))
         if not z.dim():
-            number: Tensor = self._ordinary(Tensor.reshape, (self._rectified(z.reshape(1), state, False), ()), {})
+            number: Tensor = self._ordinary(Tensor.reshape, (self._rectified(z.reshape(1), state, False, bounds), ()), {})
             return self.replace(z, number) if inplace else number
         with torch.no_grad():
             out, gate = state(z)
@@ -271,6 +269,7 @@ class Tape(Passthrough):
                 result = ApplyLayer.apply(z, tap, lambda: out, identity, gate, self.guided)
         if gate.saturates:
             self.saturating.add(index)
+        result.grad_fn.constants += (*bounds,)  # type: ignore[union-attr]
         self.notes.copy(result, z)
         if inplace:
             self._successors[z] = result

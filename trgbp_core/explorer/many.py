@@ -104,7 +104,7 @@ def look(explorer: Explorer, given: Sequence[Given], model: str, step: Step | No
             seen.append((one, explorer.kept(("many", question.key), partial(_facts, explorer, question), step)))
         yield done
     if not seen:
-        raise ValueError(f"None of these {len(given)} pictures can be used. {left_out[0] if left_out else ''}")
+        raise ValueError(f"None of the given pictures can be used. {left_out[0] if left_out else ''}")
     zoo, facts = explorer.network(model), [each for _, each in seen]
     found = analyse(
         np.array([each["attention"] for each in facts]),
@@ -144,7 +144,7 @@ def _facts(explorer: Explorer, question: Question, step: Step) -> Payload:
 def summary(found: Analysis, count: int) -> str:
     """What was found, in a sentence or two."""
     groups, flagged = len(found.clusters), len(found.flagged)
-    text = f"{count} pictures in {groups} group{'' if groups == 1 else 's'}: "
+    text = f"{count} picture{'' if count == 1 else 's'} in {groups} group{'' if groups == 1 else 's'}: "
     if flagged:
         return text + (f"{flagged} ask for a second look." if flagged > 1 else "one asks for a second look.")
     if groups and all(untested(cluster) for cluster in found.clusters):

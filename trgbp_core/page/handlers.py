@@ -147,7 +147,7 @@ def many(explorer: Explorer, files: Any, name: str, model: str, written: Callabl
     def result(found: Payload | int) -> tuple[Payload | None, str]:
         if isinstance(found, int):
             return None, f"{title}: looked at {found} of {len(given)} pictures …"
-        return found | {"key": str(next(_runs))}, f"{title}: looked at {len(given)} pictures."
+        return found | {"key": str(next(_runs))}, f"{title}: looked at {len(given)} picture{'' if len(given) == 1 else 's'}."
 
     return replies(lambda step: looking.look(explorer, given, model, step), result, lambda update: (None, waiting(update)))
 

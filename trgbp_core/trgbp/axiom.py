@@ -147,4 +147,4 @@ def _same(a: Tensor, b: Tensor) -> bool:
 
 
 def _relative(gap: Tensor, scale: Tensor) -> float:
-    return float((gap.abs() / scale.clamp_min(torch.finfo(scale.dtype).tiny)).max())
+    return float((gap.detach().abs() / scale.detach().clamp_min(torch.finfo(scale.dtype).tiny)).max())

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 TYPICAL = 8
 """Pictures that stand for a group."""
 
+NAMED = 20
+"""Files left out that are named in the report, of each kind."""
+
 PICTURED = 2000
 """Pictures that are in the report as pictures; beyond them the list holds numbers only. They weigh about 10 KB each."""
 
@@ -102,7 +105,7 @@ def table(found: Findings) -> pd.DataFrame:
 def summary(found: Findings) -> str:
     """What was found, in sentences for the terminal and the head of the report."""
     clusters, flagged = found.analysis.clusters, found.analysis.flagged
-    parts = [f"{len(found.rows)} pictures in {_counted(len(clusters), 'group')}, {len(flagged)} flagged."]
+    parts = [f"{_counted(len(found.rows), 'picture')} in {_counted(len(clusters), 'group')}, {len(flagged)} flagged."]
     parts += [f"Group {c.number}, {words.class_name(c.label, found.zoo.labels)}: {words.verdict(c)}" for c in flagged]
     if len({row["predicted"] for row in found.rows}) == 1:
         parts.append("All pictures are predicted as one class: there is nothing to compare it with, so that no group can be flagged.")
@@ -117,7 +120,7 @@ def left_out(found: Findings) -> list[str]:
     kinds: dict[str, list[Any]] = {}
     for problem in found.problems:
         kinds.setdefault(problem.kind, []).append(problem)
-    lines = [f"Left out, {kind}: {len(of)} ({of[0].name}: {of[0].reason})." for kind, of in kinds.items()]
+    lines = [f"Left out, {kind}: {len(of)} ({_named(of)})." for kind, of in kinds.items()]
     empty, failed = len(found.analysis.empty), len(found.analysis.failed)
     lines += [f"{_counted(empty, 'map')} without a positive part: in no group."] if empty else []
     lines += [f"{_counted(failed, 'map')} with numbers that are not finite: in no group."] if failed else []
@@ -245,6 +248,12 @@ def _pictured(found: Findings) -> dict[int, list[str]]:
             if (number, within) in wanted:
                 pictures[wanted[number, within]] = [row["picture"], row["map"]]
     return pictures
+
+
+def _named(problems: list[Any]) -> str:
+    """The first :data:`NAMED` of what was left out, each with its reason; the CSV names all."""
+    shown = "; ".join(f"{problem.name}: {problem.reason.rstrip('.')}" for problem in problems[:NAMED])
+    return shown + ("; and others, in survey.csv" if len(problems) > NAMED else "")
 
 
 def _counted(count: int, noun: str) -> str:

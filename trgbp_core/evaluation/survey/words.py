@@ -18,7 +18,7 @@ def percent(share: float) -> str:
 
 
 def class_name(label: int, labels: Sequence[str]) -> str:
-    return f"classes of fewer than {LEAST} pictures" if label == FEW else labels[label]
+    return f"of classes with fewer than {LEAST} pictures each" if label == FEW else labels[label]
 
 
 def place(cluster: Cluster) -> str:
@@ -36,9 +36,9 @@ def verdict(cluster: Cluster) -> str:
     same = ", and all show nearly the same there" if cluster.same else ""
     if cluster.flagged:
         return (
-            f"These {count} pictures were decided at the same small place, {place(cluster)}{same}. Of all pictures that look "
-            f"there most clearly, {cluster.alike} are of this class and {cluster.elsewhere} of others: if the class had nothing to do with "
-            f"it, the probability would be {chance(cluster.probability)}."
+            f"These {count} pictures were decided at the same small place, {place(cluster)}{same}. Of the pictures that look there as "
+            f"clearly as most of these do, {cluster.alike} are of this class and {cluster.elsewhere} of others: if the class had nothing "
+            f"to do with it, the probability would be {chance(cluster.probability)}."
         )
     lacking = [words for missing, words in conditions(cluster) if missing]
     return f"No flag: {'; '.join(lacking[:REASONS])}."
@@ -48,13 +48,15 @@ def conditions(cluster: Cluster) -> list[tuple[bool, str]]:
     """Each condition of the flag: whether it is not met, and then why."""
     off = f"{percent(cluster.in_boxes)} of the attention lies in the boxes" if not math.isnan(cluster.in_boxes) else None
     tested = not math.isnan(cluster.probability)
+    others = f"other classes look there too ({cluster.elsewhere} of their pictures)"
+    few = f"so few pictures may meet there by chance (probability {chance(cluster.probability)})"
     return [
         (len(cluster.members) < LEAST, f"fewer than {LEAST} pictures"),
-        (cluster.label == FEW, "classes of so few pictures are not tested"),
+        (cluster.label == FEW, f"classes of fewer than {LEAST} pictures are not tested"),
         (cluster.tightness < TIGHT, f"its pictures look at different places (likeness {cluster.tightness:.2f})"),
         (cluster.area > SMALL, f"the place is large (half of the attention covers {percent(cluster.area)} of the picture)"),
         (cluster.off < OFF and not cluster.same, off or f"it lies {place(cluster)}"),
-        (tested and cluster.probability > SURE, f"other classes look there too ({cluster.elsewhere} of their pictures)"),
+        (tested and cluster.probability > SURE, others if cluster.elsewhere else few),
     ]
 
 
