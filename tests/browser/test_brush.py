@@ -49,7 +49,7 @@ def says(page: Page, name: str) -> None:
     expect(page.locator(".tg-answer").first).to_contain_text(name)
 
 
-@pytest.mark.parametrize("page", [1280, 390], indirect=True)
+@pytest.mark.parametrize("page", [1280, pytest.param(390, marks=pytest.mark.further)], indirect=True)
 def test_a_tag_is_covered_given_back_and_put_into_another_picture_and_every_tab_has_the_painted_one(page: Page) -> None:
     says(page, "star")
     expect(page.locator("[data-control=undo]")).to_be_disabled()

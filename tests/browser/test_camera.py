@@ -43,7 +43,7 @@ def files(folder: Path) -> set[Path]:
     return {path for path in (folder / "cache").rglob("*") if path.is_file()}
 
 
-@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize("width", [1280, pytest.param(390, marks=pytest.mark.further)])
 def test_the_camera_is_explained_and_nothing_is_kept_until_a_frame_is_frozen(camera: Browser, url: str, folder: Path, width: int) -> None:
     with visiting(camera, f"{url}?tab=camera", width, permissions=["camera"]) as page:
         before, first = files(folder), explained(page)

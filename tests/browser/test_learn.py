@@ -68,7 +68,7 @@ def predict(page: Page, choice: int) -> None:
     expect(page.locator(".tg-result")).to_be_visible(timeout=WAIT)
 
 
-@pytest.mark.parametrize("visit", [1280, 390], indirect=True)
+@pytest.mark.parametrize("visit", [1280, pytest.param(390, marks=pytest.mark.further)], indirect=True)
 def test_all_lessons_are_gone_through_with_the_keyboard(visit: Callable[[str], Page]) -> None:
     page = visit("?lesson=1")
     for number, lesson in SHELF.lessons.items():

@@ -73,7 +73,7 @@ def mass(e: Explanation, box: list[float], psi: str, against: int | None = None)
     return float(map[..., top:bottom, left:right].double().sum())
 
 
-@pytest.mark.parametrize("page", [1280, 390], indirect=True)
+@pytest.mark.parametrize("page", [1280, pytest.param(390, marks=pytest.mark.further)], indirect=True)
 def test_the_bars_add_up_to_the_map_and_the_largest_is_marked_and_opens_its_layer(page: Page, mosaic: Explanation) -> None:
     drag(page, 0.55, 0.2, 0.9, 0.6)
     found, box = parts(page), box_of(page)

@@ -28,8 +28,11 @@ from trgbp_core.serving.workers import Workers
 from ..support.comparison import SAME_FORWARD
 from ..support.strangers import ROOT
 
-LION = ROOT / "assets" / "examples" / "lion.jpg"
+LION, STAR = (ROOT / "assets" / "examples" / name for name in ("lion.jpg", "star.png"))
 MODEL = "efficientnet_lite0"
+SMALL = ("cascade", "predict")
+"""What is long with the large network is exported of the small one."""
+
 OPTIONS: dict[str, dict[str, Any]] = {
     "explain": {},
     "classes": {},
@@ -46,7 +49,8 @@ def explorer() -> Explorer:
 
 
 def exported(explorer: Explorer, tab: str) -> export.Export:
-    return export.collect(explorer, explorer.ask(images.read(LION), MODEL), 291, tab, OPTIONS[tab])
+    picture, model, k = (STAR, "shapes", 3) if tab in SMALL else (LION, MODEL, 291)
+    return export.collect(explorer, explorer.ask(images.read(picture), model), k, tab, OPTIONS[tab])
 
 
 def run(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
@@ -63,7 +67,7 @@ def test_the_text_computes_the_maps_that_are_on_the_screen(
     tab: str, explorer: Explorer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     given = exported(explorer, tab)
-    shutil.copy(LION, tmp_path / export_code.PICTURE)
+    shutil.copy(STAR if tab in SMALL else LION, tmp_path / export_code.PICTURE)
     monkeypatch.chdir(tmp_path)
     names: dict[str, Any] = {}
     exec(given.python, names)
