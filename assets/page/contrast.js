@@ -30,7 +30,7 @@
     const colours = element('p', { class: 'tg-scale', hidden: '' }, element('span', {}, blue, bar, red));
     const node = element('div', { class: 'tg-select tg-against' }, label, select, back);
 
-    const choices = ({ answers, class: chosen }) => [element('option', { value: '', text: 'the mean of the five best' }),
+    const choices = ({ answers, class: chosen }) => [element('option', { value: '', text: answers.length < 5 ? `the mean of all ${answers.length}` : 'the mean of the five best' }),
       ...answers.filter(({ index }) => index !== chosen.index).map(({ index, name }) => element('option', { value: index, text: name }))];
     node.show = (data) => {
       const { answers, class: chosen } = data;

@@ -190,7 +190,7 @@
   // The five best classes side by side, each without what all five share.
   function sideBySide() {
     const grid = element('div', { class: 'tg-row tg-grid', 'data-slider': '' });
-    const node = folded('classes', 'The five best classes side by side', grid);
+    const node = folded('classes', 'The best classes side by side', grid);
     node.id = 'tg-classes';
     let [cards, best] = [[], null];
     node.redraw = () => cards.forEach(([card, panels]) => card.show(panels[state.psi]));

@@ -100,7 +100,7 @@
     root.append(element('div', { class: 'tg-questions' },
       question('How much of the map lies in your box?', 'The share of the map inside the solid box (',
         abbreviation('EBPG', 'energy-based pointing game'), ', Eq. 11). A good map of a thing lies on the thing. The mark on a bar is what a map that is the same everywhere would have.'),
-      question('How much lies at the edge?', 'The share outside the dashed line, in the outermost 16 of 224 pixels (',
+      question('How much lies at the edge?', 'The share outside the dashed line, in the outermost fourteenth of each side (of 224 pixels 16; ',
         abbreviation('IBD', 'intensity of boundary dependency'), ', Eq. 12). Much at the edge can mean that the network’s answer is wrong: see the tab Predict.')), grid);
 
     // Around what is explained on an example, or in the middle; a box that somebody drew stays for as long as the picture does.

@@ -94,7 +94,7 @@
       element('b', { class: 'tg-number', text: percent(frame.ibd) }));
   }
 
-  const EDGE = 'Fewer filters look at the edge of a picture than at its middle, so a map should be weak there. Where it is strong, doubt the network’s answer rather than the map. The edge is the outermost 16 of 224 pixels; the mark on the bar is what theory expects.';
+  const EDGE = 'Fewer filters look at the edge of a picture than at its middle, so a map should be weak there. Where it is strong, doubt the network’s answer rather than the map. The edge is the outermost fourteenth of each side, of 224 pixels 16; the mark on the bar is what theory expects.';
 
   window.TRGBP.panels.predict = (root) => {
     const verdict = element('section', { class: 'tg-answer-card', role: 'status' });

@@ -62,7 +62,7 @@ def test_the_camera_is_explained_and_nothing_is_kept_until_a_frame_is_frozen(cam
         page.wait_for_function(f"{SHOWN} > 3")
         assert page.locator("#tg-input").is_visible() == (width > 640), "on a narrow page the camera has the room"
         assert most[0] == 1, "one frame at a time"
-        assert page.evaluate(f"TRGBP.pixels(document.querySelector('{MAP}').panel).some((grey) => grey > 200)")
+        assert page.evaluate(f"(async () => (await TRGBP.pixels(document.querySelector('{MAP}').panel)).some((grey) => grey > 200))()")
         page.locator(".tg-answer").nth(1).click()
         expect(page.locator(SAID)).to_contain_text("Explained: ")
         assert files(folder) == before

@@ -193,6 +193,7 @@ def test_a_map_is_enlarged_with_its_sliders_and_escape_closes_it(page: Page) -> 
     assert abs(page.evaluate("TRGBP.state.layer") - layer) == 1
     expect(dialog.locator("input[type=range]")).to_have_count(2)
     page.keyboard.press("Escape")
+    expect(dialog).to_have_count(0)
     page.locator("#tg-explain .tg-hero .tg-larger").focus()
     page.keyboard.press("Enter")
     expect(dialog).to_be_visible()

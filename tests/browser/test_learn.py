@@ -160,7 +160,7 @@ def test_the_state_that_somebody_made_by_hand_is_what_the_link_opens(visit: Call
     page.locator('input[data-control="layer"]').focus()
     for _ in range(4):
         page.keyboard.press("ArrowLeft")
-    page.get_by_text("The five best classes side by side").click()
+    page.get_by_text("The best classes side by side").click()
     made = page.evaluate(STATE)
     assert made["layer"] == 31
     assert page.evaluate("window.TRGBP.state.data.explain.link.image") == "coffee.jpg"

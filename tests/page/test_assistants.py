@@ -54,10 +54,20 @@ def test_every_endpoint_is_a_tool_with_every_input_described(url: str) -> None:
 
 def test_an_assistant_explains_a_picture_and_gets_words_and_pictures(url: str) -> None:
     failed, content = ask(url, "explain", {"picture": PICTURE, "model": MODEL, "wanted": "lion"})
-    assert not failed
+    assert not failed, content
     text = " ".join(part.text for part in content if part.type == "text")
     assert all(word in text for word in ("'name': 'lion'", "peak ", "upper left", "in the frame"))
     assert "tr_gbp_conserving" in text
+
+
+def test_an_assistant_gives_lists_too(url: str) -> None:
+    asked = {"picture": PICTURE, "model": MODEL, "wanted": "lion"}
+    failed, content = ask(url, "measure", asked | {"methods": ["saliency"], "box": [0.5, 0, 1, 1]})
+    assert not failed, content
+    assert "'ebpg': " in " ".join(part.text for part in content if part.type == "text")
+    failed, content = ask(url, "explain", asked | {"box": [0.5, 0, 1, 1]})
+    assert not failed, content
+    assert "'shares': " in " ".join(part.text for part in content if part.type == "text")
 
 
 def test_a_wrong_call_is_told_in_a_sentence(url: str) -> None:

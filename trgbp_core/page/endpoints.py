@@ -47,16 +47,17 @@ def add(explorer: Explorer) -> None:
         model = gr.Textbox(DEFAULT_MODEL, label="model")
         wanted = gr.Textbox("", label="class: number or name; nothing for the best")
         layer = gr.Number(0, label="layer: 0 is the picture", precision=0)
-        methods = gr.JSON(["tr_gbp", "guided_backprop"], label="methods: a list of keys")
+        methods = layout.list_input("string", ["tr_gbp", "guided_backprop"], label="methods: a list of keys")
         baseline = gr.Textbox("grad_cam", label="method beside TR-GBP")
         mode = gr.Textbox("gaussian", label="gaussian or reset")
         seed = gr.Number(0, label="seed", precision=0)
         stages = gr.Number(0, label="how many layers to randomise; 0 for all", precision=0)
-        box = gr.JSON([0.25, 0.25, 0.75, 0.75], label="box: left, top, right, bottom in fractions of the picture")
+        box = layout.list_input("number", [0.25, 0.25, 0.75, 0.75], label="box: left, top, right, bottom in fractions of the picture")
         draws = gr.Number(0, label="draws of random weights; 0 for the prediction alone", precision=0)
         crop = gr.Textbox(CENTRE, label="crop: centre, whole, or x,y,size", elem_classes=OPTIONAL)
         against = gr.Textbox("", label="rather than which class: number or name; nothing for none", elem_classes=OPTIONAL)
-        place = gr.JSON(None, label="box: left, top, right, bottom in fractions of the picture; nothing for none", elem_classes=OPTIONAL)
+        what = "box: left, top, right, bottom in fractions of the picture; nothing for none"
+        place = layout.list_input("number", None, label=what, elem_classes=OPTIONAL)
         data, gallery, trigger = gr.JSON(), gr.Gallery(format="png"), gr.Button()
     out: dict[str, Any] = {"outputs": [data, gallery], "concurrency_limit": None, "concurrency_id": "compute", "show_progress": "hidden"}
     out["preprocess"] = False  # what is wrong with an input is said below

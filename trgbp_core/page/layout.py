@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import gradio as gr
 from gradio_client.utils import is_file_obj_with_meta
 from PIL import Image
 
@@ -251,3 +252,10 @@ def whole(value: Any, what: str, lowest: int = -(2**63)) -> int:
         at_least = f" of at least {lowest}" if lowest >= 0 else ""
         raise ValueError(f"A {what} is a whole number{at_least}, not {str(value)[:60]}.")
     return int(value)
+
+
+def list_input(of: str, value: list[Any] | None, **options: Any) -> gr.JSON:
+    """An input that takes a list. Gradio's JSON says nothing valid of its type, and an assistant's tool needs one."""
+    component = gr.JSON(value, **options)
+    component.api_info = lambda: {"type": "array", "items": {"type": of}, "description": options["label"]}  # type: ignore[method-assign]
+    return component
