@@ -186,7 +186,7 @@ def test_a_request_that_is_too_large_is_refused_and_leaves_nothing(stranger: Str
 
 
 def test_one_address_cannot_fill_the_queue(stranger: Stranger, lion: dict[str, Any]) -> None:
-    bodies = [json.dumps({"data": [lion, MODEL, str(k)]}).encode() for k in range(90)]  # each another class, so that each must be computed
+    bodies = [json.dumps({"data": [lion, MODEL, str(k)]}).encode() for k in range(180)]  # each another class, so that each must be computed
     with ThreadPoolExecutor(30) as at_once:
         replies = list(
             at_once.map(lambda body: stranger.request("POST", "/gradio_api/call/explain", body, Content_Type="application/json"), bodies)
