@@ -93,7 +93,7 @@
     asked = null;
     brought = null;
     if (!state.data.explain) return;
-    if (how === 'replaceState') set(given);
+    if (how === 'replaceState') set(given, current === null);
     window.TRGBP.rather(against);
     current = entry();
     if (given.has('stage') && !state.data.cascade) {
@@ -134,13 +134,15 @@
     ['input', 'change'].forEach((name) => input.dispatchEvent(new Event(name, { bubbles: true })));
   }
 
-  // Sets what the browser can set itself.
-  function set(params) {
-    enter(control('colours'), params.get('colours') ?? opening.colours);
-    enter(control('opacity'), params.get('opacity') ?? opening.opacity);
-    const psi = PSI.indexOf(params.get('psi') ?? opening.psi);
-    if (psi >= 0 && psi !== state.psi) document.querySelector(`[data-control="psi"][value="${psi}"]`)?.click();
-    window.TRGBP.askPlace(params.get('box'));
+  // Sets what the browser can set itself. A page just opened (`first`) is as it opens, or as the visitor has moved it since.
+  function set(params, first = false) {
+    const wanted = (key) => params.get(key) ?? (first ? null : opening[key]);
+    enter(control('colours'), wanted('colours'));
+    enter(control('opacity'), wanted('opacity'));
+    const psi = PSI.indexOf(wanted('psi'));
+    const choice = document.querySelector(`[data-control="psi"][value="${psi}"]`);
+    if (psi >= 0 && psi !== state.psi) { if (choice) choice.click(); else state.psi = psi; } // a closed tab reads it when it is opened
+    if (params.has('box') || !first) window.TRGBP.askPlace(params.get('box'));
     if (params.has('layer')) enter(control('layer'), params.get('layer'));
   }
 
@@ -166,7 +168,9 @@
   for (const name of ['pointerdown', 'keydown', 'drop', 'paste', 'input', 'change']) {
     document.addEventListener(name, (event) => { if (event.isTrusted || name === 'change') touched = true; later(); }, true);
   }
-  new MutationObserver(later).observe(document.documentElement, { attributes: true, subtree: true,
+  // An address that is followed is set at once: what the visitor does with the picture that it shows comes after it.
+  const explains = ({ attributeName }) => attributeName === 'data-trgbp-explain';
+  new MutationObserver((marks) => { if (following?.how === 'replaceState' && marks.some(explains)) settle(); later(); }).observe(document.documentElement, { attributes: true, subtree: true,
     attributeFilter: ['aria-selected', 'data-trgbp-explain', 'data-trgbp-cascade', 'data-trgbp-learn', 'data-trgbp-box'] });
 
   // Without a secure context (a page served over plain HTTP in a class-room) browsers offer no clipboard: the link is shown instead.
@@ -184,6 +188,7 @@
     const said = element('output', { class: 'tg-said', role: 'status' });
     const shown = element('input', { class: 'tg-address', type: 'text', readonly: '', hidden: '', 'aria-label': 'Link to the page as it is now' });
     const button = element('button', { type: 'button', class: 'tg-button', 'data-control': 'link', text: 'Copy link', onclick: async () => {
+      settle(); // before something is said, for that goes when the address changes
       shown.hidden = true;
       if (!state.data.explain) { said.textContent = 'There is nothing to link to yet.'; return; }
       const { query, params } = entry();

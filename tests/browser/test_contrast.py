@@ -55,6 +55,23 @@ def test_a_second_class_makes_the_map_one_of_both_signs_and_there_is_a_way_back(
     expect(page.locator("#tg-explain .tg-scale:visible")).to_contain_text("most for the class")
 
 
+def test_a_choice_made_at_once_outlives_the_end_of_following_the_address(browser: Browser, page_url: str) -> None:
+    """The page still follows its address when its first map is shown."""
+    at_once = f"""new MutationObserver((_, observer) => {{
+        const select = document.querySelector('{AGAINST}');
+        if (!document.body?.dataset.trgbpExplain || !select?.options.length) return;
+        observer.disconnect();
+        setTimeout(() => {{ select.value = '{CHEETAH}'; select.dispatchEvent(new Event('change', {{ bubbles: true }})); }});
+    }}).observe(document, {{ subtree: true, attributes: true, childList: true }});"""
+    with visiting(browser, f"{page_url}?image=cheetah_and_lion.jpg&class=lion", reloads=True) as page:
+        page.add_init_script(at_once)
+        page.reload()
+        shows(page, "Why lion rather than cheetah?")
+        page.wait_for_url("**against=293**")
+        until_quiet(page, questions(page))
+        shows(page, "Why lion rather than cheetah?")
+
+
 def test_the_address_holds_the_second_class_and_a_step_back_takes_it_away(page: Page) -> None:
     page.locator(AGAINST).select_option(CHEETAH)
     page.wait_for_url("**against=293**")
