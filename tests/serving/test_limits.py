@@ -77,6 +77,27 @@ def test_many_waiting_requests_of_one_address_are_enough() -> None:
     assert ask(reads_all, "/gradio_api/queue/data", [b""], waiting=limits.MAX_WAITING, method="GET")[0] == 200
 
 
+def test_what_is_run_beside_the_queue_counts_as_waiting_until_it_is_answered() -> None:
+    entered, statuses = [0], list[int]()
+
+    async def asks_once_more(scope: Any, receive: Any, send: Any) -> None:
+        entered[0] += 1
+        await guarded(scope, receive, send)
+
+    async def receive() -> Any:
+        return {"type": "http.request", "body": b"{}", "more_body": False}
+
+    async def send(message: Any) -> None:
+        statuses.extend([message["status"]] if "status" in message else [])
+
+    guarded = RequestLimits(asks_once_more, names={"explain"}, waiting=lambda address: 4, afterwards=_nothing)
+    scope = {"type": "http", "method": "POST", "path": "/gradio_api/run/predict", "headers": [], "client": ("9.9.9.9", 1)}
+    for _ in range(2):
+        entered[0] = 0
+        run(guarded(scope, receive, send))
+        assert (entered[0], statuses[-1]) == (limits.MAX_WAITING - 4, 429)
+
+
 def test_what_needs_no_queue_is_asked_for_by_number_alone() -> None:
     assert ask(reads_all, "/gradio_api/run/predict", [b"{}"])[0] == 200
     for path in ("/gradio_api/run/explain", "/gradio_api/api/explain", "/gradio_api/call/predict", "/gradio_api/call/v2/no"):

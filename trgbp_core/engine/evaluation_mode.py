@@ -65,18 +65,16 @@ class _Copy:
             return known
         copy: nn.Module = object.__new__(original.__class__)  # torch.fx would make a class of its own for each
         self._copies[id(original)] = copy
-        attributes = {key: self.value(value) for key, value in original.__dict__.items()}
-        attributes |= {
+        own = {
             "training": original.training and not self._evaluation,
             "_parameters": dict(original._parameters),
             "_buffers": dict(original._buffers),
             "_modules": {key: None if m is None else self.module(m) for key, m in original._modules.items()},
             "_backward_hooks": OrderedDict(),
             "_backward_pre_hooks": OrderedDict(),
+            "_compiled_call_impl": None,
         }
-        if "_compiled_call_impl" in attributes:
-            attributes["_compiled_call_impl"] = None
-        copy.__dict__.update(attributes)
+        copy.__dict__.update({key: own[key] if key in own else self.value(value) for key, value in original.__dict__.items()})
         return copy
 
     def value(self, value: Any) -> Any:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import ipaddress
 import logging
-from collections.abc import Awaitable, Callable, Collection, MutableMapping
+from collections import Counter
+from collections.abc import Awaitable, Callable, Collection, Iterator, MutableMapping
+from contextlib import contextmanager
 from typing import Any
 
 from starlette.responses import JSONResponse
@@ -42,7 +44,7 @@ class RequestLimits:
     Args:
         app: the application that is protected.
         names: the endpoints that may be called by name.
-        waiting: how many requests of an address are waiting or being worked on.
+        waiting: how many requests of an address are waiting in the queue or being worked on from there.
         afterwards: called after each upload and question, for instance to tidy up.
     """
 
@@ -53,6 +55,7 @@ class RequestLimits:
         self._names = names
         self._waiting = waiting
         self._afterwards = afterwards
+        self._running: Counter[str] = Counter()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -70,7 +73,8 @@ class RequestLimits:
             await send(message)
 
         try:
-            await self._app(scope, _counted(receive, limit), reply)
+            with self._beside_the_queue(scope, route):
+                await self._app(scope, _counted(receive, limit), reply)
         except _TooLarge:
             await _drain(receive)
             refusal = 413, _too_large(limit)
@@ -82,6 +86,21 @@ class RequestLimits:
             await _refuse(scope, receive, send, *refusal)
         if scope["method"] == "POST" and route.startswith(("/upload", *ASKING)):
             await self._afterwards()
+
+    @contextmanager
+    def _beside_the_queue(self, scope: Scope, route: str) -> Iterator[None]:
+        """Counts what is run at once, of which Gradio's queue knows nothing."""
+        if not route.startswith("/run/"):
+            yield
+            return
+        address = client(scope)
+        self._running[address] += 1
+        try:
+            yield
+        finally:
+            self._running[address] -= 1
+            if not self._running[address]:
+                del self._running[address]
 
     def _refusal(self, scope: Scope, route: str, limit: int) -> tuple[int, str] | None:
         if route.startswith(CLOSED):
@@ -98,7 +117,7 @@ class RequestLimits:
                 if route.removeprefix(prefix).strip("/") not in names:
                     return 404, f"There is no endpoint of that name; there are {', '.join(sorted(self._names))}."
                 break
-        if route.startswith(ASKING) and self._waiting(client(scope)) >= MAX_WAITING:
+        if route.startswith(ASKING) and self._waiting(client(scope)) + self._running[client(scope)] >= MAX_WAITING:
             return 429, f"{MAX_WAITING} requests from this address are waiting already: let some of them finish."
         return None
 

@@ -9,10 +9,7 @@ import gradio as gr
 from ...explorer import live
 from ...methods import METHODS
 from .. import layout
-from .context import HEAVY, QUIET, UNSEEN, PageContext
-
-AT_ONCE: dict[str, Any] = {"trigger_mode": "multiple", "queue": False, **HEAVY}
-"""A frame is no place in Gradio's queue, which would keep it, and is asked for only when the one before is answered."""
+from .context import AT_ONCE, QUIET, UNSEEN, PageContext
 
 
 def build(context: PageContext) -> None:
@@ -39,6 +36,7 @@ def build(context: PageContext) -> None:
     ask = "TRGBP.askFrame = (sent) => { TRGBP.frame = sent; trigger('submit'); };"
     answered, sent = context.carrier("camera", ask), context.unseen(gr.JSON(**UNSEEN))
     send = "(model, psi, beside) => [model, psi, beside, TRGBP.frame]"
-    answered.submit(explain, [context.model, psi, beside, sent], answered, js=send, **AT_ONCE)
+    # The page asks for a frame only when the one before is answered.
+    answered.submit(explain, [context.model, psi, beside, sent], answered, js=send, trigger_mode="multiple", **AT_ONCE)
     put = context.carrier("frozen", "TRGBP.putPicture = (file) => { TRGBP.uploaded = file; trigger('submit'); };")
     put.submit(None, None, context.image, js="() => TRGBP.uploaded", **QUIET)

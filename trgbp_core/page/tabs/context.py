@@ -19,6 +19,9 @@ HEAVY: dict[str, Any] = {"concurrency_limit": None, "concurrency_id": "compute",
 
 Inputs arrive as the browser sent them: :mod:`trgbp_core.page.layout` reads them, and says better than Gradio what is wrong with them."""
 
+AT_ONCE: dict[str, Any] = HEAVY | {"queue": False}
+"""Events of one short answer, which are asked beside Gradio's queue: its two messages more would take longer than the answer."""
+
 UNSEEN: dict[str, Any] = {"elem_classes": "tg-data", "render": False}
 SETTLED_SECONDS = 0.3
 """Of two answers at once a list may lose what the first says, even where the second leaves it as it is."""
@@ -160,6 +163,12 @@ def methods_picker(info: str) -> gr.CheckboxGroup:
     """Which methods to run, folded away."""
     with gr.Accordion("Which methods", open=False):
         return gr.CheckboxGroup(method_choices(), value=DEFAULT_METHODS, label="Methods", info=info)
+
+
+def last(answers: Iterator[tuple[Any, ...]]) -> tuple[Any, ...]:
+    """The last of :func:`updates`, for an event :data:`AT_ONCE`."""
+    *_, found = updates(answers)
+    return found
 
 
 def updates(answers: Iterator[tuple[Any, ...]]) -> Iterator[tuple[Any, ...]]:

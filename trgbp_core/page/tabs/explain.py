@@ -12,7 +12,7 @@ import gradio as gr
 from ...explorer.explorer import Explorer
 from .. import handlers, layout
 from . import brush
-from .context import HEAVY, QUIET, SETTLED_SECONDS, UNSEEN, PageContext, updates
+from .context import AT_ONCE, HEAVY, QUIET, SETTLED_SECONDS, UNSEEN, PageContext, last, updates
 from .links import LinkRequest
 
 _failures = itertools.count(1)
@@ -47,11 +47,11 @@ def build(context: PageContext) -> None:
     def as_linked(image: Any, model: str, asked: LinkRequest, there: Any) -> Iterator[tuple[Any, ...]]:
         yield from _explained(explorer, image, model if asked.link is not None else "", asked, str(there))
 
-    def contrasted(image: Any, model: str, pair: Any) -> Iterator[tuple[Any, ...]]:
-        yield from updates(handlers.contrast(explorer, image, model, pair))
+    def contrasted(image: Any, model: str, pair: Any) -> tuple[Any, ...]:
+        return last(handlers.contrast(explorer, image, model, pair))
 
-    def shared(image: Any, model: str, asked: Any) -> Iterator[tuple[Any, ...]]:
-        yield from updates(handlers.shares(explorer, image, model, asked))
+    def shared(image: Any, model: str, asked: Any) -> tuple[Any, ...]:
+        return last(handlers.shares(explorer, image, model, asked))
 
     known, there = context.unseen(gr.Checkbox(False, **UNSEEN)), context.unseen(gr.Textbox("", **UNSEEN))
     shown = [data, rest, stale, context.status, context.wanted]
@@ -67,11 +67,11 @@ def build(context: PageContext) -> None:
     ask = "TRGBP.askContrast = (pair) => { TRGBP.pair = pair; trigger('submit'); };"
     contrast, pair = context.carrier("contrast", ask), context.unseen(gr.Textbox("", **UNSEEN))
     asked_pair, send = [context.picture, context.model, pair], "(picture, model) => [picture, model, TRGBP.pair]"
-    contrast.submit(contrasted, asked_pair, [contrast, context.status], js=send, trigger_mode="always_last", **HEAVY)
+    contrast.submit(contrasted, asked_pair, [contrast, context.status], js=send, trigger_mode="always_last", **AT_ONCE)
     ask = "TRGBP.askShares = (place) => { TRGBP.place = JSON.stringify(place); trigger('submit'); };"
     shares, place = context.carrier("shares", ask), context.unseen(gr.Textbox("", **UNSEEN))
     asked_place, send = [context.picture, context.model, place], "(picture, model) => [picture, model, TRGBP.place]"
-    shares.submit(shared, asked_place, [shares, context.status], js=send, trigger_mode="always_last", **HEAVY)
+    shares.submit(shared, asked_place, [shares, context.status], js=send, trigger_mode="always_last", **AT_ONCE)
     asks_class, answers_class = [*context.question, known], [data, stale, context.status, context.wanted]
     context.changes += [
         context.restored,
