@@ -216,15 +216,19 @@
     const [map, look, classes, rather, one] = [figure('tg-main', 'dblclick'), inside(), sideBySide(), window.TRGBP.ratherThan(), scale(false)];
     const who = window.TRGBP.whoSaysSo(map, look);
     let data = null;
+    let shown = null;
     const show = () => {
       if (!data) return;
       const { class: chosen, panels: found } = data;
       const pair = window.TRGBP.contrast();
-      map.show(pair ? pair.panels[state.psi]
-        : { ...found[1 + state.psi], title: `${chosen.name}, ${percent(chosen.probability)}`, caption: 'The coloured places count for this class.' });
+      const panel = (pair ? pair.panels : found.slice(1))[state.psi];
+      if (panel !== shown) {
+        shown = panel;
+        map.show(pair ? panel : { ...panel, title: `${chosen.name}, ${percent(chosen.probability)}`, caption: 'The coloured places count for this class.' });
+        classes.redraw();
+      }
       rather.show(data);
       one.hidden = !rather.colours.hidden;
-      classes.redraw();
       who.show();
     };
     root.append(element('div', { class: 'tg-row tg-hero', 'data-slider': '' }, input, map),
