@@ -236,7 +236,7 @@ def _explain(explorer: Explorer, question: Question, k: int, options: Options, s
         yield f"layer_{index:03d}_raw", f"R̃^{index}, {name}", e.layer_raw(index, k)
         yield f"layer_{index:03d}", f"R^{index}, {name}", e.layer_attribution(index, k)
     yield "layer_000_contribution_raw", "x ⊙ R̃^0: the pixels' part of the conserving sum", e.layer_contribution(0, k)
-    yield "layer_000_contribution", "the same minus the mean over the top 5", e.layer_attribution(0, k, "contribution")
+    yield "layer_000_contribution", "the same minus the mean over the best classes", e.layer_attribution(0, k, "contribution")
 
 
 def _classes(explorer: Explorer, question: Question, k: int, options: Options, step: Step | None) -> Maps:

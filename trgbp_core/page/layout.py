@@ -240,7 +240,7 @@ def follow(explorer: Explorer, question: Question, link: Link) -> tuple[int, Lin
         try:
             j = contrast.other_class(explorer.find_class(question, link.against), k)
             if j not in explorer.explanation(question, k).top5:
-                raise ValueError(f"{question.zoo.labels[j]} is not among the five best classes, which are compared here.")
+                raise ValueError(f"{question.zoo.labels[j]} is not among the best classes, which are compared here.")
             link = replace(link, against=str(j))
         except ValueError as error:
             missing.append(str(error))
