@@ -16,7 +16,7 @@ from playwright.sync_api import Browser, Page, Request, expect, sync_playwright
 
 EXAMPLES = Path(__file__).parents[2] / "assets" / "examples"
 WAIT = 120_000  # milliseconds; a limit for a busy machine, no measurement
-LEFT = re.compile("AbortError|Connection errored out")
+LEFT = re.compile("AbortError|Connection errored out|net::ERR_INTERNET_DISCONNECTED")
 QUIET_MILLISECONDS = 1500
 """What the tabs ask about a new picture follows within this time, also on a busy machine."""
 
