@@ -1,7 +1,10 @@
 // The panel of the tab Camera: frames go to the server one at a time, each the newest there is, and come back as two maps.
 (() => {
   const { state, SIDE, element, figure, scale } = window.TRGBP;
-  const PATIENCE = 10000; // milliseconds; an answer that has not come by then does not come
+  const [PATIENCE, LONGER] = [4000, 10000]; // milliseconds; an answer that has not come by then does not come; the second where none has come yet
+  const LOST = 1500; // milliseconds; what is not answered by then, when the page is loaded again, was asked of a server that was away
+  const GOES_ON = 'trgbpCamera';
+  const SILENT = 'No answer from the server: the camera goes on as soon as it answers again.';
   const WAIT = 300; // milliseconds until the next frame where others come first
   const FROZEN_SIDE = 720;
   const NONE = 'This browser has no camera for this page: browsers give it to pages over https, or on the computer itself (localhost), only.';
@@ -52,6 +55,10 @@
     let number = 0;
     let late = 0;
     let times = [];
+    // Gradio loads the page again when a server that was away answers: the camera goes on then.
+    let goesOn = sessionStorage.getItem(GOES_ON) !== null;
+    sessionStorage.removeItem(GOES_ON);
+    window.addEventListener('pagehide', () => { if (stream && asked && performance.now() - asked.at > LOST) sessionStorage.setItem(GOES_ON, 'yes'); });
 
     const say = (sentence) => { said.textContent = sentence; };
 
@@ -100,18 +107,26 @@
     const seen = () => !document.hidden && root.isConnected && window.TRGBP_OPEN_TAB() === 'camera';
     function left() {
       if (stream && !seen()) end('Stopped, since this tab was left.');
+      if (goesOn && seen()) { goesOn = false; begin(); }
     }
     document.addEventListener('visibilitychange', left);
     new MutationObserver(left).observe(document.body, { attributes: true, subtree: true, attributeFilter: ['aria-selected'] });
+    left();
 
     function next() {
       if (!stream) return;
       number += 1;
       const shot = square(video, side);
-      asked = { number, pixels: square(video, SIDE).getContext('2d').getImageData(0, 0, SIDE, SIDE).data };
+      asked = { number, at: performance.now(), pixels: square(video, SIDE).getContext('2d').getImageData(0, 0, SIDE, SIDE).data };
       clearTimeout(late);
-      late = setTimeout(next, PATIENCE);
+      late = setTimeout(miss, times.length ? PATIENCE : LONGER);
       window.TRGBP.askFrame({ number: String(number), frame: shot.toDataURL('image/jpeg', 0.9), class: state.pinned });
+    }
+
+    function miss() {
+      times = [];
+      say(SILENT);
+      next();
     }
 
     function pin(k) {

@@ -2,6 +2,8 @@
 (() => {
   const { state, load } = window.TRGBP;
   const known = { picture: null, classes: new Map(), payloads: new Map(), picked: null, shown: null, rest: null };
+  let own = null; // what the visitor picked, and of which file and network
+  let filled = null; // the network whose classes the field holds
 
   // A class as it was sent, with its panels' sheets beside them.
   function unpacked(item) {
@@ -47,8 +49,11 @@
     if (payload.picture) {
       if (known.picture?.key !== payload.key) known.classes = new Map();
       Object.assign(known, { picture: payload, payloads: new Map(), picked: payload.chosen });
+      if (keptClass(state.asked) !== `${payload.model}:${payload.chosen}`) choose(payload.chosen === payload.top[0] ? null : payload.chosen);
     } else if (known.picture?.key !== payload.key) return;
     else if (payload.again) known.picked = payload.chosen;
+    else if (known.picked === null) choose(payload.chosen); // it was picked by its name
+    if (payload.picture || payload.again) window.TRGBP.fillField();
     keep(payload.classes);
     if (known.rest?.key === payload.key) complete(known.rest);
     if (known.picked === payload.chosen || known.picked === null) show(payload.chosen, payload);
@@ -67,10 +72,29 @@
   function pick(wanted) {
     const k = /^\d+$/.test(wanted ?? '') ? Number(wanted) : null;
     known.picked = k;
+    if (k !== null) choose(k);
     if (!known.classes.has(k)) return false;
     if (known.shown !== k) show(k);
     window.TRGBP.stale(false);
     return true;
+  }
+
+  const choose = (k) => { own = k === null ? null : { file: state.asked?.file?.path, model: known.picture?.model, k }; };
+
+  // What was picked of this file, whichever part of it is asked about: its network and the class.
+  const keptClass = (picture) => (own && own.file === picture?.file?.path ? `${own.model}:${own.k}` : '');
+
+  // What Gradio's field of classes is to hold. In a field that somebody is writing into nothing is changed before it is left.
+  function classField() {
+    const { choices, model } = known.picture;
+    const field = document.querySelector('#tg-class input');
+    if (filled === model && document.activeElement === field) {
+      field.addEventListener('blur', () => window.TRGBP.fillField(), { once: true });
+      return [{ __type__: 'update' }];
+    }
+    filled = model;
+    const value = known.picked === null ? {} : { value: String(known.picked) };
+    return [{ __type__: 'update', choices, ...value }];
   }
 
   // Called with the page's picture: asks for its explanation. Gradio reports a change more than once, at short intervals; the same picture
@@ -82,10 +106,11 @@
     const again = path === reported.path && at - reported.at < SAME;
     if (again || !window.TRGBP.put || window.TRGBP.isFollowing() || window.TRGBP.painting()) return [];
     reportedAs(picture);
+    own = null;
     window.TRGBP.ask(picture, 'centre');
     return [];
   }
   const reportedAs = (picture) => Object.assign(reported, { path: picture?.path ?? null, at: performance.now() });
 
-  Object.assign(window.TRGBP, { pick, pictured, reportedAs, explained: receive, complete, shownKey: () => known.picture?.key ?? '' });
+  Object.assign(window.TRGBP, { pick, pictured, keptClass, classField, reportedAs, explained: receive, complete, shownKey: () => known.picture?.key ?? '' });
 })();

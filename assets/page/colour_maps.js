@@ -153,8 +153,8 @@
     return image.decode().then(() => { if (state.picture === src) Object.assign(state, { image, under: {} }); });
   }
 
-  // The look of the maps, for figures that are downloaded.
-  const look = () => JSON.stringify({ colours: state.colours, opacity: state.opacity });
+  // What of the maps is the browser's choice, for figures that are downloaded: their look, the second class, the box on the map of Explain.
+  const look = () => JSON.stringify({ colours: state.colours, opacity: state.opacity, against: state.against, box: state.box });
 
   window.TRGBP = { state, SIDE, decode, draw, ramp, repaint, pixels, load, setPicture, look };
 })();

@@ -36,7 +36,7 @@
   panels.answer = (root) => {
     root.classList.add('tg-best');
     root.setAttribute('role', 'group');
-    root.setAttribute('aria-label', 'The network’s five best classes');
+    root.setAttribute('aria-label', 'The network’s best classes');
     const make = () => {
       const [name, bar, number] = [element('span', { class: 'tg-name' }), element('i', { class: 'tg-bar' }), element('span', { class: 'tg-number' })];
       const button = element('button', { type: 'button', class: 'tg-answer', onclick: () => {

@@ -143,7 +143,8 @@
     const choice = document.querySelector(`[data-control="psi"][value="${psi}"]`);
     if (psi >= 0 && psi !== state.psi) { if (choice) choice.click(); else state.psi = psi; } // a closed tab reads it when it is opened
     if (params.has('box') || !first) window.TRGBP.askPlace(params.get('box'));
-    if (params.has('layer')) enter(control('layer'), params.get('layer'));
+    const layer = control('layer');
+    if (params.has('layer') && Number(params.get('layer')) <= Number(layer?.max)) enter(layer, params.get('layer'));
   }
 
   // Back and forward: by the browser itself where the picture, the network and the class stay.

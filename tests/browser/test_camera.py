@@ -79,6 +79,17 @@ def test_the_camera_is_explained_and_nothing_is_kept_until_a_frame_is_frozen(cam
         assert files(folder) - before <= {frozen}
 
 
+def test_it_says_that_the_server_does_not_answer_and_goes_on_when_it_does(camera: Browser, url: str) -> None:
+    with visiting(camera, f"{url}?tab=camera", permissions=["camera"], reloads=True) as page:
+        start(page)
+        expect(page.locator(SAID)).to_contain_text("frames a second")
+        page.context.set_offline(True)
+        expect(page.locator(SAID)).to_contain_text("No answer from the server")
+        page.context.set_offline(False)
+        expect(page.locator(SAID)).to_contain_text("frames a second")
+        page.locator("[data-control=camera-stop]").click()
+
+
 def test_it_stops_when_the_tab_is_left_or_the_page_is_hidden(camera: Browser, url: str) -> None:
     with visiting(camera, f"{url}?tab=camera", permissions=["camera"]) as page:
         answer = page.locator("#tg-best").inner_text()

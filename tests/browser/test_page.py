@@ -138,7 +138,7 @@ def test_sliders_and_colours_repaint_in_the_browser_without_asking_the_server(pa
     page.locator('input[data-control="layer"]').focus()
     with repaints(page, LAYER):
         page.keyboard.press("ArrowLeft")
-    assert not asked
+    assert not asked, [request.post_data for request in asked]
 
 
 @BOTH

@@ -14,7 +14,7 @@ from tests.support.pictures import encoded, heic, smooth
 from tests.support.serving import served
 from trgbp_core.page.tabs.invitation import own_address
 
-from .chromium import EXAMPLES, WAIT, choose, explained, explains_anew, open_tab, put_in, visiting
+from .chromium import EXAMPLES, WAIT, choose, explained, explains_anew, open_tab, put_in, questions, until_quiet, visiting
 
 pytestmark = pytest.mark.browser
 BUTTON = '[data-control="invite"]'
@@ -120,7 +120,7 @@ def test_a_notice_goes_when_it_no_longer_holds(page: Page, browser: Browser, pag
         expect(other.locator(".tg-said")).to_have_text("")
 
 
-def test_the_crop_is_shown_chosen_moved_and_kept(page: Page) -> None:
+def test_the_crop_is_shown_chosen_moved_and_kept_and_so_is_the_class_that_was_picked(page: Page) -> None:
     with explains_anew(page):
         put_in(page, OWN)
     crop = page.locator(".tg-crop")
@@ -132,6 +132,9 @@ def test_the_crop_is_shown_chosen_moved_and_kept(page: Page) -> None:
         crop.get_by_role("radio", name="a square").check()
     until_address(page, crop="0.5,0.5,1")
     expect(crop.locator("summary")).to_contain_text("a square, 56 % of the picture")  # 90² of 90 × 160
+    field = page.locator("#tg-class input")
+    with explains_anew(page):
+        choose(page, "#tg-class", "tabby · 281", "tabby")
     square = crop.locator(".tg-crop-seen")
     square.focus()
     with explains_anew(page):
@@ -145,8 +148,11 @@ def test_the_crop_is_shown_chosen_moved_and_kept(page: Page) -> None:
         page.mouse.down()
         page.mouse.move(box["x"] - 300, box["y"] - 300, steps=4)
         page.mouse.up()
-    until_address(page, crop="0,0,0.95")
+    until_address(page, **{"crop": "0,0,0.95", "class": "281"})
     key = explained(page)
+    assert key.endswith(":281")
+    expect(page.locator("#tg-status")).to_contain_text("Explained: tabby")
+    expect(field).to_have_value("tabby · 281")
     page.get_by_role("button", name="Export").click()
     page.locator("#tg-export-code").click()
     expect(page.locator("#tg-export-python")).to_contain_text('crop="0,0,0.95"')
@@ -157,8 +163,19 @@ def test_the_crop_is_shown_chosen_moved_and_kept(page: Page) -> None:
     with explains_anew(page):
         put_in(page, EXAMPLES / "coffee.jpg")
     expect(crop.get_by_role("radio", name="what it takes by itself")).to_be_checked()
-    until_address(page, image="coffee.jpg")
+    until_address(page, **{"image": "coffee.jpg", "class": "967"})
     assert "crop" not in address(page)
+    expect(field).to_have_value(re.compile("^espresso · .* %"))
+
+
+def test_what_is_picked_as_soon_as_a_picture_is_there_stays(page: Page) -> None:
+    asked = questions(page)
+    with explains_anew(page):
+        put_in(page, EXAMPLES / "coffee.jpg")
+    choose(page, "#tg-class", "tabby · 281", "tabby")
+    until_quiet(page, asked)
+    expect(page.locator("#tg-class input")).to_have_value("tabby · 281")
+    assert explained(page).endswith(":281")
 
 
 def test_a_telephones_picture_is_shown_and_explained(page: Page) -> None:

@@ -17,6 +17,7 @@ import pytest
 import torch
 from PIL import Image
 
+from trgbp_core.cli.main import main
 from trgbp_core.data import images
 from trgbp_core.data.version import VERSION
 from trgbp_core.drawing.render import Look
@@ -100,6 +101,72 @@ def test_the_exported_layers_add_up_to_the_map(whole: str, pixels: str, explorer
     psi = "conserving" if whole.endswith("conserving") else "paper"
     total = maps[pixels] + sum(upsample(maps[name][None, None], (224, 224), psi)[0, 0] for name in names)
     assert float((total - maps[whole]).abs().max()) < 1e-5 * float(maps[whole].abs().max())  # float32, added in another order
+
+
+BOX = [0.25, 0.25, 0.75, 0.5]
+
+
+@pytest.mark.parametrize("options", [{"against": 2}, {"box": BOX}, {"against": 2, "box": BOX}])
+def test_the_second_class_and_the_box_are_in_the_figure_the_data_and_the_texts(
+    options: dict[str, Any], explorer: Explorer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    question = explorer.ask(images.read(STAR), "shapes")
+    given = export.collect(explorer, question, 3, "explain", options)
+    with np.load(io.BytesIO(export.data(given)), allow_pickle=False) as data:
+        arrays = {name: data[name] for name in data.files if name != "README.txt"}
+    shutil.copy(STAR, tmp_path / export_code.PICTURE)
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {}
+    exec(given.python, names)
+    compared = "against" in options
+    shown = ("contrast", "contrast_conserving") if compared else ("raw", "tr_gbp", "tr_gbp_conserving")
+    assert given.shown == shown
+    for name in shown:
+        same(names["maps"][name].numpy(), arrays[name])
+    drawn = []
+    monkeypatch.setattr(export, "grid", lambda picture, cells, title, note, **_: drawn.extend([*cells, title, note]))
+    monkeypatch.setattr(export, "written", lambda *_: b"")
+    export.figure(given, "PNG", Look())
+    *cells, title, note = drawn
+    assert title.endswith("rather than triangle") == compared
+    assert ("Red places speak for star, blue ones for triangle" in note) == compared
+    assert [cell.signed for cell in cells if cell.image] == [compared] * len(shown)
+    assert ("--against 2" in given.command) == compared
+    bars = [cell.bars for cell in cells if cell.bars]
+    if "box" in options:
+        assert "--box 0.25,0.25,0.75,0.5" in given.command
+        for name, parts in zip(shown[-2:], bars, strict=True):
+            np.testing.assert_array_equal(parts, arrays[f"shares_{name}"])
+            np.testing.assert_allclose(names["shares"][name].numpy(), parts)
+            side = arrays[name].shape[0]
+            assert sum(parts) == pytest.approx(arrays[name][side // 4 : side // 2, side // 4 : 3 * side // 4].sum(dtype=float), rel=1e-5)
+        assert [cell.box is not None for cell in cells if cell.image] == [name != "raw" for name in shown]
+    else:
+        assert not bars
+    words = shlex.split(given.command)
+    assert main(words[words.index("trgbp_core") + 1 :]) == 0
+    assert (tmp_path / "out" / "contrast.npy").exists() == compared
+    assert (tmp_path / "out" / "shares.csv").exists() == ("box" in options)
+
+
+def test_several_networks_are_exported_with_what_each_of_them_saw(
+    explorer: Explorer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = (explorer.ask(images.read(STAR), name) for name in ("shapes", "shapes_cheat"))
+    given = export.collect(explorer, first, 3, "compare", {"methods": ["tr_gbp", "saliency"], "further": [second]})
+    assert set(given.maps) == {"tr_gbp", "saliency", "network2_tr_gbp", "network2_saliency"}
+    assert [title for title, *_ in given.rows] == [first.zoo.title, second.zoo.title]
+    assert export.figure(given, "PNG", Look()).startswith(b"\x89PNG")
+    with np.load(io.BytesIO(export.data(given)), allow_pickle=False) as data:
+        np.testing.assert_array_equal(data["network2_picture"], np.asarray(second.picture))
+        assert data["ibd"].shape == (4,)
+    assert "--models shapes,shapes_cheat" in given.command
+    shutil.copy(STAR, tmp_path / export_code.PICTURE)
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {}
+    exec(given.python, names)
+    for name, (_, map) in given.maps.items():
+        same(names["maps"][name].numpy(), map)
 
 
 def same(again: np.ndarray, map: np.ndarray) -> None:

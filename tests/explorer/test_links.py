@@ -27,8 +27,8 @@ KNOWN = Known(FIRST, [MODEL, "vgg16"], PICTURES, ["explain", "cascade", "learn"]
     [
         *((query, FIRST) for query in ("", "?", None, "?__theme=dark&utm_source=x", "?layer=&image=")),
         (
-            "?model=vgg16&image=coffee.jpg&class=967&layer=12&stage=3&tab=cascade&beside=saliency&mode=reset&seed=7",
-            Link("vgg16", "coffee.jpg", "967", 12, 3, "cascade", "saliency", "reset", 7),
+            "?model=vgg16&image=coffee.jpg&class=967&layer=12&stage=3&tab=cascade&beside=saliency&mode=reset&seed=2147483647",
+            Link("vgg16", "coffee.jpg", "967", 12, 3, "cascade", "saliency", "reset", 2**31 - 1),
         ),
         ("?image=own&class=3&crop=0.5,0,0.8", replace(FIRST, image=links.OWN, wanted="3", crop="0.5,0,0.8")),
         (
@@ -82,8 +82,12 @@ def test_every_part_that_is_wrong_is_named_and_the_rest_is_followed() -> None:
         ("?class=%3Cb%3Elion%3C/b%3E", "a class that no network has"),
         ("?layer=1&layer=2", "more than once"),
         ("?lesson=9", "there are 1, 2, 3, 4, 5"),
-        ("?opacity=101", "no whole number from 0 to 100"),
+        ("?opacity=101", "no multiple of 5 from 0 to 100"),
+        ("?opacity=33", "no multiple of 5 from 0 to 100"),
+        ("?seed=2147483648", "seed, which is no whole number from 0 to 2,147,483,647"),
         ("?box=0,0,1", "four numbers"),
+        ("?box=0.9,0,0.1,1", "box, which holds no cell"),
+        ("?box=0.5,0,0.508,1", "box, which holds no cell"),
         ("?psi=sharp", "paper nor conserving"),
     ],
 )

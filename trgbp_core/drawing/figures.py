@@ -36,6 +36,7 @@ class Cell:
         image: what is seen there, a square; nothing leaves the place to the words.
         title: above it. note: a second line, small and grey, between the two. words: in the place of an image, or across the foot of one.
         signed: whether the image's colours have two signs, if the figure is to explain them.
+        box: an outline on the image, in fractions of it. bars: signed numbers, drawn side by side in the place of an image.
     """
 
     image: Image.Image | None = None
@@ -43,9 +44,13 @@ class Cell:
     words: str = ""
     note: str = ""
     signed: bool | None = None
+    box: Sequence[float] | None = None
+    bars: Sequence[float] = ()
 
 
 Rows = Sequence[Sequence[Cell]]
+NetworkRow = tuple[str, str, Image.Image, Sequence[dict[str, Any]]]
+"""A network's title, its prediction or why it has no maps, what it saw, its panels as in :func:`comparison`."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +96,7 @@ def sheet(heading: str, note: str, blocks: Sequence[Rows], footer: str = "", loo
 def _columns(rows: Rows) -> tuple[list[float], list[float]]:
     """Left edge and width of every column, inches."""
     count = max(len(row) for row in rows)
-    widths = [PANEL if any(len(row) > i and row[i].image is not None for row in rows) else WORDS for i in range(count)]
+    widths = [PANEL if any(len(row) > i and (row[i].image is not None or row[i].bars) for row in rows) else WORDS for i in range(count)]
     lefts = [MARGIN + sum(widths[:i]) + i * GAP for i in range(count)]
     return lefts, widths
 
@@ -124,9 +129,31 @@ def _draw(axis: Any, cell: Cell, title: str, wide: float, lifted: float) -> None
         if cell.words:
             words = _lines(cell.words, 28, 4)
             axis.text(PANEL / 2, 0.07, words, ha="center", va="bottom", fontsize=6.5, color="white", bbox=band)
+        if cell.box is not None:
+            left, top, right, bottom = (PANEL * edge for edge in cell.box)
+            x, y = [left, right, right, left, left], [PANEL - edge for edge in (top, top, bottom, bottom, top)]
+            axis.plot(x, y, color="black", linewidth=2.2, clip_on=False)
+            axis.plot(x, y, color="white", linewidth=1.2, clip_on=False)
+    elif cell.bars:
+        _bars(axis, np.asarray(cell.bars, float))
     elif cell.words:
         words = _lines(cell.words, CHARACTERS if wide == PANEL else WORDS_CHARACTERS, 9)
         axis.text(wide - GAP, PANEL / 2, words, ha="right", va="center", fontsize=8, linespacing=1.3)
+
+
+def _bars(axis: Any, values: np.ndarray) -> None:
+    """In the colours of signed maps: what is above zero red, what is below it blue."""
+    low, high = min(0.0, values.min()), max(0.0, values.max())
+    scale, colours = PANEL / ((high - low) or 1), lookup(DIVERGING) / 255
+    places = (np.arange(len(values)) + 0.5) * PANEL / len(values)
+    axis.bar(
+        places,
+        values * scale,
+        0.8 * PANEL / len(values),
+        bottom=-low * scale,
+        color=[colours[191] if v > 0 else colours[64] for v in values],
+    )
+    axis.plot([0, PANEL], [-low * scale] * 2, color="0.4", linewidth=0.6)
 
 
 def _scales(figure: Any, signs: Sequence[bool], beneath: float, look: Look | None) -> None:
@@ -158,11 +185,18 @@ def _lines(text: str, width: int, most: int) -> str:
 
 
 def map_cell(
-    title: str, map: Tensor | np.ndarray, picture: Image.Image, *, signed: bool = False, note: str = "", look: Look | None = None
+    title: str,
+    map: Tensor | np.ndarray,
+    picture: Image.Image,
+    *,
+    signed: bool = False,
+    note: str = "",
+    look: Look | None = None,
+    box: Sequence[float] | None = None,
 ) -> Cell:
     """A map (h, w) in colours, of the picture's size, as a panel whose colours the figure explains; ``look``: over the picture."""
     image = page_overlay(picture, map, look, signed=signed) if look else heat(map, picture.size, signed=signed)
-    return Cell(image, title, note=note, signed=signed)
+    return Cell(image, title, note=note, signed=signed, box=box)
 
 
 def grid(picture: Image.Image, cells: Sequence[Cell], title: str, note: str = "", *, prediction: str = "", look: Look | None = None) -> Any:
@@ -214,14 +248,11 @@ def save_comparison(
     return files
 
 
-def networks(
-    rows: Sequence[tuple[str, str, Image.Image, Sequence[dict[str, Any]]]], title: str, kind: str, *, order: Iterable[str]
-) -> bytes:
+def networks(rows: Sequence[NetworkRow], title: str, kind: str, *, order: Iterable[str], look: Look | None = None) -> bytes:
     """The figure of several networks, one a row: the picture as it saw it with its prediction, then its maps, a method a column.
 
     Args:
-        rows: (the network's title, its prediction or why it has no maps, what it saw, its panels as in :func:`comparison`).
-        title, kind, order: see :func:`comparison`.
+        title, kind, order, look: see :func:`comparison`.
     """
     titles = {panel["key"]: panel["title"] for *_, panels in rows for panel in panels}
     keys = [key for key in order if key in titles]
@@ -232,16 +263,16 @@ def networks(
             [
                 Cell(words=name),
                 Cell(picture, "what it sees", words=said),
-                *(_network_cell(titles[key], found.get(key), picture) for key in keys),
+                *(_network_cell(titles[key], found.get(key), picture, look) for key in keys),
             ]
         )
-    return written(sheet(title, "", [block], SCALE), kind, title)
+    return written(sheet(title, "", [block], SCALE, look), kind, title)
 
 
-def _network_cell(title: str, panel: dict[str, Any] | None, picture: Image.Image) -> Cell:
+def _network_cell(title: str, panel: dict[str, Any] | None, picture: Image.Image, look: Look | None) -> Cell:
     if panel is None or not panel.get("src"):
         return Cell(title=title, words="" if panel is None else "does not apply")
-    return map_cell(title, read_tile(panel["src"], signed=panel["signed"]), picture, signed=panel["signed"])
+    return map_cell(title, read_tile(panel["src"], signed=panel["signed"]), picture, signed=panel["signed"], look=look)
 
 
 def seconds(value: float) -> str:

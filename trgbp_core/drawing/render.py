@@ -256,7 +256,7 @@ def why_empty(map: Tensor | np.ndarray, *, specific: bool = False, signed: bool 
     if signed and not values.any():
         return "Empty: zero everywhere."
     if not signed and most <= 0:
-        return "Empty: this class lies below the mean of the top 5 everywhere." if specific else "Empty: no positive value anywhere."
+        return "Empty: this class lies below the mean of the best classes everywhere." if specific else "Empty: no positive value anywhere."
     above = np.count_nonzero(values > 0)
     if not signed and above < values.size / SCARCE:
         return f"Nearly empty: above zero at {above} of {values.size} places only."

@@ -25,6 +25,11 @@ def maps(e: Explanation, k: int, j: int) -> dict[str, Tensor]:
     return {NAMES[0]: e.contrast(k, against=j), NAMES[1]: e.contrast(k, against=j, psi="conserving")}
 
 
+def caption(one: str, other: str) -> str:
+    """What the colours of a map of two classes mean."""
+    return f"Red places speak for {one}, blue ones for {other}; both on one scale."
+
+
 def describe(question: Question, map: Tensor, k: int, j: int) -> str:
     """The map in words: where it speaks for the one class, and where for the other."""
     labels = question.zoo.labels
@@ -40,8 +45,8 @@ def pair(explorer: Explorer, question: Question, k: int, j: int, step: Step | No
 
     def panel(map: Tensor) -> Payload:
         said = {"alt": f"{title}, {describe(question, map, k, j)}", "empty": render.why_empty(map, signed=True)}
-        return said | {"title": f"Why {title}?", "caption": caption, "src": render.tile(map, signed=True), "signed": True}
+        return said | {"title": f"Why {title}?", "caption": caption(one, other), "src": render.tile(map, signed=True), "signed": True}
 
     one, other, of = question.zoo.labels[k], question.zoo.labels[j], f"{question.key}:{k}"
-    title, caption = f"{one} rather than {other}", f"Red places speak for {one}, blue ones for {other}; both on one scale."
+    title = f"{one} rather than {other}"
     return explorer.queue.run(draw, step, short=True)

@@ -6,8 +6,8 @@ import functools
 import io
 import platform
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,8 @@ from torch import Tensor
 
 from ..data.labels import in_words
 from ..data.version import CITATION, VERSION
-from ..drawing.figures import grid, map_cell, written
+from ..drawing import figures
+from ..drawing.figures import Cell, NetworkRow, grid, map_cell, written
 from ..drawing.render import Look, to_array
 from ..engine.layer_order import layer_groups
 from ..methods import METHODS, NotApplicable
@@ -28,7 +29,7 @@ from ..serving.jobs import Step
 from ..theory.coverage import predicted_sum
 from ..theory.randomised_weights import draw
 from ..zoo import catalogue
-from . import export_code
+from . import contrast, export_code, networks, shares
 from .explorer import Explorer, Question
 from .predict import MOST_DRAWS
 from .sanity import stage_maps
@@ -37,6 +38,7 @@ FORMATS = ("PNG", "PDF", "SVG")
 KEPT_STAGES = (1, 2, 5, 10, 20, 30, 40)
 """Stages of the sanity check whose maps are exported, beside the trained network and the last one."""
 
+BARS = "\nBars: what the picture (first) and each layer give to the sum of the map in the box; the layer of the largest part is named."
 Options = Mapping[str, Any]
 Maps = Iterator[tuple[str, str, Tensor]]
 
@@ -48,7 +50,9 @@ class Export:
     Attributes:
         title: network and class. prediction: the network's best classes, a sentence. picture: what the network saw.
         maps: name → (title, signed map (h, w), float32). shown: the names of those that the figure shows.
-        numbers: name → (what it is, array).
+        numbers: name → (what it is, array). caption: what the figure says of its maps.
+        box: a place on the maps of :mod:`shares`, whose parts by layer are in ``numbers``, as ``shares_`` and the map's name.
+        rows: of several networks, what the figure shows of each.
         python, command: code that computes the maps again; the Python leaves them in ``maps``, a dictionary by name.
     """
 
@@ -60,13 +64,17 @@ class Export:
     numbers: dict[str, tuple[str, np.ndarray]]
     python: str
     command: str
+    caption: str = ""
+    box: tuple[float, ...] | None = None
+    rows: tuple[NetworkRow, ...] = ()
 
 
 def collect(explorer: Explorer, question: Question, k: int, tab: str, options: Options, step: Step | None = None) -> Export:
     """What the tab ``tab`` shows for class ``k``; a tab without maps of its own exports those of Explain.
 
     Args:
-        options: the tab's own choices: ``methods``; ``baseline``, ``mode`` and ``seed``; or ``draws``.
+        options: the tab's own choices: ``against``, a second class, and ``box``, both None for none; ``methods`` and ``further``, the
+            question put to further networks; ``baseline``, ``mode`` and ``seed``; or ``draws``.
         step: called with what is being computed; may raise to stop.
 
     Raises:
@@ -74,14 +82,55 @@ def collect(explorer: Explorer, question: Question, k: int, tab: str, options: O
     """
     gather = _TABS.get(tab, _explain)
     maps = {name: (title, to_array(map)) for name, title, map in gather(explorer, question, k, options, step)}
-    frame = np.array([float(ibd(torch.from_numpy(map)[None, None])) for _, map in maps.values()], np.float32)
     logits = explorer.explanation(question, k, step).logits
     numbers = {
         "logits": (f"the network's logits, {logits.shape[1]} classes", logits[0].detach().cpu().numpy()),
-        "ibd": ("Eq. 12 of every map, in the order of their names here: the share of relu(R) in the 16-pixel frame", frame),
+        "ibd": (
+            "Eq. 12 of every map, in the order of their names here: the share of relu(R) in the 16-pixel frame",
+            _frames(map for _, map in maps.values()),
+        ),
     }
     title, names = f"{question.zoo.title}: {question.zoo.labels[k]}", tuple(name for name in maps if not name.startswith("layer_"))
-    return Export(title, prediction(explorer, question), question.picture, maps, names, numbers, *code(explorer, question, k, tab, options))
+    found = Export(
+        title, prediction(explorer, question), question.picture, maps, names, numbers, *code(explorer, question, k, tab, options)
+    )
+    if options.get("further"):
+        return _of_networks(explorer, found, question, k, options, step)
+    return _as_shown(explorer, found, question, k, options)
+
+
+def _as_shown(explorer: Explorer, found: Export, question: Question, k: int, options: Options) -> Export:
+    """Of Explain, with the second class and the box that are shown."""
+    j, box = options.get("against"), options.get("box")
+    if j is not None:
+        one, other = question.zoo.labels[k], question.zoo.labels[j]
+        found = replace(found, title=f"{found.title} rather than {other}", shown=contrast.NAMES, caption=contrast.caption(one, other))
+    if box is None:
+        return found
+    parts = shares.shares(explorer.explanation(question, k, against=j), k, box, j)
+    what = "what the picture and each layer give to the sum of this map over the box left, top, right, bottom ="
+    numbers = {f"shares_{name}": (f"{what} {box}: {name}", np.array(given)) for name, given in parts.items()}
+    return replace(found, numbers=found.numbers | numbers, box=tuple(box))
+
+
+def _of_networks(explorer: Explorer, found: Export, question: Question, k: int, options: Options, step: Step | None) -> Export:
+    """Of Compare, with the maps of the further networks."""
+    label, maps, numbers = question.zoo.labels[k], dict(found.maps), dict(found.numbers)
+    rows = [networks.row(explorer, each, label, k, step) for each in (question, *options["further"])]
+    for number, row in enumerate(rows[1:], start=2):
+        if row.k is not None:
+            for key, title, map in _methods(explorer, row.question, row.k, options, step):
+                maps[f"network{number}_{key}"] = (f"{row.question.zoo.title}: {title}", to_array(map))
+        saw = np.asarray(row.question.picture)
+        numbers[f"network{number}_picture"] = (f"what {row.question.zoo.title} saw, before normalisation", saw)
+    panels = [() if row.k is None else tuple(explorer.compare(row.question, row.k, options["methods"], step)) for row in rows]
+    shown = tuple((row.question.zoo.title, row.said, row.question.picture, some) for row, some in zip(rows, panels, strict=True))
+    numbers["ibd"] = (numbers["ibd"][0], _frames(map for _, map in maps.values()))
+    return replace(found, title=networks.title(rows), maps=maps, numbers=numbers, rows=shown)
+
+
+def _frames(maps: Iterable[np.ndarray]) -> np.ndarray:
+    return np.array([float(ibd(torch.from_numpy(map)[None, None])) for map in maps], np.float32)
 
 
 def prediction(explorer: Explorer, question: Question) -> str:
@@ -93,7 +142,11 @@ def code(explorer: Explorer, question: Question, k: int, tab: str, options: Opti
     """(Python, command line) that compute again what the tab shows; see :func:`export_code.write`."""
     name, tab = question.zoo.name, tab if tab in _TABS else "explain"
     maps = None if tab in ("explain", "classes") else [(k, key) for key in options.get("methods", ())]
-    return export_code.write(name, k, tab, options, name in catalogue.entries(), explorer.threads(question, maps), question.crop)
+    threads, known = explorer.threads(question, maps), catalogue.entries()
+    zoos, label = [each.zoo for each in options.get("further", ())], question.zoo.labels[k]
+    further = [(zoo.name, networks.class_of_name(label, zoo.labels, k), zoo.name in known) for zoo in zoos]
+    options = dict(options) | {"further": further}
+    return export_code.write(name, k, tab, options, name in known, threads, question.crop)
 
 
 def figure(export: Export, kind: str, look: Look) -> bytes:
@@ -104,10 +157,29 @@ def figure(export: Export, kind: str, look: Look) -> bytes:
     """
     if kind not in FORMATS:
         raise ValueError(f"A figure is a {', '.join(FORMATS)}; there is no {str(kind)[:20]!r} here.")
-    signs = {name: name in METHODS and METHODS[name].signed for name in export.shown}
-    cells = [map_cell(*export.maps[name], export.picture, signed=signs[name], look=look) for name in export.shown]
-    sheet = grid(export.picture, cells, export.title, prediction=export.prediction, look=look)
+    if export.rows:
+        return figures.networks(export.rows, export.title, kind.lower(), order=METHODS, look=look)
+    parts = {name: export.numbers.get(f"shares_{name}") for name in export.shown}
+    cells = [
+        map_cell(
+            *export.maps[name],
+            export.picture,
+            signed=name in contrast.NAMES or (name in METHODS and METHODS[name].signed),
+            look=look,
+            box=export.box if parts[name] else None,
+        )
+        for name in export.shown
+    ]
+    cells += [_bars(export.maps[name][0], given[1]) for name, given in parts.items() if given]
+    note = f"{export.caption}{BARS if export.box else ''}"
+    sheet = grid(export.picture, cells, export.title, note.strip(), prediction=export.prediction, look=look)
     return written(sheet, kind.lower(), export.title)
+
+
+def _bars(title: str, parts: np.ndarray) -> Cell:
+    most = int(np.abs(parts).argmax())
+    total, largest = (f"{value:+,.0f}" if abs(value) >= 100 else f"{value:+.3g}" for value in (parts.sum(), parts[most]))
+    return Cell(title=f"in the box: {title}", note=f"sum {total}; layer {most}: {largest}", bars=parts.tolist())
 
 
 def data(export: Export) -> bytes:
@@ -151,7 +223,11 @@ def save(content: bytes, folder: Path, name: str) -> Path:
 
 
 def _explain(explorer: Explorer, question: Question, k: int, options: Options, step: Step | None) -> Maps:
-    e = explorer.explanation(question, k, step)
+    e = explorer.explanation(question, k, step, options.get("against"))
+    if (j := options.get("against")) is not None:
+        title = f"{question.zoo.labels[k]} rather than {question.zoo.labels[j]}"
+        for name, map in contrast.maps(e, k, j).items():
+            yield name, f"{title}{', conserving ψ' if name == contrast.NAMES[1] else ''}", map
     yield "raw", "R̃: all that is reconstructed (Eq. 9)", e.raw(k)
     yield "tr_gbp", "TR-GBP (Eq. 10)", e.attribution(k)
     yield "tr_gbp_conserving", "TR-GBP, conserving ψ", e.attribution(k, "conserving")
@@ -160,7 +236,7 @@ def _explain(explorer: Explorer, question: Question, k: int, options: Options, s
         yield f"layer_{index:03d}_raw", f"R̃^{index}, {name}", e.layer_raw(index, k)
         yield f"layer_{index:03d}", f"R^{index}, {name}", e.layer_attribution(index, k)
     yield "layer_000_contribution_raw", "x ⊙ R̃^0: the pixels' part of the conserving sum", e.layer_contribution(0, k)
-    yield "layer_000_contribution", "the same minus the mean over the top 5", e.layer_attribution(0, k, "contribution")
+    yield "layer_000_contribution", "the same minus the mean over the best classes", e.layer_attribution(0, k, "contribution")
 
 
 def _classes(explorer: Explorer, question: Question, k: int, options: Options, step: Step | None) -> Maps:

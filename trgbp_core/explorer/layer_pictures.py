@@ -25,7 +25,7 @@ PANELS = (
 
 LAYER_PANELS = (
     ("R̃ˡ: this layer’s part", "before classes are compared", False),
-    ("Rˡ: this layer’s part", "without what the five best classes share", True),
+    ("Rˡ: this layer’s part", "without what the best classes share", True),
 )
 
 

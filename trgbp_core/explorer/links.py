@@ -25,6 +25,10 @@ OWN = "own"
 """Stands for a picture that the visitor put in: which one only the visitor's browser knows."""
 
 NUMBERS = ("layer", "stage", "seed")
+MOST_SEED = 2**31 - 1
+BOX_CELLS = 56
+"""The box on the map of Explain is drawn in cells, so many a side, to which a link's edges are rounded (``assets/page/shares.js``)."""
+
 VIEW = ("colours", "opacity", "psi", "box")
 """How maps are shown, and the box on the map of Explain: the browser follows these itself, here they are only checked."""
 
@@ -33,8 +37,9 @@ _PLAIN = re.compile(r"[\w .,:'’&()+-]{1,80}")
 
 _SHARE = r"(?:0(?:\.\d{1,6})?|1(?:\.0{1,6})?)"
 _SHAPES = {
-    **dict.fromkeys(NUMBERS, (re.compile(r"[0-9]{1,5}"), "which is no whole number from 0 to 99,999")),
-    "opacity": (re.compile(r"100|[0-9]{1,2}"), "which is no whole number from 0 to 100"),
+    **dict.fromkeys(("layer", "stage"), (re.compile(r"[0-9]{1,5}"), "which is no whole number from 0 to 99,999")),
+    "seed": (re.compile(r"[0-9]{1,10}"), f"which is no whole number from 0 to {MOST_SEED:,}"),
+    "opacity": (re.compile(r"100|[1-9]?[05]"), "which is no multiple of 5 from 0 to 100"),
     "psi": (re.compile("paper|conserving"), "which is neither paper nor conserving"),
     "box": (re.compile(rf"{_SHARE}(?:,{_SHARE}){{3}}"), "which is not four numbers from 0 to 1"),
 }
@@ -127,7 +132,12 @@ def _wrong_with(key: str, text: str, known: Known) -> str:
             return "a crop, which is not centre, whole, or x,y,size"
         return ""
     shape, why = _SHAPES[key]
-    return "" if shape.fullmatch(text) else f"{key}, {why}"
+    if not shape.fullmatch(text) or (key == "seed" and int(text) > MOST_SEED):
+        return f"{key}, {why}"
+    if key == "box":
+        left, top, right, bottom = (int(BOX_CELLS * float(edge) + 0.5) for edge in text.split(","))
+        return "" if left < right and top < bottom else f"box, which holds no cell of {BOX_CELLS} × {BOX_CELLS}"
+    return ""
 
 
 def of_lesson(lesson: Lesson) -> Link:

@@ -14,7 +14,7 @@ from .registry import Progress, register
     title="TR-GBP",
     family="biases",
     citation="TR-GBP, Eqs. 8-10",
-    what="Guided backpropagation with every bias as an input, minus what the five best classes share.",
+    what="Guided backpropagation with every bias as an input, minus what the best classes share.",
     promise="Depends on class and weights; its noise, its look on random weights and its borders can be predicted.",
     failure="The coarse maps of the upper layers hide the fine ones.",
 )

@@ -120,9 +120,9 @@ class _Answers:
     def explain(self, step: Step, picture: Any, model: str, wanted: str, against: str = "", box: list[float] | None = None) -> Answer:
         """Why an image classifier says what it says: the pixels that made it see a class in a picture.
 
-        Gives the five best classes with probabilities, the network's layers and, in words, where each map is strong: its peak, and its
+        Gives the best classes with probabilities, the network's layers and, in words, where each map is strong: its peak, and its
         share in the quarters and in the frame of the picture. The map raw is all that is reconstructed, much of it shared by all classes;
-        tr_gbp and tr_gbp_conserving hold what speaks for this class against the five best. A strong frame means that the prediction is
+        tr_gbp and tr_gbp_conserving hold what speaks for this class against the best classes. A strong frame means that the prediction is
         suspect, not the explanation. With against also why this class rather than that one: contrast and contrast_conserving, where red
         speaks for the class and blue for the other. With box also shares: what each layer gives to the sum of each map in the box.
 

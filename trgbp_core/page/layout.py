@@ -6,7 +6,7 @@ import base64
 import itertools
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -44,14 +44,13 @@ _answers = itertools.count(1)
 
 @dataclass(frozen=True)
 class Answer:
-    """``payload`` is None where something was wrong; ``status`` says what in a sentence. ``choices`` fill the class picker.
+    """``payload`` is None where something was wrong; ``status`` says what in a sentence.
 
     ``value``: the class that is explained. ``failed``: what the page shows answers another question.
     """
 
     payload: Payload | None
     status: str
-    choices: list[tuple[str, str]] = field(default_factory=list)
     value: str | None = None
     failed: bool = False
 
@@ -149,12 +148,18 @@ def packed(payload: Payload) -> str:
 
 
 def explain(
-    explorer: Explorer, picture: Any, model: str, asked: Mapping[str, int], step: Step | None = None, shown: str = ""
+    explorer: Explorer,
+    picture: Any,
+    model: str,
+    asked: Mapping[str, int],
+    step: Step | None = None,
+    shown: str = "",
+    kept: str = "",
 ) -> Iterator[Answer]:
     """All that the tab Explain shows of a picture: the class that is explained, then the rest of the top 5.
 
     Args:
-        asked: the class to explain by the key of the question; the best class where there is none.
+        asked: the class to explain by the key of the question; the best class where there is none. kept: the class, whatever the question.
         shown: the key of the question that the page shows; for that one only the class is sent, with a number.
         step: called with the place in the queue; may raise to stop.
     """
@@ -162,21 +167,25 @@ def explain(
         image, crop = picture_of(picture)
         offered(explorer, model)
         question = explorer.ask(image, model, crop)
-        named, parts = named_class(question, asked.get(question.key)), iter(list[Payload]())
+        named, parts = named_class(question, kept or asked.get(question.key)), iter(list[Payload]())
         about = {"link": {"image": examples.name_of(image), "model": model}, "view": view(image, question)}
         if shown == question.key:
             first = explorer.further_class(question, explorer.find_class(question, named, step), step) | {"again": next(_answers)}
         else:
             parts = explorer.explain_at_once(question, named, step)
-            first = next(parts) | about
-        best, k = explorer.top(question), first["chosen"]
-        top = {i for i, _, _ in best}
-        choices = [(f"{name} · {percent(p).replace('%', ' %')}", str(i)) for i, name, p in best]
-        choices += [(f"{name} · {i}", str(i)) for i, name in enumerate(question.zoo.labels) if i not in top]
-        yield Answer(first, said(question, k), choices, str(k))
+            first = next(parts) | about | {"choices": class_choices(explorer, question)}
+        yield Answer(first, said(question, first["chosen"]))
         yield from (Answer(part, "") for part in parts)
     except ValueError as error:
         yield Answer(None, f"**{error}**", failed=True)
+
+
+def class_choices(explorer: Explorer, question: Question) -> list[tuple[str, str]]:
+    """What the class picker offers: every class as (name, number), the best first."""
+    best = explorer.top(question)
+    top = {i for i, _, _ in best}
+    choices = [(f"{name} · {percent(p).replace('%', ' %')}", str(i)) for i, name, p in best]
+    return choices + [(f"{name} · {i}", str(i)) for i, name in enumerate(question.zoo.labels) if i not in top]
 
 
 def view(picture: Image.Image, question: Question) -> Payload:
@@ -231,7 +240,7 @@ def follow(explorer: Explorer, question: Question, link: Link) -> tuple[int, Lin
         try:
             j = contrast.other_class(explorer.find_class(question, link.against), k)
             if j not in explorer.explanation(question, k).top5:
-                raise ValueError(f"{question.zoo.labels[j]} is not among the five best classes, which are compared here.")
+                raise ValueError(f"{question.zoo.labels[j]} is not among the best classes, which are compared here.")
             link = replace(link, against=str(j))
         except ValueError as error:
             missing.append(str(error))

@@ -8,6 +8,7 @@ from typing import Any
 import gradio as gr
 
 from ...explorer.explorer import Explorer
+from ...explorer.links import MOST_SEED
 from ...sanity.cascade import MODES
 from ...serving.stops import Stops
 from .. import handlers, layout
@@ -112,7 +113,7 @@ def _options() -> dict[str, Any]:
             0,
             precision=0,
             minimum=0,
-            maximum=2**31 - 1,
+            maximum=MOST_SEED,
             label="Seed",
             info="The same seed draws the same weights.",
             elem_id="tg-cascade-seed",

@@ -8,6 +8,7 @@ from typing import Any
 import gradio as gr
 
 from ...drawing import figures
+from ...drawing.render import Look
 from ...explorer import export, networks
 from ...methods import METHODS
 from ...serving.jobs import Step
@@ -35,7 +36,6 @@ def build(context: PageContext) -> None:
         line = context.status_line("compare")
         context.panel("compare")
         methods = methods_picker("Each explains the same class of the same picture; the fast ones appear first.")
-        context.options["compare"] = {"methods": methods}
         further = gr.Dropdown(
             _networks(context),
             multiselect=True,
@@ -44,6 +44,7 @@ def build(context: PageContext) -> None:
             info="Each gets a row of its own: the same class, found by its name. Those on this machine are listed.",
             elem_id="tg-compare-networks",
         )
+        context.options["compare"] = {"methods": methods, "networks": further}
         tab.select(lambda: gr.update(choices=_networks(context)), None, further, queue=False, **QUIET)
         asked, shown = [*context.question, methods, further], [data, now, line]
         look = gr.Textbox("{}", visible="hidden")
@@ -72,7 +73,7 @@ def _figure_as(kind: str, context: PageContext) -> Any:
             k = explorer.find_class(question, wanted)
             title = f"{question.zoo.title}: {question.zoo.labels[k]}"
             if others := comparing.further_networks(explorer, model, further):
-                return _of_networks(context, image, [model, *others], wanted, keys, kind, step)
+                return _of_networks(context, image, [model, *others], wanted, keys, kind, look_of(look), step)
             panels, about = list(explorer.compare(question, k, keys, step)), export.prediction(explorer, question)
             content = figures.comparison(question.picture, panels, title, kind, order=METHODS, prediction=about, look=look_of(look))
             return content, f"tr-gbp-{title[:60]}-compare.{kind}"
@@ -82,7 +83,9 @@ def _figure_as(kind: str, context: PageContext) -> Any:
     return figure
 
 
-def _of_networks(context: PageContext, image: Any, models: list[str], wanted: Any, keys: list[str], kind: str, step: Step) -> File:
+def _of_networks(
+    context: PageContext, image: Any, models: list[str], wanted: Any, keys: list[str], kind: str, look: Look, step: Step
+) -> File:
     """The figure of ``python -m trgbp_core compare`` with several networks."""
     explorer, shown = context.explorer, []
     rows = layout.rows(explorer, image, ",".join(models), wanted, step)
@@ -90,7 +93,7 @@ def _of_networks(context: PageContext, image: Any, models: list[str], wanted: An
         panels = [] if row.k is None else list(explorer.compare(row.question, row.k, keys, step))
         shown.append((row.question.zoo.title, row.said, row.question.picture, panels))
     title = networks.title(rows)
-    return figures.networks(shown, title, kind, order=METHODS), f"tr-gbp-{title[:60]}-compare.{kind}"
+    return figures.networks(shown, title, kind, order=METHODS, look=look), f"tr-gbp-{title[:60]}-compare.{kind}"
 
 
 def _networks(context: PageContext) -> list[tuple[str, str]]:

@@ -27,9 +27,10 @@ def build(context: PageContext) -> None:
     # Several carriers, for of two answers at once a component keeps the last.
     data, rest, stale = context.carrier("explain"), context.carrier("rest"), context.carrier("stale")
 
-    def new_picture(image: Any, model: str, asked: LinkRequest, there: Any) -> Iterator[tuple[Any, ...]]:
+    def new_picture(image: Any, model: str, asked: LinkRequest, there: Any, kept: Any) -> Iterator[tuple[Any, ...]]:
         # A link brings a network of its own: it is explained once its picture is there, too.
-        yield from _explained(explorer, image, "" if there is None else model, asked, str(there))
+        of, _, k = str(kept).rpartition(":")
+        yield from _explained(explorer, image, "" if there is None else model, asked, str(there), k if of == model else "")
 
     def new_class(image: Any, model: str, k: Any, known: Any, *, shown: Any) -> Iterator[tuple[Any, ...]]:
         """``shown``: what the class picker holds; where that is no class's number it becomes one."""
@@ -54,11 +55,17 @@ def build(context: PageContext) -> None:
         return last(handlers.shares(explorer, image, model, asked))
 
     known, there = context.unseen(gr.Checkbox(False, **UNSEEN)), context.unseen(gr.Textbox("", **UNSEEN))
-    shown = [data, rest, stale, context.status, context.wanted]
+    shown = [data, rest, stale, context.status]
     asked = [context.picture, context.model, context.request, there]
+    # The class that the visitor has picked stays when another part of the same picture is asked about.
+    kept = context.unseen(gr.Textbox("", **UNSEEN))
+    # Only the browser knows what was picked meanwhile, so that it fills the field itself.
+    field = context.carrier("field", "TRGBP.fillField = () => trigger('submit');")
+    field.submit(None, None, context.wanted, js="() => TRGBP.classField()", trigger_mode="multiple", **QUIET)
     # Gradio says twice and more often that a picture has changed; every time would be an explanation, and a megabyte on the way.
     context.image.change(None, context.image, None, js="(image) => TRGBP.pictured(image)", trigger_mode="multiple", **QUIET)
     tell = "(picture, model, request) => [picture, model, request, TRGBP.isFollowing() ? null : TRGBP.shownKey()]"
+    ask_new = "(...given) => [...given.slice(0, 3), TRGBP.isFollowing() ? null : TRGBP.shownKey(), TRGBP.keptClass(given[0])]"
     context.restored = context.arrived.then(as_linked, asked, shown, js=tell, **HEAVY)
     context.restored.then(None, None, None, js="() => TRGBP.followed()", **QUIET)
     # The classes that the page has are shown at once; the server only adds the sentence.
@@ -75,30 +82,30 @@ def build(context: PageContext) -> None:
     asks_class, answers_class = [*context.question, known], [data, stale, context.status, context.wanted]
     context.changes += [
         context.restored,
-        context.picture.submit(new_picture, asked, shown, js=tell, trigger_mode="always_last", **HEAVY),
-        context.model.change(new_picture, asked, shown, js=tell, trigger_mode="always_last", **HEAVY),
+        context.picture.submit(new_picture, [*asked, kept], shown, js=ask_new, trigger_mode="always_last", **HEAVY),
+        context.model.change(new_picture, [*asked, kept], shown, js=ask_new, trigger_mode="always_last", **HEAVY),
         context.wanted.input(typed_class, asks_class, answers_class, js=show, trigger_mode="always_last", **HEAVY),
         context.picked.submit(picked_class, asks_class, answers_class, js=choose, trigger_mode="always_last", **HEAVY),
     ]
 
 
-def _explained(explorer: Explorer, image: Any, model: str, asked: LinkRequest, there: str) -> Iterator[tuple[Any, ...]]:
-    """Updates of (the explained class, the rest of the top 5, what is stale, the status line, the picker); ``there`` is on the page."""
-    nothing, picker, at = gr.skip(), gr.skip(), 0.0
+def _explained(explorer: Explorer, image: Any, model: str, asked: LinkRequest, there: str, kept: str = "") -> Iterator[tuple[Any, ...]]:
+    """Updates of (the explained class, the rest of the top 5, what is stale, the status line); ``there`` is on the page."""
+    nothing, at = gr.skip(), 0.0
     if model:
         wanted = {asked.key: asked.k}
-        for answer in layout.with_progress(lambda step: layout.explain(explorer, image, model, wanted, step, there)):
+        for answer in layout.with_progress(lambda step: layout.explain(explorer, image, model, wanted, step, there, kept)):
             if answer.payload is None:
                 said = answer.status if answer.failed or not at else ""  # whose map is there waits for nothing that concerns them
-                yield nothing, nothing, layout.packed(_stale(answer)) if answer.failed else nothing, said or nothing, nothing
-            elif answer.choices:
-                picker, at = gr.update(choices=answer.choices, value=answer.value), time.monotonic()
-                yield layout.packed(asked.at_layer(answer.payload)), nothing, nothing, answer.status, picker
+                yield nothing, nothing, layout.packed(_stale(answer)) if answer.failed else nothing, said or nothing
+            elif not at:
+                at = time.monotonic()
+                yield layout.packed(asked.at_layer(answer.payload)), nothing, nothing, answer.status
             else:
                 time.sleep(max(0.0, at + SETTLED_SECONDS - time.monotonic()))
-                yield nothing, layout.packed(answer.payload), nothing, nothing, nothing
-    # Gradio sends the last answer once more at the end: no maps in it, but what the picker may have lost.
-    yield nothing, nothing, nothing, nothing, picker
+                yield nothing, layout.packed(answer.payload), nothing, nothing
+        time.sleep(max(0.0, at + SETTLED_SECONDS - time.monotonic()))  # what other tabs then ask about is the class in the field
+    yield nothing, nothing, nothing, nothing  # Gradio sends the last answer once more at the end: no maps in it
 
 
 def _stale(answer: layout.Answer) -> Any:

@@ -10,10 +10,11 @@ from typing import Any
 import gradio as gr
 
 from ...drawing.render import Look
-from ...explorer import export
+from ...explorer import contrast, export
 from ...explorer.explorer import Question
+from ...explorer.measure import edges_of
 from ...serving.jobs import Step, Update, streamed
-from .. import layout
+from .. import comparing, layout
 from .context import HEAVY, QUIET, PageContext, stop_button
 
 SAVE = """(file) => {
@@ -24,7 +25,7 @@ SAVE = """(file) => {
   link.click();
 }"""
 OPEN_TAB = "(...values) => { values[3] = window.TRGBP_OPEN_TAB(); values[4] = TRGBP.look(); return values; }"
-"""Only the browser knows which tab is open, and in which colours it shows its maps."""
+"""Only the browser knows which tab is open, and how it shows its maps: see :func:`look_of` and :func:`_place_of`."""
 
 File = tuple[bytes, str]
 """Content and name of a file to download."""
@@ -94,6 +95,18 @@ def look_of(sent: Any) -> Look:
     return Look(colours, opacity)
 
 
+def _place_of(context: PageContext, question: Question, k: int, sent: Any) -> dict[str, Any]:
+    """The second class and the box that the tab Explain shows, as :func:`export.collect` takes them.
+
+    Raises:
+        ValueError: there are none such.
+    """
+    given = json.loads(sent)
+    against, box = given.get("against"), given.get("box")
+    other = None if against is None else contrast.other_class(context.explorer.find_class(question, against), k)
+    return {"against": other, "box": None if box is None else edges_of(box)}
+
+
 def _write(
     context: PageContext, values: tuple[Any, ...], kind: str, content: Callable[[export.Export], bytes]
 ) -> Iterator[tuple[Any, Any]]:
@@ -107,19 +120,28 @@ def _write(
 
 def _parsed(context: PageContext, values: tuple[Any, ...]) -> tuple[Question, int, str, dict[str, Any]]:
     """Question, class, open tab and its options from the values of picture, network, class, tab, look and all tabs' options."""
-    image, model, wanted, tab, _, *chosen = values
-    question = layout.ask(context.explorer, image, model)
-    return question, context.explorer.find_class(question, wanted), str(tab)[:20], _options(context, tab, chosen)
+    image, model, wanted, tab, look, *chosen = values
+    explorer, tab = context.explorer, str(tab)[:20]
+    question = layout.ask(explorer, image, model)
+    k, found = explorer.find_class(question, wanted), _options(context, tab, chosen)
+    if names := comparing.further_networks(explorer, model, found.pop("networks", ())):
+        picture, crop = layout.picture_of(image)
+        found["further"] = [explorer.ask(picture, name, crop) for name in names]
+    if tab in ("explain", "classes"):
+        look_of(look)
+        found = _place_of(context, question, k, look)
+        tab = "explain" if any(value is not None for value in found.values()) else tab  # what stands above the five classes
+    return question, k, tab, found
 
 
-def _options(context: PageContext, tab: Any, chosen: list[Any]) -> dict[str, Any]:
+def _options(context: PageContext, tab: str, chosen: list[Any]) -> dict[str, Any]:
     """The open tab's own choices by name; ``chosen`` holds those of all tabs.
 
     Raises:
         ValueError: no method is ticked, or a seed or a number of draws is no number.
     """
     given = iter(chosen)
-    found = {name: {option: next(given) for option in options} for name, options in context.options.items()}.get(str(tab), {})
+    found = {name: {option: next(given) for option in options} for name, options in context.options.items()}.get(tab, {})
     if "methods" in found:
         found["methods"] = layout.known_methods(found["methods"])
     if "seed" in found:
