@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from trgbp_core.cli.main import main
 from trgbp_core.data.shapes import LABELS, SIDE, draw
 
 ROOT = Path(__file__).parents[2]
@@ -88,6 +89,32 @@ def test_two_processes_write_the_same_report(uninterrupted: tuple[Path, dict[str
     assert read(folder / "two") == expected
     assert done.stdout.count("seconds per picture") == 1, "only the first process speaks"
     assert "process 1 of 2" in done.stderr
+
+
+def test_several_networks_have_each_a_folder_as_alone_and_one_report_killed_or_not(uninterrupted: tuple[Path, dict[str, bytes]]) -> None:
+    """Begun by one process, which is killed in the second network, and continued by two."""
+    folder, _ = uninterrupted
+    few = "--limit 24 --perturbed 0 --mosaics 2 --sanity 0 --fills black".split()
+    both = [*few, "--models", "shapes_cheat"]  # after --model shapes
+    alone, undisturbed, killed = folder / "alone", folder / "both", folder / "both_killed"
+    assert main([*command(folder, alone.name)[2:], *few, "--threads", "1"]) == 0
+    assert main([*command(folder, undisturbed.name)[2:], *both, "--threads", "1"]) == 0
+    process = subprocess.Popen(
+        [sys.executable, *command(folder, killed.name), *both], cwd=ROOT, env={**os.environ, **ONE_THREAD}, stderr=subprocess.DEVNULL
+    )
+    while not parts(killed / "shapes_cheat", "pictures") and process.poll() is None:
+        time.sleep(0.002)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    assert 1 <= parts(killed / "shapes_cheat", "pictures") < 24 // BATCH, "it was not killed in the middle"
+    assert not (killed / "report.md").exists()
+    done = run("-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", *command(folder, killed.name), *both)
+    assert done.returncode == 0, done.stderr
+    for name in (*FILES, "fills.csv"):
+        assert (alone / name).read_bytes() == (undisturbed / "shapes" / name).read_bytes() == (killed / "shapes" / name).read_bytes(), name
+        assert (killed / "shapes_cheat" / name).read_bytes() == (undisturbed / "shapes_cheat" / name).read_bytes(), name
+    for name in ("report.md", "figures.csv"):
+        assert (killed / name).read_bytes() == (undisturbed / name).read_bytes(), name
 
 
 def test_the_first_process_needs_no_folder_in_common_with_the_others(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import torch
 
 from trgbp_core import METHODS
 from trgbp_core.data import datasets
-from trgbp_core.evaluation.report import SECTIONS, write_report
+from trgbp_core.evaluation.report import SECTIONS, summary, write_report
 from trgbp_core.evaluation.results import read
 from trgbp_core.evaluation.settings import DEFAULT, Settings, chosen_methods
 from trgbp_core.evaluation.statistics import means
@@ -28,7 +28,7 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Done:
 
 def test_the_report_has_the_paper_s_tables_and_every_section(done: Done) -> None:
     store, finished, dataset, zoo = done
-    summary = write_report(store, finished, dataset, zoo, SMALL, Team())
+    said = summary(write_report(store, finished, dataset, zoo, SMALL, Team()))
     report = (store.folder / "report.md").read_text()
     assert re.findall(r"^## (.*)$", report, re.MULTILINE) == [heading for heading, _ in SECTIONS]
     assert "| EBPG, VGG16 (paper) | 40.2 ± 0.3 | 56.1 ± 0.4 | 45.7 ± 1.1 | 52.2 ± 1.4 | – |" in report
@@ -44,7 +44,7 @@ def test_the_report_has_the_paper_s_tables_and_every_section(done: Done) -> None
     assert written["settings"]["seed"] == 0
     assert written["versions"]["torch"] == torch.__version__
     assert all(f"{method}" in written["seconds per picture"] for method in METHODS_HERE)
-    assert "report.md" in summary
+    assert "report.md" in said
 
 
 def test_a_table_of_all_eight_methods_has_the_paper_s_order_of_columns(done: Done) -> None:

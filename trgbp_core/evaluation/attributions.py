@@ -10,14 +10,19 @@ import torch
 from torch import Tensor, nn
 
 from ..engine import devices
+from ..engine.geometry import Pixel, Psi
 from ..engine.validation import UnsupportedOperation
 from ..methods import METHODS, NotApplicable
 from ..trgbp.batches import BatchExplanation
 from ..trgbp.explainer import TRGBP
 from .store import Piece
 
-SHARED = ("tr_gbp", "tr_gbp_conserving", "guided_backprop")
-"""These come from one recording: R with either ψ, and R̃^0."""
+SHARED: dict[str, tuple[Psi, Pixel | None] | None] = {
+    "tr_gbp": ("paper", None),
+    "tr_gbp_conserving": ("conserving", None),
+    "guided_backprop": None,
+}
+"""These come from one recording: R with its ψ and pixel term (None is the one that goes with ψ), and R̃^0."""
 
 RECORDING = "recording"
 """What the recording costs that they share."""
@@ -59,7 +64,8 @@ class Attributions:
     def _from_recording(self, key: str) -> dict[str, Tensor]:
         shared = self._shared
         assert shared is not None
-        maps = shared.guided if key == "guided_backprop" else shared.attribution("paper" if key == "tr_gbp" else "conserving")
+        variant = SHARED[key]
+        maps = shared.guided if variant is None else shared.attribution(*variant)
         return dict(zip(self.targets, maps, strict=True))
 
     def _from_method(self, key: str) -> dict[str, Tensor]:

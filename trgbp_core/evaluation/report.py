@@ -24,6 +24,7 @@ from ..zoo.loading import Zoo
 from . import tables
 from .attributions import RECORDING, SHARED
 from .formatting import title
+from .further import choices
 from .results import Results, read
 from .run import Finished, run, write_results
 from .sanity_measures import SIGNS, SIMILARITIES
@@ -35,8 +36,10 @@ SECTIONS: tuple[tuple[str, Callable[[Results], str]], ...] = (
     ("Data", tables.data),
     ("Table 1: localisation", tables.localisation),
     ("Figure 6: pixel perturbation", tables.perturbation),
+    ("Pixel perturbation under other choices", choices.sensitivities),
     ("Table 2: boundary dependency and wrong predictions", tables.boundary),
     ("What boundary dependency adds to confidence", tables.confidence),
+    ("Empty maps", choices.empty_maps),
     ("Paired differences", tables.differences),
     ("TR-GBP and the others, here and in the paper", tables.against_the_paper),
     ("Sanity checks", tables.sanity_checks),
@@ -69,28 +72,44 @@ def evaluate(
     Raises:
         ValueError: ``out`` holds another run or something else, or nothing can be measured.
     """
+    results = measured(zoo, dataset, out, settings or Settings(), processes=processes, workers=workers, shown=shown)
+    return "" if results is None else summary(results)
+
+
+def measured(
+    zoo: Zoo,
+    dataset: Dataset,
+    out: str | os.PathLike[str],
+    settings: Settings,
+    *,
+    processes: Team | None = None,
+    workers: int = 0,
+    shown: bool = False,
+) -> Results | None:
+    """The same, returning the numbers; None in every process but the first."""
     store, team = Store(Path(out)), processes or Team(device=zoo.device)
-    settings = replace(settings or Settings(), model=zoo.name)
+    settings = replace(settings, model=zoo.name)
     network = {"weights": fingerprint(zoo.network), "preprocess": repr(zoo.entry.preprocess), "classes": list(zoo.labels)}
     store.open(settings.fingerprint(dataset, team.device.type) | network)
     finished = run(dataset, zoo, settings, store, team, workers=workers, shown=shown)
     if not team.leads:
-        return ""
+        return None
     write_results(store, finished, dataset)
     return write_report(store, finished, dataset, zoo, settings, team)
 
 
-def write_report(store: Store, finished: Finished, dataset: Dataset, zoo: Zoo, settings: Settings, team: Team) -> str:
-    """Write the report and ``run.json`` into the run's folder; returns the summary to print."""
+def write_report(store: Store, finished: Finished, dataset: Dataset, zoo: Zoo, settings: Settings, team: Team) -> Results:
+    """Write the report and ``run.json`` into the run's folder; returns what they are made of."""
     results = read(store, finished, dataset, zoo, settings)
-    draw_perturbation(results)
+    if settings.perturbed != 0:
+        draw_perturbation(results)
     if results.stages:
         draw_sanity(results)
     parts = [f"# {results.network}: {len(results.images)} pictures, {len(results.methods)} methods"]
     parts += [f"## {heading}\n\n{section(results)}" for heading, section in SECTIONS]
     write(store.folder / "report.md", "\n\n".join(parts) + "\n")
     write(store.folder / "run.json", json.dumps(_run(results, settings, team), indent=1, ensure_ascii=False) + "\n")
-    return summary(results)
+    return results
 
 
 def _run(results: Results, settings: Settings, team: Team) -> dict[str, object]:
@@ -198,6 +217,7 @@ def _legend(figure: Any, axis: Any) -> None:
 
 def _band(axis: Any, x: Array, values: Array, method: str, seed: int) -> None:
     """The mean of each column of ``values`` (pictures, points) with its bootstrap interval."""
+    values = values[np.isfinite(values).any(1)]
     of = resampled(means(values), len(values), seed)
     if not np.isfinite(of.values).any():
         return

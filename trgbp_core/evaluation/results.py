@@ -25,7 +25,7 @@ from .statistics import Array, Resampled, Statistic, auc, joined, means, resampl
 from .store import Store
 
 AREAS = tuple(name for name in NUMBERS if "_area_" in name)
-FEW = ("ebpg", "pointing_game", "ibd", *AREAS)
+FEW = ("ebpg", "pointing_game", "ibd", "ebpg_empty", "ibd_empty", *AREAS)
 """All numbers of a row except the curves."""
 
 EXACT: dict[str, Any] = {} if tuple(map(int, pd.__version__.split(".")[:2])) >= (3, 1) else {"float_precision": "round_trip"}
@@ -41,6 +41,7 @@ class Results:
     Attributes:
         folder: of the run. network: its title. methods: that apply, in the order of the tables' columns. refused: method → reason.
         images: the pictures' names. wrong: the prediction is not the label. confidence: the prediction's probability.
+        label_rank: the label's place among the network's classes, 1 where the prediction is right.
         boxed: the EBPG protocol takes the picture. numbers: column of :data:`FEW` → values, (N, methods).
         grid: the share in its own cell, (mosaics, methods): mean of four cells, which depend on each other.
         similarities: (method, column) → (pictures, stages) of the sanity checks. stages: their indices, of ``layers`` in all.
@@ -56,6 +57,7 @@ class Results:
     images: tuple[str, ...]
     wrong: npt.NDArray[np.bool_]
     confidence: Array
+    label_rank: Array
     boxed: npt.NDArray[np.bool_]
     numbers: dict[str, Array]
     grid: Array
@@ -80,12 +82,17 @@ class Results:
             "grid_pointing_game": self.resampled(means(self.grid), len(self.grid)),
             "ibd_auc_upper_half": self._boundary_auc(0.5),
             "ibd_auc": self._boundary_auc(0.0),
-            **{name: self.resampled(means(self.numbers[name]), len(self.images)) for name in AREAS},
+            **{name: self._mean(self.numbers[name]) for name in AREAS},
         }
 
     def resampled(self, statistic: Statistic, count: int) -> Resampled:
         """A statistic (B, N) → (B, methods) of ``count`` pictures."""
         return resampled(statistic, count, self.settings.seed, self.methods)
+
+    def _mean(self, values: Array) -> Resampled:
+        """The means over the pictures that were measured at all."""
+        known = np.isfinite(values).any(1)
+        return self.resampled(means(values[known]), int(known.sum()))
 
     def _boundary_auc(self, drop: float) -> Resampled:
         values = self.numbers["ibd"]
@@ -102,25 +109,39 @@ class Results:
 def read(store: Store, finished: Finished, dataset: Dataset, zoo: Zoo, settings: Settings) -> Results:
     """Read a run's files, without the curves."""
     refused, seconds = _totals(store, finished)
-    methods = tuple(method for method in settings.methods if method not in refused)
-    facts = ("image", "class_index", "predicted", "confidence", "box_share")
-    rows = read_csv(store.folder / RESULTS, (*facts, "method", *FEW))
+    return of_files(store.folder, settings, network=zoo.title, layout=dataset.layout, refused=refused, seconds=seconds)
+
+
+def of_files(
+    folder: Path,
+    settings: Settings,
+    *,
+    network: str,
+    layout: str,
+    refused: dict[str, str] | None = None,
+    seconds: dict[str, dict[str, float]] | None = None,
+) -> Results:
+    """The numbers of the results files in a folder, without the curves."""
+    methods = tuple(method for method in settings.methods if method not in (refused or {}))
+    facts = ("image", "class_index", "predicted", "confidence", "box_share", "label_rank")
+    rows = read_csv(folder / RESULTS, (*facts, "method", *FEW))
     images = rows.drop_duplicates("image")
     by_method = [rows[rows["method"] == method] for method in methods]
-    mosaics = read_csv(store.folder / MOSAICS, ("method", "grid_pointing_game"))
+    mosaics = read_csv(folder / MOSAICS, ("method", "grid_pointing_game"))
     shares = [mosaics.loc[mosaics["method"] == method, "grid_pointing_game"] for method in methods]
-    sanity = read_csv(store.folder / SANITY, ("image", "stage", "of", "method", *SIMILARITY_COLUMNS))
-    problems = read_csv(store.folder / SKIPPED, ("image", "kind", "reason"))
+    sanity = read_csv(folder / SANITY, ("image", "stage", "of", "method", *SIMILARITY_COLUMNS))
+    problems = read_csv(folder / SKIPPED, ("image", "kind", "reason"))
     return Results(
-        folder=store.folder,
+        folder=folder,
         settings=settings,
-        network=zoo.title,
-        layout=dataset.layout,
+        network=network,
+        layout=layout,
         methods=methods,
-        refused=refused,
+        refused=refused or {},
         images=tuple(images["image"]),
         wrong=(images["predicted"] != images["class_index"]).to_numpy(bool),
         confidence=images["confidence"].to_numpy(float),
+        label_rank=images["label_rank"].to_numpy(float),
         boxed=(images["box_share"] < HALF).to_numpy(bool),
         numbers={name: _columns([of[name] for of in by_method]) for name in FEW},
         grid=_columns([of.to_numpy(float).reshape(-1, CELLS).mean(1) for of in shares]),
@@ -128,7 +149,7 @@ def read(store: Store, finished: Finished, dataset: Dataset, zoo: Zoo, settings:
         stages=tuple(sanity["stage"].unique().tolist()),
         layers=int(sanity["of"].max()) if len(sanity) else 0,
         problems=tuple(Problem(*row) for row in problems.itertuples(index=False)),
-        seconds=seconds,
+        seconds=seconds or {},
     )
 
 

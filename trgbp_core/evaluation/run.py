@@ -16,12 +16,21 @@ from ..data.datasets import Dataset, DatasetError, Problem, Sample, tally
 from ..engine.plain_passes import folded
 from ..zoo.loading import Zoo
 from . import mosaic_measures, picture_measures, sanity_measures
+from .further import fills
 from .mosaic_measures import Measured
 from .reading import Seen, ahead
 from .settings import Settings, chunks, drawn
 from .store import Piece, Row, Store, Team
 
 RESULTS, MOSAICS, SANITY, SKIPPED = "results.csv", "mosaics.csv", "sanity.csv", "skipped.csv"
+FILES = {
+    "pictures": (RESULTS, picture_measures.COLUMNS),
+    "mosaics": (MOSAICS, mosaic_measures.COLUMNS),
+    "sanity": (SANITY, sanity_measures.COLUMNS),
+    "fills": (fills.FILE, fills.COLUMNS),
+}
+"""Phase → its results file and the columns of it."""
+
 SECONDS_BETWEEN_LINES = 30.0
 """Of the progress bar, where the output is a file, which keeps every line."""
 
@@ -73,7 +82,8 @@ def run(dataset: Dataset, zoo: Zoo, settings: Settings, store: Store, team: Team
     if settings.limit is not None:
         samples = tuple(samples[i] for i in drawn(len(samples), settings.limit, settings.seed))
     zoo = zoo.to(team.device)
-    phases = [_pictures(samples, zoo, settings)]
+    watched = _watched(zoo)
+    phases = [_pictures(samples, zoo, watched, settings)]
     complete(phases[0], zoo, store, team, workers, shown)
     count = len(phases[0].samples)
     right, measured = team.broadcast(_outcome(store, count, settings) if team.leads else None)
@@ -82,15 +92,25 @@ def run(dataset: Dataset, zoo: Zoo, settings: Settings, store: Store, team: Team
         raise DatasetError(f"None of the {len(samples)} pictures could be measured. {tally([*dataset.problems, *problems])}")
     by_name = {sample.name: sample for sample in samples}
     phases += [_mosaics(right, by_name, zoo, settings), _sanity(measured, by_name, zoo, settings)]
+    if settings.fills:
+        work = partial(fills.measure, zoo=zoo, watched=watched, settings=settings)
+        phases.append(Phase("fills", "Other fills", "pictures", phases[0].samples, work))
     for phase in phases[1:]:
         complete(phase, zoo, store, team, workers, shown)
     return Finished({phase.name: len(phase.samples) for phase in phases}, samples)
 
 
-def _pictures(samples: Sequence[Sample], zoo: Zoo, settings: Settings) -> Phase:
+def _watched(zoo: Zoo) -> torch.nn.Module:
+    """The network once more, for plain forward passes."""
     noise = torch.randn(2, 3, zoo.input_size, zoo.input_size, generator=torch.Generator().manual_seed(0))
-    watched = folded(zoo.network, noise[:, : len(zoo.mean)].to(zoo.device))
-    work = partial(picture_measures.measure, zoo=zoo, watched=watched, settings=settings)
+    return folded(zoo.network, noise[:, : len(zoo.mean)].to(zoo.device))
+
+
+def _pictures(samples: Sequence[Sample], zoo: Zoo, watched: torch.nn.Module, settings: Settings) -> Phase:
+    names = None
+    if settings.perturbed is not None:
+        names = frozenset(samples[i].name for i in drawn(len(samples), settings.perturbed, settings.seed))
+    work = partial(picture_measures.measure, zoo=zoo, watched=watched, settings=settings, perturbed=names)
     return Phase("pictures", "Pictures", "pictures", chunks(samples, settings.batch), work)
 
 
@@ -140,10 +160,9 @@ def complete(phase: Phase, zoo: Zoo, store: Store, team: Team, workers: int, sho
 
 def write_results(store: Store, finished: Finished, dataset: Dataset) -> None:
     """The results files, a piece at a time; every float reads back as the same bits."""
-    files = {"pictures": (RESULTS, picture_measures), "mosaics": (MOSAICS, mosaic_measures), "sanity": (SANITY, sanity_measures)}
-    for phase, (name, measures) in files.items():
-        rows = (row for piece in store.pieces(phase, finished.counts[phase]) for row in piece.rows)
-        write_csv(store.folder / name, measures.COLUMNS, rows)
+    for phase, count in finished.counts.items():
+        name, columns = FILES[phase]
+        write_csv(store.folder / name, columns, (row for piece in store.pieces(phase, count) for row in piece.rows))
     chosen = {sample.name for sample in finished.samples}
     whole = [p for p in dataset.problems if p.kind != "no box" or p.name in chosen]
     found = (p for piece in store.pieces("pictures", finished.counts["pictures"]) for p in piece.problems)

@@ -23,7 +23,8 @@ PAPER = ("saliency", "guided_backprop", "guided_ig", "full_grad", "grad_cam", "c
 
 DEFAULT = (*PAPER, "tr_gbp_conserving")
 TARGETS = ("protocol", "label", "prediction")
-LEAST = {"limit": 1, "seed": 0, "sample": 1, "repeats": 1, "mosaics": 0, "sanity": 0, "stages": 1, "batch": 1}
+FILLS = ("black", "mean", "blur")
+LEAST = {"limit": 1, "seed": 0, "sample": 1, "repeats": 1, "perturbed": 0, "mosaics": 0, "sanity": 0, "stages": 1, "batch": 1}
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,8 @@ class Settings:
             ``prediction``: that class everywhere.
         limit: at most so many pictures, drawn at random with the seed. seed: of every draw.
         sample, repeats: EBPG is the mean over ``repeats`` draws of ``sample`` pictures (appendix C).
+        perturbed: pictures whose perturbation curves are measured, drawn at random with the seed; all by default. fills: of
+            :data:`FILLS`, with which pixel perturbation is measured once more, on all pictures.
         mosaics: of the grid pointing game. sanity: pictures whose map is followed through ``stages`` stages of the cascade.
         batch: pictures that are explained together.
     """
@@ -47,6 +50,8 @@ class Settings:
     seed: int = 0
     sample: int = 500
     repeats: int = 5
+    perturbed: int | None = None
+    fills: tuple[str, ...] = ()
     mosaics: int = 25
     sanity: int = 8
     stages: int = 12
@@ -58,6 +63,8 @@ class Settings:
             raise ValueError("Name at least one method, and each one once.")
         if self.target not in TARGETS:
             raise ValueError(f"--target is one of {', '.join(TARGETS)}, not {self.target!r}.")
+        if not set(self.fills) <= set(FILLS) or len(set(self.fills)) < len(self.fills):
+            raise ValueError(f"--fills are of {', '.join(FILLS)}, each once, not {', '.join(self.fills)}.")
         for name, bound in LEAST.items():
             value = getattr(self, name)
             if value is not None and value < bound:

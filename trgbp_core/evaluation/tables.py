@@ -93,8 +93,11 @@ def perturbation(r: Results) -> str:
     for order, name in (("morf", "MoRF"), ("lerf", "LeRF")):
         for highest in (10, 90):
             rows += _two_rows(f"{name}, to {highest} %", r.figures[f"{order}_area_{highest}"], 3, 1)
+    if r.settings.perturbed == 0:
+        return "Not measured."
+    which = "" if r.settings.perturbed is None else f"Of {r.settings.perturbed} of the pictures, drawn at random. "
     return (
-        "![Relative change of the class score, MoRF and LeRF](perturbation.png)\n\nThe mean relative change of the class score "
+        f"![Relative change of the class score, MoRF and LeRF](perturbation.png)\n\n{which}The mean relative change of the class score "
         "between the first fraction of pixels that turn black (0.1 %) and 10 % or 90 %. Taking the most relevant first (MoRF) higher is "
         "better, the least relevant first (LeRF) lower is better; GBP and GIG rank |R| for LeRF (appendix D).\n\n"
         + markdown_table(_head(r, "area"), rows)
@@ -150,6 +153,26 @@ FIGURE_NAMES = {
 }
 
 
+def sense(key: str) -> int:
+    """1 where a higher figure is better, −1 where a lower one is."""
+    return -1 if key.startswith("lerf") else 1
+
+
+def digits(key: str) -> tuple[int, float]:
+    """How a figure is written: digits behind the point, and its factor (100 for per cent)."""
+    return (3, 1.0) if "area" in key else (1, 100.0)
+
+
+def all_figures(r: Results) -> str:
+    """Every figure of every method, in one table."""
+    return markdown_table(_head(r, ""), rows_of(r, *FIGURE_NAMES))
+
+
+def rows_of(r: Results, *keys: str) -> list[list[str]]:
+    """Figures by their keys, each with its intervals below."""
+    return [row for key in keys for row in _two_rows(FIGURE_NAMES[key], r.figures[key], *digits(key))]
+
+
 def differences(r: Results) -> str:
     """TR-GBP minus every other method, on the same pictures."""
     parts = []
@@ -157,8 +180,7 @@ def differences(r: Results) -> str:
         others = [m for m in r.methods if m != own]
         rows = []
         for key, name in FIGURE_NAMES.items():
-            digits, scale = (3, 1.0) if "area" in key else (1, 100.0)
-            rows.append([name, *(signed(r.figures[key].difference(own, m), digits, scale) for m in others)])
+            rows.append([name, *(signed(r.figures[key].difference(own, m), *digits(key)) for m in others)])
         parts.append(f"{title(own)} minus:\n\n" + markdown_table(["", *map(title, others)], rows))
     return "With 95 % intervals of the paired difference; bold where zero lies outside. LeRF: negative is better.\n\n" + "\n\n".join(parts)
 
@@ -207,12 +229,12 @@ def _head(r: Results, first: str) -> list[str]:
     return [first, *map(title, r.methods)]
 
 
-def _two_rows(name: str, of: Resampled, digits: int = 1, scale: float = 100.0) -> list[list[str]]:
+def _two_rows(name: str, of: Resampled, places: int = 1, scale: float = 100.0) -> list[list[str]]:
     """A figure of every method, and its interval below."""
     estimates = of.estimates()
     return [
-        [name, *(number(e.value, digits, scale) for e in estimates)],
-        ["95 % interval", *(interval(e, digits, scale) for e in estimates)],
+        [name, *(number(e.value, places, scale) for e in estimates)],
+        ["95 % interval", *(interval(e, places, scale) for e in estimates)],
     ]
 
 

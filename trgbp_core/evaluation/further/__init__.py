@@ -1,0 +1,1 @@
+"""Beyond the tables of one network in the protocol of the paper."""

@@ -1,0 +1,62 @@
+"""Sections of the report on what the paper leaves open: how pixels are removed, and what a map without positive relevance counts."""
+
+from __future__ import annotations
+
+from itertools import product
+
+import numpy as np
+
+from ..formatting import markdown_table, number, signed, title
+from ..results import Results, read_csv
+from ..statistics import means
+from . import fills
+
+BELOW = ("grad_cam", "full_grad", "cameras")
+"""The methods above which Figure 6 of the paper has TR-GBP."""
+
+RANKS = (1, 2, 3, 4, 5)
+
+
+def sensitivities(r: Results) -> str:
+    """MoRF under every fill, ranking and class, and whether the paper's order appears."""
+    if not r.settings.fills:
+        return "Not measured: see `--fills`."
+    rows = read_csv(r.folder / fills.FILE, fills.COLUMNS)
+    others = [method for method in BELOW if method in r.methods] if "tr_gbp" in r.methods else []
+    lines = []
+    for fill, ranking, name in product(r.settings.fills, fills.RANKINGS, fills.CLASSES):
+        chosen = rows[(rows["fill"] == fill) & (rows["ranking"] == ranking) & (rows["class"] == name)]
+        values = chosen.pivot(index="image", columns="method", values="morf_area_10")[list(r.methods)].to_numpy(float)
+        of = r.resampled(means(values), len(values))
+        areas = [number(value, 3, 1) for value in of.values]
+        lines.append([f"{fill}, {ranking}, {name}", *areas, *(signed(of.difference("tr_gbp", method), 3, 1) for method in others)])
+    return (
+        f"The area under MoRF to 10 % of {rows['image'].nunique()} pictures, higher is better: what a removed pixel becomes (black; mean, "
+        "zero after normalisation; the blurred picture), whether maps are ranked with their signs or by relu(R), where all pixels without "
+        "positive relevance are taken in random order, and whose class is explained and scored. The paper does not say which it took; it "
+        f"has TR-GBP above {', '.join(map(title, BELOW))}. On the right, TR-GBP minus those, paired, with 95 % intervals.\n\n"
+        + markdown_table(["", *map(title, r.methods), *(f"− {title(method)}" for method in others)], lines)
+    )
+
+
+def empty_maps(r: Results) -> str:
+    """How many maps have no positive relevance, by the place of the explained class, and what the tables do with them."""
+    if not r.boxed.any() or not np.isfinite(r.label_rank).any():
+        return "Not measured."
+    rank, empty = r.label_rank[r.boxed], r.numbers["ebpg_empty"][r.boxed]
+    groups = [*((str(place), rank == place) for place in RANKS), ("lower", rank > RANKS[-1]), ("all", rank > 0)]
+    rows = [[f"label, place {name}" if name != "all" else "all", str(int(of.sum())), *_counts(empty[of])] for name, of in groups]
+    values = r.numbers["ebpg"][r.boxed]
+    without = [number(float(values[empty[:, i] == 0, i].mean())) if (empty[:, i] == 0).any() else "–" for i in range(len(r.methods))]
+    rows.append(["EBPG without empty maps, per cent", "", *without])
+    rows.append(["maps of the prediction (IBD)", str(len(r.images)), *_counts(r.numbers["ibd_empty"])])
+    return (
+        "Maps without any positive relevance: where the class lies below the mean of the five best everywhere, nothing is left of relu(R). "
+        "Such a map counts 0 in EBPG, in the pointing games and as IBD, and its pixels are removed in the order of its negative values. "
+        "Above: the maps that EBPG measures, of the label, by the label's place among the network's classes. Below: those of the "
+        "prediction.\n\n" + markdown_table(["empty maps", "pictures", *map(title, r.methods)], rows)
+    )
+
+
+def _counts(empty: np.ndarray) -> list[str]:
+    return [str(int(np.nansum(column))) for column in empty.T]
