@@ -110,5 +110,4 @@ def test_a_link_opens_with_the_pair_that_it_names_and_both_and_a_box_are_exporte
         if "box" in query:
             page.get_by_role("button", name="Export").click()
             page.locator("#tg-export-code").click()
-            expect(page.locator("#tg-export-python")).to_contain_text("box = [0.5, 0.0, 1.0, 1.0]")
             expect(page.locator("#tg-export-command")).to_contain_text("--against 293 --box 0.5,0.0,1.0,1.0")
