@@ -100,7 +100,9 @@
       [stream, asked, video.srcObject] = [null, null, null];
       running(false);
       say(sentence);
-      if (was && state.data.explain) state.updates.answer?.(state.data.explain);
+      if (!was || !state.data.explain) return;
+      state.updates.answer?.(state.data.explain);
+      state.updates.contrast?.();
     }
 
     // Whether somebody looks: the page, and on it this tab.

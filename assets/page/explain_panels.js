@@ -45,7 +45,7 @@
         window.TRGBP.choose(button.dataset.class);
       } }, name, number, element('span', { class: 'tg-track' }, bar));
       button.show = (answer, chosen) => {
-        Object.assign(button.dataset, { class: answer.index });
+        Object.assign(button.dataset, { class: answer.index, speaks: '' }); // which of two classes it is, ratherThan says
         button.title = answer.name;
         button.setAttribute('aria-pressed', String(chosen));
         name.textContent = answer.name;

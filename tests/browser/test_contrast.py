@@ -97,9 +97,17 @@ def test_another_class_ends_the_comparison_and_the_same_pair_can_be_asked_for_ag
     until_quiet(page, asked)
 
 
-@pytest.mark.parametrize(("query", "title"), [("against=cheetah", "Why lion rather than cheetah?"), ("against=zebra", "lion, 70 %")])
-def test_a_link_opens_with_the_pair_that_it_names(browser: Browser, page_url: str, query: str, title: str) -> None:
+@pytest.mark.parametrize(
+    ("query", "title"), [("against=cheetah&box=0.5,0,1,1", "Why lion rather than cheetah?"), ("against=zebra", "lion, 70 %")]
+)
+def test_a_link_opens_with_the_pair_that_it_names_and_both_and_a_box_are_exported(
+    browser: Browser, page_url: str, query: str, title: str
+) -> None:
     with visiting(browser, f"{page_url}?image=cheetah_and_lion.jpg&class=lion&{query}&psi=conserving") as page:
         shows(page, title)
         said = page.locator("output.tg-said")
         expect(said).to_contain_text("not among the best classes" if "zebra" in query else "")
+        if "box" in query:
+            page.get_by_role("button", name="Export").click()
+            page.locator("#tg-export-code").click()
+            expect(page.locator("#tg-export-command")).to_contain_text("--against 293 --box 0.5,0.0,1.0,1.0")

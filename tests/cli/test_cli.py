@@ -54,6 +54,8 @@ def test_explain_writes_what_each_layer_gives_to_a_box(tmp_path: Path, capsys: p
     main(["explain", MOSAIC, "--class", "lion", "--box", "0.5,0,1,0.5", "--out", str(tmp_path)])
     with (tmp_path / "shares.csv").open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
+    with Image.open(tmp_path / "shares.png") as figure:
+        assert figure.width > 1000
     printed = next(line.split() for line in capsys.readouterr().out.splitlines() if line.strip().startswith("all "))
     for name, number in zip(("tr_gbp", "tr_gbp_conserving"), printed[1:], strict=True):
         whole = np.load(tmp_path / f"{name}.npy")[:112, 112:].astype(float).sum()

@@ -86,6 +86,8 @@ def test_every_link_in_a_lesson_leads_somewhere(number: int) -> None:
         ('"< 0.3"', "about 0.3", "choices.1.when: 'about 0.3' is no condition"),
         ("class: lion}\n    - ", "colour: lion}\n    - ", "measure.maps.1.colour"),
         ("method: guided_backprop,", "method: guidance,", "there is no map 'guidance'"),
+        ("method: guided_backprop,", "method: contrast,", "take a second class, against"),
+        ("method: guided_backprop,", "method: guided_backprop, against: lion,", "no other map takes against"),
         ("  name: Rank correlation of the two maps (1 is the same map)\n", "", "measure.name: Field required"),
         ("kind: spearman", "kind: likeness", "measure.kind: Input should be 'spearman'"),
         ("## Explanation", "## Explanations", "its text needs"),

@@ -11,9 +11,10 @@ from PIL import Image
 from torch import Tensor
 
 from ..data.labels import find_class
-from ..drawing.render import heat, overlay, to_array
-from ..explorer import contrast, shares
+from ..drawing.render import Look, heat, overlay, to_array
+from ..explorer import contrast, export, shares
 from ..explorer.explorer import Payload
+from ..explorer.measure import edges_of
 from . import inputs
 from .grammar import ListedNumbers
 from .options import folder, picture
@@ -24,7 +25,7 @@ def options(command: argparse.ArgumentParser) -> None:
     command.add_argument("--against", metavar="K|NAME", help="also write the contrast: why the class rather than this one")
     what = "also write R̃^l and R^l of these layers; 0 is the picture"
     command.add_argument("--layers", "--layer", nargs="+", action=ListedNumbers, metavar="L", help=what)
-    what = "also write shares.csv: what each layer gives to the maps' sums in this box (fractions of the picture as the network sees it)"
+    what = "also write shares.csv and .png: what each layer gives to the maps' sums in this box (fractions of the picture as it is seen)"
     command.add_argument("--box", nargs="+", metavar="EDGE", help=f"LEFT,TOP,RIGHT,BOTTOM: {what}")
     folder(command)
 
@@ -39,7 +40,8 @@ def run(arguments: argparse.Namespace) -> None:
         maps[f"layer{layer}_tr_gbp"] = e.layer_attribution(layer, k)
     if other is not None:
         maps |= contrast.maps(e, k, other)
-    rows = [] if arguments.box is None else shares.table(e, k, " ".join(arguments.box).replace(",", " ").split(), other)
+    box = None if arguments.box is None else edges_of(" ".join(arguments.box).replace(",", " ").split())
+    rows = [] if box is None else shares.table(e, k, box, other)
     for name, map in maps.items():
         _write(arguments.out, name, question.picture, map, signed=name in contrast.NAMES)
     marks = {other: "   <- rather than this", k: "   <- explained"}
@@ -47,6 +49,8 @@ def run(arguments: argparse.Namespace) -> None:
         print(f"{float(e.probabilities[0, i]):7.2%}  {i:4d}  {question.zoo.labels[i]}{marks.get(i, '')}")
     if rows:
         _tell(rows, arguments.out)
+        shown = export.collect(explorer, question, k, "explain", {"against": other, "box": box})
+        (arguments.out / "shares.png").write_bytes(export.figure(shown, "PNG", Look()))
     print(f"{len(maps)} maps in {arguments.out}")
 
 

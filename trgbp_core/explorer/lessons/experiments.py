@@ -15,6 +15,7 @@ from ...metrics.localisation import ebpg, ibd
 from ...metrics.similarity import spearman
 from ...sanity.cascade import cascade
 from ...trgbp.explainer import TRGBP
+from .. import contrast
 from ..explorer import Explorer, Question
 from . import drawn
 from .lessons import Lesson
@@ -71,6 +72,9 @@ class Experiment:
     def map(self, spec: MapSpec) -> Tensor:
         """(1, 1, h, w), signed."""
         question, k = self.question(spec)
+        if spec.signed:
+            j = contrast.other_class(self.explorer.find_class(question, spec.against), k)
+            return contrast.maps(self.explorer.explanation(question, k, against=j), k, j)[spec.method]
         if spec.stage:
             return self.explorer.queue.run(lambda between: _randomised_map(question, k, spec))
         if spec.method in EXPLANATION_MAPS:

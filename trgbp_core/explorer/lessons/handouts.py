@@ -80,7 +80,7 @@ def _maps(experiment: Experiment, specs: Sequence[TitledMap]) -> str:
     figures = []
     for spec in specs:
         question, _ = experiment.question(spec)
-        picture = overlay(question.picture, experiment.map(spec)) if spec.method else question.picture
+        picture = overlay(question.picture, experiment.map(spec), signed=spec.signed) if spec.method else question.picture
         alt, source = html.escape(spec.title), data_uri(picture, "JPEG", quality=90)
         figures.append(f'<figure><div><img alt="{alt}" src="{source}"></div><figcaption>{alt}</figcaption></figure>')
     return f'<div class="maps{" framed" if presenting.framed(experiment.lesson) else ""}">{"".join(figures)}</div>'

@@ -73,4 +73,4 @@ def _panel(experiment: Experiment, spec: TitledMap) -> Payload:
     if not spec.method:
         alt = f"{spec.title}: a picture of the lesson"
         return under | {"title": spec.title, "caption": "", "src": tile(torch.zeros(1, 1)), "alt": alt, "empty": ""}
-    return panel(experiment.map(spec), spec.title, "", "the lesson") | under
+    return panel(experiment.map(spec), spec.title, "", "the lesson", signed=spec.signed) | under

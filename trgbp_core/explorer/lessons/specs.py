@@ -13,6 +13,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from ...data import shapes
 from ...methods import METHODS
 from ...trgbp.explanation import Explanation
+from .. import contrast
 
 EXPLANATION_MAPS: dict[str, Callable[[Explanation, int, int], object]] = {
     "raw": lambda e, k, layer: e.raw(k),
@@ -52,8 +53,8 @@ def _ordered(box: tuple[float, float, float, float]) -> tuple[float, float, floa
 
 
 def _known_map(method: str) -> str:
-    if method not in METHODS and method not in EXPLANATION_MAPS:
-        raise ValueError(f"there is no map {method!r}; there are {', '.join([*EXPLANATION_MAPS, *METHODS])}")
+    if method not in (known := [*EXPLANATION_MAPS, *contrast.NAMES, *METHODS]):
+        raise ValueError(f"there is no map {method!r}; there are {', '.join(known)}")
     return method
 
 
@@ -75,7 +76,8 @@ class Copy(Strict):
 
 
 class MapSpec(Strict):
-    """One map: a method of ``METHODS`` or one of :data:`EXPLANATION_MAPS`; without a method, the picture alone.
+    """One map: a method of ``METHODS``, one of :data:`EXPLANATION_MAPS`, or of :data:`contrast.NAMES`, which takes a second class,
+    ``against``; without a method, the picture alone.
 
     ``picture`` and ``wanted`` (in the file ``class``: a number, a name or ``best``) are empty where the lesson's own are meant. ``crop`` is
     a part of the picture. ``cover`` is a box that gets the picture's mean colour; ``copy`` brings a part of another example, to the same
@@ -86,11 +88,23 @@ class MapSpec(Strict):
     method: Annotated[str, AfterValidator(_known_map)] = ""
     picture: str = ""
     wanted: str = Field(default="", alias="class")
+    against: str = ""
     layer: Count = 0
     stage: Count = 0
     crop: _Box | None = None
     cover: _Box | None = None
     copied: Copy | None = Field(default=None, alias="copy")
+
+    @property
+    def signed(self) -> bool:
+        """Whether both signs are shown."""
+        return self.method in contrast.NAMES
+
+    @model_validator(mode="after")
+    def _of_two_classes(self) -> MapSpec:
+        if self.signed != bool(self.against) or (self.signed and self.stage):
+            raise ValueError(f"{' and '.join(contrast.NAMES)} take a second class, against, and no stage; no other map takes against")
+        return self
 
 
 class TitledMap(MapSpec):
