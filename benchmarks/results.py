@@ -38,11 +38,12 @@ def add(names: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     command = names.add_parser("results", help="draw the tables of docs/results.md anew from the numbers in results/")
     command.set_defaults(run=run)
     command.add_argument("--keep", nargs=2, metavar=("OUT", "NAME"), help="first put the numbers of a finished run into results/NAME")
+    command.add_argument("--methods", nargs="+", metavar="KEY", help="of these methods only")
 
 
 def run(arguments: argparse.Namespace) -> None:
     if arguments.keep:
-        keep(Path(arguments.keep[0]), KEPT / arguments.keep[1])
+        keep(Path(arguments.keep[0]), KEPT / arguments.keep[1], arguments.methods)
     DOCUMENT.write_text(redrawn(DOCUMENT.read_text(encoding="utf-8")), encoding="utf-8")
 
 
@@ -51,14 +52,14 @@ def redrawn(text: str) -> str:
     return BLOCK.sub(lambda found: f"{found[1]}{TABLES[found[2]]()}\n{found[3]}", text)
 
 
-def keep(run: Path, folder: Path) -> None:
-    """The numbers of a run's files, and how they were made."""
+def keep(run: Path, folder: Path, methods: Sequence[str] | None = None) -> None:
+    """The numbers of a run's files, of all its methods or of these, and how they were made."""
     folder.mkdir(parents=True, exist_ok=True)
     numbers: dict[str, str] = {}
     for name in (RESULTS, MOSAICS, SANITY, fills.FILE):
         if (run / name).exists():
             with (run / name).open(encoding="utf-8", newline="") as stream:
-                rows = [_shortened(row, numbers) for row in csv.DictReader(stream)]
+                rows = [_shortened(row, numbers) for row in csv.DictReader(stream) if not methods or row["method"] in methods]
             seen = set[str]()
             for row in rows:
                 if name == RESULTS and row["image"] in seen:
@@ -73,6 +74,7 @@ def keep(run: Path, folder: Path) -> None:
     made = json.loads((run / "run.json").read_text(encoding="utf-8"))
     heading = (run / "report.md").read_text(encoding="utf-8").split("\n", 1)[0].removeprefix("# ").rsplit(": ", 1)[0]
     about = {"network": heading, "date": time.strftime("%Y-%m-%d", time.gmtime((run / "run.json").stat().st_mtime))}
+    made["settings"]["methods"] = [method for method in made["settings"]["methods"] if not methods or method in methods]
     about |= {key: made[key] for key in ("settings", "versions", "machine", "counts")}
     (folder / "run.json").write_text(json.dumps(about, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
@@ -145,6 +147,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "best": lambda: networks.best(_both()),
     "common": lambda: networks.common(_both()),
     "pixels": pixels,
+    "fills": lambda: choices.sensitivities(kept("efficientnet_lite0_fills")),
     "empty": lambda: choices.empty_maps(kept("efficientnet_lite0_pixels")),
 }
 """What stands between the marks of docs/results.md."""
