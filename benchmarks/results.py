@@ -137,7 +137,7 @@ def paper() -> str:
     return markdown_table(["", *map(title, r.methods)], rows)
 
 
-EMBEDDED, OTHER = "efficientnet_lite0", "squeezenet1_1_pixels"
+EMBEDDED, OTHER = "efficientnet_lite0", "squeezenet1_1"
 PIXEL_RUNS = ("efficientnet_lite0_pixels", "squeezenet1_1_pixels", "squeezenet1_1_unit_pixels")
 TABLES: dict[str, Callable[[], str]] = {
     "sources": sources,
@@ -160,8 +160,7 @@ def _both() -> Sequence[Results]:
 
 def claims() -> dict[str, list[str]]:
     """What the documents say in figures outside of those tables: document → pieces of its text."""
-    embedded, other, scaled = kept(EMBEDDED), kept(OTHER), kept("squeezenet1_1_unit_pixels")
-    pixels = kept("efficientnet_lite0_pixels")
+    embedded, other, pixels, caffe, scaled = map(kept, (EMBEDDED, OTHER, *PIXEL_RUNS))
 
     def value(r: Results, key: str, method: str) -> str:
         return number(r.figures[key].estimate(method).value)
@@ -174,7 +173,7 @@ def claims() -> dict[str, list[str]]:
     empty = int(pairs[0][1].sum())
     without = dict(zip(pixels.methods, [number(float(shares[none == 0].mean())) for shares, none in pairs], strict=True))
     none_there = not other.numbers["ebpg_empty"][other.boxed].any()
-    units = [value(r, "grid_pointing_game", "tr_gbp") for r in (other, scaled)]
+    units = [value(r, "grid_pointing_game", "tr_gbp") for r in (caffe, scaled)]
     return {
         "README.md": [
             f"EfficientNet-Lite0 ({len(embedded.images)}) and SqueezeNet 1.1 ({len(other.images)})",
@@ -188,11 +187,11 @@ def claims() -> dict[str, list[str]]:
             f"above the paper's ψ by {lead(embedded, 'ebpg', ours, 'tr_gbp')} points",
             f"{number(1 - other.wrong.mean())} % of these {len(other.images)} pictures",
             f"grid pointing game is {units[0]} in Caffe's units, where a gradient per pixel is small, and {units[1]} in torchvision's",
-            f"falls from {' to '.join(value(r, 'grid_pointing_game', ours + '_gradient') for r in (other, scaled))}, below chance",
+            f"falls from {' to '.join(value(r, 'grid_pointing_game', ours + '_gradient') for r in (caffe, scaled))}, below chance",
             f"({value(pixels, 'ebpg', ours + '_gradient')}, the contribution {value(pixels, 'ebpg', ours)}, none "
             f"{value(pixels, 'ebpg', ours + '_none')})",
-            f"higher ({value(other, 'grid_pointing_game', ours + '_none')}) than with the contribution "
-            f"({value(other, 'grid_pointing_game', ours)})",
+            f"higher ({value(caffe, 'grid_pointing_game', ours + '_none')}) than with the contribution "
+            f"({value(caffe, 'grid_pointing_game', ours)})",
             f"{empty} of the {boxed} maps that EBPG measures are empty",
             f"({without['tr_gbp']} without them), the conserving ψ",
             f"({without[ours]}). On SqueezeNet {'no map is' if none_there else 'maps are'} empty",
