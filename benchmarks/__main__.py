@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from . import gpu, pixels, shapes, shortcuts
+from . import gpu, pixels, results, shapes, shortcuts
 
 
 def _page(arguments: argparse.Namespace) -> None:
@@ -31,6 +31,7 @@ def main(argv: list[str] | None = None) -> int:
     shapes.add(names)
     shortcuts.add(names)
     pixels.add(names)
+    results.add(names)
     page = names.add_parser("page", help="how fast the page answers, in a real Chromium")
     page.set_defaults(run=_page)
     page.add_argument("--repeats", type=int, default=3, help="how often the server is started and the page opened (default 3)")

@@ -31,7 +31,7 @@ FEW = ("ebpg", "pointing_game", "ibd", "ebpg_empty", "ibd_empty", *AREAS)
 EXACT: dict[str, Any] = {} if tuple(map(int, pd.__version__.split(".")[:2])) >= (3, 1) else {"float_precision": "round_trip"}
 """Since 3.1 pandas always reads floats to the last bit, and warns where that is asked for."""
 
-TEXTS = ("image", "method", "kind", "reason")
+TEXTS = ("image", "method", "class", "kind", "reason")
 
 
 @dataclass(frozen=True)

@@ -25,8 +25,8 @@ def sensitivities(r: Results) -> str:
     others = [method for method in BELOW if method in r.methods] if "tr_gbp" in r.methods else []
     lines = []
     for fill, ranking, name in product(r.settings.fills, fills.RANKINGS, fills.CLASSES):
-        chosen = rows[(rows["fill"] == fill) & (rows["ranking"] == ranking) & (rows["class"] == name)]
-        values = chosen.pivot(index="image", columns="method", values="morf_area_10")[list(r.methods)].to_numpy(float)
+        chosen = rows[rows["class"] == name].pivot(index="image", columns="method", values=f"{fill}_{ranking}")
+        values = chosen[list(r.methods)].to_numpy(float)
         of = r.resampled(means(values), len(values))
         areas = [number(value, 3, 1) for value in of.values]
         lines.append([f"{fill}, {ranking}, {name}", *areas, *(signed(of.difference("tr_gbp", method), 3, 1) for method in others)])

@@ -16,12 +16,14 @@ from ...metrics.perturbation import FRACTIONS, Fill, perturbation_curve
 from ...zoo.loading import Zoo
 from ..attributions import Attributions, usable
 from ..reading import Seen, stacked, without_problems
-from ..settings import Settings
+from ..settings import FILLS, Settings
 from ..store import Piece
 
 FILE = "fills.csv"
-COLUMNS = ("image", "method", "class", "fill", "ranking", "morf_area_10")
 RANKINGS = ("signed", "positive")
+COLUMNS = ("image", "method", "class", *(f"{fill}_{ranking}" for fill in FILLS for ranking in RANKINGS))
+"""Of the results file: the area under MoRF to 10 % with each fill and ranking, a row a picture, method and explained class."""
+
 CLASSES = ("prediction", "label")
 HIGHEST = 0.1
 
@@ -41,24 +43,23 @@ def measure(index: int, unit: Sequence[Seen | Problem], *, zoo: Zoo, watched: to
         if maps is None:
             continue
         good = torch.stack([usable(of) for of in maps.values()]).all(0)
-        for fill in settings.fills:
-            instead, areas = zoo.preprocess.black if fill == "black" else cast(Fill, fill), dict[tuple[str, str], Tensor]()
-            for name, ranking in product(CLASSES, RANKINGS):
-                if ranking == "positive" and bool((maps[name] >= 0).all()):
-                    areas[name, ranking] = areas[name, "signed"]
-                    continue
-                # What is the same for both classes is computed once.
-                areas[name, ranking] = (
-                    areas["prediction", ranking].clone() if name == "label" else torch.full((len(x),), float("nan")).double()
-                )
-                new = good & (labels != predicted) if name == "label" else good
-                if bool(new.any()):
-                    ranked = maps[name] if ranking == "signed" else maps[name].relu()
-                    classes = attributions.targets[name]
-                    areas[name, ranking][new.cpu()] = _area(watched, x[new], ranked[new], classes[new], instead, logits[new])
-            for (name, ranking), values in areas.items():
-                for one, area in zip(seen, values.tolist(), strict=True):
-                    piece.rows.append(dict(zip(COLUMNS, (one.sample.name, key, name, fill, ranking, area), strict=True)))
+        found = {name: dict[str, Tensor]() for name in CLASSES}
+        for fill, name, ranking in product(settings.fills, CLASSES, RANKINGS):
+            column, signed = f"{fill}_{ranking}", f"{fill}_signed"
+            if ranking == "positive" and bool((maps[name] >= 0).all()):
+                found[name][column] = found[name][signed]
+                continue
+            # Where the label is the prediction, its areas are there already.
+            new = good & (labels != predicted) if name == "label" else good
+            areas = found["prediction"][column].clone() if name == "label" else torch.full((len(x),), float("nan"), dtype=torch.float64)
+            if bool(new.any()):
+                ranked = maps[name] if ranking == "signed" else maps[name].relu()
+                instead = zoo.preprocess.black if fill == "black" else cast(Fill, fill)
+                areas[new.cpu()] = _area(watched, x[new], ranked[new], attributions.targets[name][new], instead, logits[new])
+            found[name][column] = areas
+        for name, (i, one) in product(CLASSES, enumerate(seen)):
+            facts = {"image": one.sample.name, "method": key, "class": name}
+            piece.rows.append(facts | {column: float(areas[i]) for column, areas in found[name].items()})
     return piece
 
 

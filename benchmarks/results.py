@@ -1,0 +1,199 @@
+"""``python -m benchmarks results``: the tables of docs/results.md, drawn anew from the numbers in ``results/``.
+
+``--keep OUT NAME`` puts the numbers of a finished ``trgbp evaluate`` there: without pictures and their names, to four digits, without the
+curves, whose areas stay.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import re
+import time
+from collections.abc import Callable, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from trgbp_core.evaluation import tables
+from trgbp_core.evaluation.formatting import interval, markdown_table, number, title
+from trgbp_core.evaluation.further import choices, fills, networks
+from trgbp_core.evaluation.picture_measures import CURVES, FACTS
+from trgbp_core.evaluation.results import Results, of_files
+from trgbp_core.evaluation.run import MOSAICS, RESULTS, SANITY, SKIPPED
+from trgbp_core.evaluation.settings import Settings
+
+from .pixels import VARIANTS, known
+
+ROOT = Path(__file__).parent.parent
+KEPT, DOCUMENT = ROOT / "results", ROOT / "docs" / "results.md"
+BLOCK = re.compile(r"(<!-- table (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
+LEFT_OUT = {name for name in CURVES if "_area_" not in name}
+DIGITS = {"ibd": 5}
+"""What is ranked keeps more of them than 4."""
+
+
+def add(names: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    command = names.add_parser("results", help="draw the tables of docs/results.md anew from the numbers in results/")
+    command.set_defaults(run=run)
+    command.add_argument("--keep", nargs=2, metavar=("OUT", "NAME"), help="first put the numbers of a finished run into results/NAME")
+    command.add_argument("--methods", nargs="+", metavar="KEY", help="of these methods only")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    if arguments.keep:
+        keep(Path(arguments.keep[0]), KEPT / arguments.keep[1], arguments.methods)
+    DOCUMENT.write_text(redrawn(DOCUMENT.read_text(encoding="utf-8")), encoding="utf-8")
+
+
+def redrawn(text: str) -> str:
+    """The document with every table between ``<!-- table NAME -->`` and ``<!-- end -->`` made from the files."""
+    return BLOCK.sub(lambda found: f"{found[1]}{TABLES[found[2]]()}\n{found[3]}", text)
+
+
+def keep(run: Path, folder: Path, methods: Sequence[str] | None = None) -> None:
+    """The numbers of a run's files, of all its methods or of these, and how they were made."""
+    folder.mkdir(parents=True, exist_ok=True)
+    numbers: dict[str, str] = {}
+    for name in (RESULTS, MOSAICS, SANITY, fills.FILE):
+        if (run / name).exists():
+            with (run / name).open(encoding="utf-8", newline="") as stream:
+                rows = [_shortened(row, numbers) for row in csv.DictReader(stream) if not methods or row["method"] in methods]
+            seen = set[str]()
+            for row in rows:
+                if name == RESULTS and row["image"] in seen:
+                    row.update(dict.fromkeys(set(FACTS) - {"image", "method"}, ""))  # the picture's first row has them
+                seen.add(row.get("image", ""))
+            columns = list(rows[0]) if rows else (run / name).read_text(encoding="utf-8").strip().split(",")
+            with (folder / name).open("w", encoding="utf-8", newline="") as stream:
+                writer = csv.DictWriter(stream, columns, lineterminator="\n")
+                writer.writeheader()
+                writer.writerows(rows)
+    (folder / SKIPPED).write_text("image,kind,reason\n", encoding="utf-8")
+    made = json.loads((run / "run.json").read_text(encoding="utf-8"))
+    heading = (run / "report.md").read_text(encoding="utf-8").split("\n", 1)[0].removeprefix("# ").rsplit(": ", 1)[0]
+    about = {"network": heading, "date": time.strftime("%Y-%m-%d", time.gmtime((run / "run.json").stat().st_mtime))}
+    made["settings"]["methods"] = [method for method in made["settings"]["methods"] if not methods or method in methods]
+    about |= {key: made[key] for key in ("settings", "versions", "machine", "counts")}
+    (folder / "run.json").write_text(json.dumps(about, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _shortened(row: dict[str, str], numbers: dict[str, str]) -> dict[str, str]:
+    """A row with its picture's number in the place of its name, floats to a few digits, and without curves."""
+    short = {key: value for key, value in row.items() if key not in LEFT_OUT}
+    if "image" in short:
+        short["image"] = numbers.setdefault(short["image"], str(len(numbers)))
+    floats = {key for key, value in short.items() if re.fullmatch(r"-?\d*\.\d+(e-?\d+)?", value)}
+    return {key: f"{float(value):.{DIGITS.get(key, 4)}g}" if key in floats else value for key, value in short.items()}
+
+
+@cache
+def kept(name: str, methods: tuple[str, ...] | None = None) -> Results:
+    """A run's numbers in ``results/``, of all its methods or of these."""
+    about = json.loads((KEPT / name / "run.json").read_text(encoding="utf-8"))
+    known()
+    values: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in about["settings"].items()}
+    values |= {} if methods is None else {"methods": methods}
+    return of_files(KEPT / name, Settings(**values), network=about["network"], layout="CSV")
+
+
+def made(name: str) -> str:
+    """How a run's numbers were made, in a line."""
+    about = json.loads((KEPT / name / "run.json").read_text(encoding="utf-8"))
+    machine, versions = about["machine"], about["versions"]
+    what = f"{about['counts']['pictures']} pictures, {about['counts']['EBPG protocol']} of them in the EBPG protocol"
+    where = f"{machine['system']} {machine['processor']}, {machine['cores']} cores, {machine['threads']} thread, {machine['device']}"
+    seed = f"seed {about['settings']['seed']}"
+    software = f"Python {versions['python']}, torch {versions['torch']}"
+    return f"`results/{name}`: {about['network']}, {what}; {seed}; {about['date']}; {where}; {software}"
+
+
+def sources() -> str:
+    return "\n".join(f"- {made(folder.name)}" for folder in sorted(KEPT.iterdir()) if (folder / "run.json").exists())
+
+
+def pixels() -> str:
+    """EBPG, grid and IBD of TR-GBP with both ψ and every pixel term, for each network."""
+    keys = ("ebpg", "grid_pointing_game", "ibd_auc_upper_half")
+    methods = ("tr_gbp", "tr_gbp_contribution", "tr_gbp_none", "tr_gbp_conserving", "tr_gbp_conserving_gradient", "tr_gbp_conserving_none")
+    rows = []
+    for method in methods:
+        psi, pixel = VARIANTS.get(method, ("paper", "gradient") if method == "tr_gbp" else ("conserving", "contribution"))
+        cells = [kept(name).figures[key].estimate(method) for name in PIXEL_RUNS for key in keys]
+        rows.append([psi, pixel, *(f"{number(e.value)} [{interval(e)}]" for e in cells)])
+    head = [f"{kept(name).network}: {what}" for name in PIXEL_RUNS for what in ("EBPG", "grid", "IBD's AUC")]
+    return markdown_table(["ψ", "pixel", *head], rows, "ll" + "r" * len(head))
+
+
+def paper() -> str:
+    """Tables 1 and 2 and Figure 6 for the embedded network, beside the paper's figures for ResNet-50."""
+    r = kept(EMBEDDED)
+    network = tables.PAPER_TABLE_1[1].network
+    rows = [[f"EBPG (Table 1), paper, {network}", *tables.PAPER_TABLE_1[1].cells(r.methods)]]
+    rows += tables.rows_of(r, "ebpg", "pointing_game", "grid_pointing_game")
+    rows += [[f"IBD's AUC (Table 2), paper, {network}", *tables.PAPER_TABLE_2[1].cells(r.methods)]]
+    rows += tables.rows_of(r, "ibd_auc_upper_half", "ibd_auc", "morf_area_10", "morf_area_90", "lerf_area_10", "lerf_area_90")
+    return markdown_table(["", *map(title, r.methods)], rows)
+
+
+EMBEDDED, OTHER = "efficientnet_lite0", "squeezenet1_1"
+PIXEL_RUNS = ("efficientnet_lite0_pixels", "squeezenet1_1_pixels", "squeezenet1_1_unit_pixels")
+TABLES: dict[str, Callable[[], str]] = {
+    "sources": sources,
+    "paper": paper,
+    "differences": lambda: tables.differences(kept(EMBEDDED)),
+    "against_the_paper": lambda: tables.against_the_paper(kept(EMBEDDED)),
+    "best": lambda: networks.best(_both()),
+    "common": lambda: networks.common(_both()),
+    "pixels": pixels,
+    "fills": lambda: choices.sensitivities(kept("efficientnet_lite0_fills")),
+    "empty": lambda: choices.empty_maps(kept("efficientnet_lite0_pixels")),
+}
+"""What stands between the marks of docs/results.md."""
+
+
+def _both() -> Sequence[Results]:
+    embedded = kept(EMBEDDED)
+    return [embedded, kept(OTHER, embedded.methods)]
+
+
+def claims() -> dict[str, list[str]]:
+    """What the documents say in figures outside of those tables: document → pieces of its text."""
+    embedded, other, pixels, caffe, scaled = map(kept, (EMBEDDED, OTHER, *PIXEL_RUNS))
+
+    def value(r: Results, key: str, method: str) -> str:
+        return number(r.figures[key].estimate(method).value)
+
+    def lead(r: Results, key: str, method: str, over: str) -> str:
+        return number(r.figures[key].difference(method, over).value)
+
+    ours, boxed = "tr_gbp_conserving", int(embedded.boxed.sum())
+    pairs = list(zip(pixels.numbers["ebpg"][pixels.boxed].T, pixels.numbers["ebpg_empty"][pixels.boxed].T, strict=True))
+    empty = int(pairs[0][1].sum())
+    without = dict(zip(pixels.methods, [number(float(shares[none == 0].mean())) for shares, none in pairs], strict=True))
+    none_there = not other.numbers["ebpg_empty"][other.boxed].any()
+    units = [value(r, "grid_pointing_game", "tr_gbp") for r in (caffe, scaled)]
+    return {
+        "README.md": [
+            f"EfficientNet-Lite0 ({len(embedded.images)}) and SqueezeNet 1.1 ({len(other.images)})",
+            f"by {lead(embedded, 'ebpg', 'grad_cam', 'tr_gbp')} and {lead(embedded, 'ebpg', 'guided_backprop', 'tr_gbp')} points",
+            f"level with the best there ({value(embedded, 'ebpg', ours)} %, Grad-CAM {value(embedded, 'ebpg', 'grad_cam')} %) and first on "
+            f"SqueezeNet ({value(other, 'ebpg', ours)} %)",
+            f"{units[0]} % or {units[1]} %",
+        ],
+        "docs/results.md": [
+            f"its EBPG is {value(embedded, 'ebpg', ours)} instead of {value(pixels, 'ebpg', 'tr_gbp_conserving_gradient')}",
+            f"above the paper's ψ by {lead(embedded, 'ebpg', ours, 'tr_gbp')} points",
+            f"{number(1 - other.wrong.mean())} % of these {len(other.images)} pictures",
+            f"grid pointing game is {units[0]} in Caffe's units, where a gradient per pixel is small, and {units[1]} in torchvision's",
+            f"falls from {' to '.join(value(r, 'grid_pointing_game', ours + '_gradient') for r in (caffe, scaled))}, below chance",
+            f"({value(pixels, 'ebpg', ours + '_gradient')}, the contribution {value(pixels, 'ebpg', ours)}, none "
+            f"{value(pixels, 'ebpg', ours + '_none')})",
+            f"higher ({value(caffe, 'grid_pointing_game', ours + '_none')}) than with the contribution "
+            f"({value(caffe, 'grid_pointing_game', ours)})",
+            f"{empty} of the {boxed} maps that EBPG measures are empty",
+            f"({without['tr_gbp']} without them), the conserving ψ",
+            f"({without[ours]}). On SqueezeNet {'no map is' if none_there else 'maps are'} empty",
+        ],
+    }
