@@ -70,7 +70,7 @@ def run(
     complete(phase, zoo, store, team, workers, shown)
     rows, shares, colours, problems = _read(store, len(phase.samples)) if team.leads else ([], [], [], [])
     if team.leads and not rows:
-        reasons = "; ".join(f"{problem.name}: {problem.reason}" for problem in problems[:3])
+        reasons = "; ".join(f"{problem.name}: {problem.reason.rstrip('.')}" for problem in problems[:3])
         raise DatasetError(f"None of the {len(dataset.samples)} pictures can be used ({reasons}).")
     return Findings(zoo, dataset, method, rows, analysed(rows, shares, colours), (*dataset.problems, *problems), store, len(phase.samples))
 

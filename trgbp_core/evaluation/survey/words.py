@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from .analysis import FEW, LEAST, OFF, SMALL, SURE, TIGHT, Cluster
+from .analysis import FEW, LEAST, OFF, SAME, SMALL, SURE, TIGHT, Cluster
+from .attention import CORNER, RIM, SIDE
 
 REASONS = 2
 """Of those why a group is not flagged, so many are named."""
@@ -15,6 +16,47 @@ QUESTION = "A flag is a question, not a verdict: look at the pictures, and ask w
 
 def percent(share: float) -> str:
     return "–" if math.isnan(share) else f"{100 * share:.0f} %"
+
+
+MEANINGS = {
+    "attention": f"""where the evidence for the answer lies: the positive part of the map of the predicted class, cut into
+        {SIDE}×{SIDE} cells, as shares that add up to 100 %""",
+    "group": """pictures with the same predicted class whose attentions are alike. The groups are found without knowing what the
+        pictures show""",
+    "confidence, accuracy": "the mean probability of the predicted class; and how many of the group's pictures really show that class",
+    "half of it lies on": f"""the smallest part of the picture that holds half of the group's mean attention. A flag needs
+        {100 * SMALL:g} % or less""",
+    "likeness": f"""whether the group's pictures look at the same place: the mean cosine between a picture's attention and the group's
+        mean, from 0 (nothing in common) to 1 (the same everywhere). A flag needs {TIGHT} or more""",
+    "at the frame": f"""the share of the mean attention in the outer {RIM} of {SIDE} cells on each side. Without boxes, a flag needs
+        {percent(OFF)} or more. An attention that is the same everywhere has {percent(1 - (1 - 2 * RIM / SIDE) ** 2)} here, so that this
+        share alone says little""",
+    "in the boxes": f"""the share inside the boxes of the objects, where boxes were given. With boxes, a flag needs {percent(1 - OFF)}
+        or less""",
+    "in the corner": f"""the share in the corner that holds most: {CORNER}×{CORNER} cells, {percent((CORNER / SIDE) ** 2)} of the
+        picture""",
+    "sameness": f"""whether the group's pictures show the same where they were decided: 1 if their colours are equal there, 0 or less
+        if they vary there as much as those of all pictures. At {SAME} or more a group may be flagged wherever it looks""",
+    "probability, corrected": f"""the test behind a flag. Count the pictures that look at the group's place. If the class had nothing
+        to do with it, shuffling the predicted classes among all pictures would change nothing; this is the probability that, after a
+        shuffle, this class has as many of them as it has now, or more. It is multiplied by the number of groups tested, for who tries
+        often finds something by chance. A flag needs {SURE} or less""",
+    "suspicion": """a number from 0 to 1 to sort by, no probability: of a group, likeness × the share off the object (or sameness, if
+        that is larger) × (1 − the part that half of it lies on); of a picture, that of a group of its class × the cosine between its
+        attention and that group's mean, whichever group gives most""",
+}
+"""What is shown of a group or a picture, in words."""
+
+NO_FLAG = """A flag does not mean that the network cheats, or that its answers are wrong: what belongs to a class and always lies at the
+same place, such as the water below ships, is flagged, too. And no flag does not mean that all is well: shortcuts without a fixed place (a
+colour, a texture), shared with the object, or in fewer than five pictures are not found; nor is any where all pictures are predicted as
+one class."""
+
+
+def meanings() -> str:
+    """What the numbers mean, as HTML that can be folded; the same for the report and the page."""
+    terms = "".join(f"<p><b>{term}</b>: {' '.join(text.split())}.</p>" for term, text in MEANINGS.items())
+    return f"<details class='tg-fold'><summary>What the numbers mean</summary>{terms}<p>{' '.join(NO_FLAG.split())}</p></details>"
 
 
 def class_name(label: int, labels: Sequence[str]) -> str:
