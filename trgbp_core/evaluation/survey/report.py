@@ -197,6 +197,7 @@ def _cluster(cluster: Cluster, found: Findings) -> str:
         f"in the {cluster.corner} corner": words.percent(cluster.corner_share),
         "half of it lies on": words.percent(cluster.area),
         "likeness": f"{cluster.tightness:.2f}",
+        "in common": words.percent(cluster.common),
         "sameness": "–" if math.isnan(cluster.sameness) else f"{cluster.sameness:.2f}",
         "probability, corrected": "–" if math.isnan(cluster.probability) else words.chance(cluster.probability),
     }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from .analysis import FEW, LEAST, OFF, SAME, SMALL, SURE, TIGHT, Cluster
+from .analysis import COMMON, FEW, LEAST, OFF, SAME, SMALL, SURE, TIGHT, Cluster
 from .attention import CORNER, RIM, SIDE
 
 REASONS = 2
@@ -28,6 +28,9 @@ MEANINGS = {
         {100 * SMALL:g} % or less""",
     "likeness": f"""whether the group's pictures look at the same place: the mean cosine between a picture's attention and the group's
         mean, from 0 (nothing in common) to 1 (the same everywhere). A flag needs {TIGHT} or more""",
+    "in common": f"""only where a class has a small place at the frame in common, wherever else its pictures look: the share of attention
+        in common, in each cell what half of the pictures have at least. Those that look there are a group, and the numbers about the place
+        are those of the part in common. A flag needs {100 * COMMON:g} % or more, or the likeness above""",
     "at the frame": f"""the share of the mean attention in the outer {RIM} of {SIDE} cells on each side. Without boxes, a flag needs
         {percent(OFF)} or more. An attention that is the same everywhere has {percent(1 - (1 - 2 * RIM / SIDE) ** 2)} here, so that this
         share alone says little""",
@@ -49,8 +52,8 @@ MEANINGS = {
 
 NO_FLAG = """A flag does not mean that the network cheats, or that its answers are wrong: what belongs to a class and always lies at the
 same place, such as the water below ships, is flagged, too. And no flag does not mean that all is well: shortcuts without a fixed place (a
-colour, a texture), shared with the object, or in fewer than five pictures are not found; nor is any where all pictures are predicted as
-one class."""
+colour, a texture), in fewer than five pictures, or faint ones in a smaller part of a class are not found; nor is any where all pictures are
+predicted as one class."""
 
 
 def meanings() -> str:
@@ -65,10 +68,11 @@ def class_name(label: int, labels: Sequence[str]) -> str:
 
 def place(cluster: Cluster) -> str:
     """Where the group's pictures look, in words."""
+    part = "their attention" if math.isnan(cluster.common) else "what they have in common"
     if cluster.corner_share >= OFF:
-        return f"in the {cluster.corner} corner ({percent(cluster.corner_share)} of their attention)"
+        return f"in the {cluster.corner} corner ({percent(cluster.corner_share)} of {part})"
     if cluster.frame >= OFF:
-        return f"at the frame ({percent(cluster.frame)} of their attention)"
+        return f"at the frame ({percent(cluster.frame)} of {part})"
     return f"inside the picture (only {percent(cluster.frame)} of their attention at the frame)"
 
 
@@ -77,8 +81,11 @@ def verdict(cluster: Cluster) -> str:
     count = len(cluster.members)
     same = ", and all show nearly the same there" if cluster.same else ""
     if cluster.flagged:
+        decided = f"These {count} pictures were decided at the same small place,"
+        if cluster.tightness < TIGHT:
+            decided = f"Wherever else these {count} pictures look, {percent(cluster.common)} of the attention is in common, most of it"
         return (
-            f"These {count} pictures were decided at the same small place, {place(cluster)}{same}. Of the pictures that look there as "
+            f"{decided} {place(cluster)}{same}. Of the pictures that look there as "
             f"clearly as most of these do, {cluster.alike} are of this class and {cluster.elsewhere} of others: if the class had nothing "
             f"to do with it, the probability would be {chance(cluster.probability)}."
         )
@@ -89,13 +96,14 @@ def verdict(cluster: Cluster) -> str:
 def conditions(cluster: Cluster) -> list[tuple[bool, str]]:
     """Each condition of the flag: whether it is not met, and then why."""
     off = f"{percent(cluster.in_boxes)} of the attention lies in the boxes" if not math.isnan(cluster.in_boxes) else None
+    spread = cluster.tightness < TIGHT and not cluster.common >= COMMON
     tested = not math.isnan(cluster.probability)
     others = f"other classes look there too ({cluster.elsewhere} of their pictures)"
     few = f"so few pictures may meet there by chance (probability {chance(cluster.probability)})"
     return [
         (len(cluster.members) < LEAST, f"fewer than {LEAST} pictures"),
         (cluster.label == FEW, f"classes of fewer than {LEAST} pictures are not tested"),
-        (cluster.tightness < TIGHT, f"its pictures look at different places (likeness {cluster.tightness:.2f})"),
+        (spread, f"its pictures look at different places (likeness {cluster.tightness:.2f})"),
         (cluster.area > SMALL, f"the place is large (half of the attention covers {percent(cluster.area)} of the picture)"),
         (cluster.off < OFF and not cluster.same, off or f"it lies {place(cluster)}"),
         (tested and cluster.probability > SURE, others if cluster.elsewhere else few),
