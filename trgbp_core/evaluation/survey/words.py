@@ -46,7 +46,7 @@ MEANINGS = {
         often finds something by chance. A flag needs {SURE} or less""",
     "suspicion": """a number from 0 to 1 to sort by, no probability: of a group, likeness × the share off the object (or sameness, if
         that is larger) × (1 − the part that half of it lies on); of a picture, that of a group of its class × the cosine between its
-        attention and that group's mean, whichever group gives most""",
+        attention and where that group looks, whichever group gives most""",
 }
 """What is shown of a group or a picture, in words."""
 
