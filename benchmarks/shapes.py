@@ -11,6 +11,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from tqdm import tqdm
 
 from trgbp_core import METHODS, load_model
 from trgbp_core.data import shapes
@@ -116,7 +117,7 @@ def accuracy(network: nn.Module, x: Tensor, labels: Tensor) -> float:
 def accuracies(trained: dict[str, nn.Module]) -> str:
     """Right answers among all classes, and among stars alone."""
     rows = []
-    for what, change in TESTS.items():
+    for what, change in tqdm(TESTS.items(), "Accuracy", disable=None):
         x, labels = pictures(TESTED, "test", change)
         stars = labels == shapes.TAGGED
         found = [(accuracy(network, x, labels), accuracy(network, x[stars], labels[stars])) for network in trained.values()]
@@ -129,7 +130,7 @@ def on_the_tag(trained: dict[str, nn.Module], methods: list[str]) -> str:
     stars = [shapes.with_tag(shapes.draw(shapes.TAGGED, f"explained:{i}")) for i in range(EXPLAINED)]
     x = torch.cat([networks.PREPROCESS.normalise(star.picture) for star in stars])
     rows = []
-    for key in methods:
+    for key in tqdm(methods, "Methods", disable=None):
         cells = [METHODS[key].title]
         for network in trained.values():
             try:

@@ -30,6 +30,7 @@ from trgbp_core.evaluation.survey.analysis import analyse
 from trgbp_core.evaluation.survey.attention import attention, colours
 from trgbp_core.zoo import shapes as networks
 
+from . import real_shortcuts
 from .shapes import train
 
 SURVEYED = ("tr_gbp_conserving", "tr_gbp", "saliency", "guided_backprop", "grad_cam", "full_grad")
@@ -59,15 +60,21 @@ def add(names: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     command = names.add_parser("shortcuts", help="plant shortcuts, and count how many of them a survey finds")
     command.set_defaults(run=run)
     command.add_argument("--seeds", type=int, default=5, help="networks of each kind (default 5)")
+    command.add_argument("--first", type=int, default=0, help="the first of the seeds (default 0)")
     command.add_argument("--quick", action="store_true", help="one seed, one corner, small networks: whether all works, in a few minutes")
     command.add_argument("--out", type=Path, default=Path("shortcuts"), help="where finished networks are kept (default shortcuts)")
+    command.add_argument("--real", type=Path, metavar="DIR", help="instead of drawn pictures, photographs of ImageNet's classes")
+    command.add_argument("--annotations", type=Path, metavar="FILE", help="of those photographs, as for `trgbp evaluate`")
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Whatever is in ``--out`` already is not computed again."""
+    if arguments.real is not None:
+        real_shortcuts.run(arguments.real, arguments.annotations, arguments.out, arguments.quick)
+        return
     arguments.out.mkdir(parents=True, exist_ok=True)
     corners = shapes.CORNERS[:1] if arguments.quick else shapes.CORNERS
-    seeds = range(1 if arguments.quick else arguments.seeds)
+    seeds = range(arguments.first, arguments.first + (1 if arguments.quick else arguments.seeds))
     size = (400, 6) if arguments.quick else (TRAINED, EPOCHS)
     done: list[tuple[Planted, Found]] = []
     with devices.threads_of(1):
@@ -138,6 +145,7 @@ class Row:
     Attributes:
         decided: pictures that the tag decided. auc: of the survey's score for them. recall: their share in flagged groups.
         flagged: 1 if most of a flagged group's pictures were decided by the tag. falsely: 1 if another group was flagged.
+        bearing: how many of the pictures in flagged groups carry the tag, whether it decided them or not; NaN without a flag.
     """
 
     planted: Planted
@@ -148,6 +156,7 @@ class Row:
     recall: float
     flagged: float
     falsely: float
+    bearing: float
 
     @property
     def used(self) -> bool:
@@ -170,10 +179,12 @@ def figures(planted: Planted, found: Found) -> Iterator[Row]:
             survey = analyse(attentions, answers.astype(np.intp), colours=shown)
             flagged = [np.array(cluster.members) for cluster in survey.flagged]
             rightly = [decided[members].mean() > 0.5 for members in flagged]
-            caught = np.isin(np.flatnonzero(decided), np.concatenate([np.zeros(0, np.intp), *flagged]))
+            members = np.concatenate([np.zeros(0, np.intp), *flagged])
+            caught = np.isin(np.flatnonzero(decided), members)
+            bearing = float(np.isin(members, chosen).mean()) if len(members) else float("nan")
             area = float(auc(np.nan_to_num(survey.score), decided)(np.ones((1, len(decided))))[0, 0])
             recall = float(caught.mean()) if decided.any() else float("nan")
-            yield Row(planted, share, method, int(decided.sum()), area, recall, float(any(rightly)), float(not all(rightly)))
+            yield Row(planted, share, method, int(decided.sum()), area, recall, float(any(rightly)), float(not all(rightly)), bearing)
 
 
 def tables(rows: Sequence[Row]) -> list[str]:
@@ -185,8 +196,17 @@ def tables(rows: Sequence[Row]) -> list[str]:
         "{0[0]} folders of {0[1]} networks with a shortcut; in {1[0]} of them the tag decided at least five pictures. "
         "{2[0]} folders of {2[1]} pairs of an honest network and a tag."
     ).format(*counts)
-    head = ["method", "AUC", "tagged group flagged, %", "recall, %", "false flag, cheats, %", "false flag, honest, %"]
-    columns = ((used, "auc"), (used, "flagged"), (used, "recall"), (cheats, "falsely"), (honest, "falsely"))
+    head = [
+        "method",
+        "AUC",
+        "tagged group flagged, %",
+        "recall, %",
+        "false flag, cheats, %",
+        "false flag, honest, %",
+        "of those flagged, tagged, %",
+    ]
+    with_flag = [row for row in cheats if np.isfinite(row.bearing)]
+    columns = ((used, "auc"), (used, "flagged"), (used, "recall"), (cheats, "falsely"), (honest, "falsely"), (with_flag, "bearing"))
     by_method = [[title(key), *(cell(some, key, name) for some, name in columns)] for key in SURVEYED]
     return [said, markdown_table(head, by_method), *(by(used, cheats, what) for what in ("kind", "corner", "share"))]
 

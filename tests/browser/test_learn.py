@@ -11,7 +11,9 @@ from playwright.sync_api import Browser, Page, Route, expect
 
 from tests.support.pictures import encoded, noise
 from trgbp_core.data import examples
-from trgbp_core.explorer.lessons import lessons
+from trgbp_core.explorer.explorer import Explorer
+from trgbp_core.explorer.lessons import handouts, lessons
+from trgbp_core.zoo.loading import ModelCache
 
 from .chromium import EXAMPLES, WAIT, does_not_scroll_sideways, explains_anew, put_in
 
@@ -200,3 +202,11 @@ def test_markup_and_nonsense_in_an_address_are_a_sentence_and_nothing_runs(visit
     expect(page.locator(".tg-said")).to_contain_text(sentence)
     assert page.evaluate("window.hit") is None
     assert page.evaluate("window.TRGBP.state.data.explain.link.image") == examples.FIRST
+
+
+@pytest.mark.parametrize(("number", "answers"), [(3, False), (6, False), (6, True)])
+def test_a_handout_is_one_page_of_paper(browser: Browser, number: int, answers: bool) -> None:
+    page = browser.new_page()
+    page.set_content(handouts.sheet(Explorer(ModelCache()), SHELF.lessons[number], answers=answers))
+    assert len(re.findall(rb"/Type\s*/Page\b", page.pdf(prefer_css_page_size=True))) == 1
+    page.close()

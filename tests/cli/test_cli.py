@@ -66,6 +66,9 @@ def test_explain_writes_what_each_layer_gives_to_a_box(tmp_path: Path, capsys: p
     ("arguments", "sentence"),
     [
         (["explain", MOSAIC, "--box", "0.5,0,1"], "A box is"),
+        (["explain", MOSAIC, "--box", "-0.5,0,1,1"], "A box is"),
+        (["explain", MOSAIC, "--box", "-.5", "0", "1", "1"], "A box is"),
+        (["explain", MOSAIC, "--box=-5e-1,0,1,1"], "A box is"),
         (["explain", MOSAIC, "--class", "lion", "--against", "291"], "these two are the same"),
         (["explain", MOSAIC, "--against", "unicorn"], "No class is called"),
         (["explain", "no_such.jpg"], "no such picture"),

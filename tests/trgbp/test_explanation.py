@@ -116,7 +116,9 @@ def test_with_the_conserving_psi_the_whole_pictures_shares_are_the_layers_sums(s
 
 
 @pytest.mark.parametrize(
-    "box", [(0, 0, 0, 1), (0.2, 0.2, 0.1, 0.9), (2, 2, 3, 3), (0, 0, 1), "here", None, (0, 0, 1, float("nan"))], ids=str
+    "box",
+    [(0, 0, 0, 1), (0.2, 0.2, 0.1, 0.9), (2, 2, 3, 3), (0, 0, 1), "here", None, (0, 0, 1, float("nan")), (0, 0, 1.2, 1), (-0.1, 0, 1, 1)],
+    ids=str,
 )
 def test_a_box_that_is_none_gets_a_sentence(small: Explanation, box: object) -> None:
     with pytest.raises(ValueError, match="box"):

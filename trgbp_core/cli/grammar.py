@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import re
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
+
+_NUMBERS = re.compile(r"-[\d.]+(?:e-?\d+)?,")
+"""What a list of numbers begins with whose first is negative."""
 
 
 class Parser(argparse.ArgumentParser):
@@ -23,6 +28,8 @@ class Command(Parser):
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         if self._mixed:
             return super().parse_known_args(args, namespace)
+        # argparse takes "-0.5,0,1,1" for an option, but nothing that begins with a space.
+        args = [f" {word}" if _NUMBERS.match(word) else word for word in (sys.argv[1:] if args is None else args)]
         self._mixed = True  # for argparse comes back here
         try:
             return self.parse_known_intermixed_args(args, namespace)
@@ -64,7 +71,7 @@ class ListedPaths(Listed):
     convert: Any = staticmethod(Path)
 
     def parts(self, value: str) -> list[str]:
-        return [value] if Path(value).exists() else [part.strip() for part in value.split(",") if part.strip()]
+        return [value] if value.strip() and Path(value).exists() else [part.strip() for part in value.split(",") if part.strip()]
 
 
 def only(values: Sequence[Any], what: str, flag: str) -> Any:

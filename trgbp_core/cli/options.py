@@ -40,9 +40,16 @@ def classes(command: argparse.ArgumentParser, what: str) -> None:
     command.add_argument("--class", "--classes", dest="classes", nargs="+", action=ListedClasses, metavar="K|NAME", help=what)
 
 
+def _path(name: str) -> Path:
+    """An empty name would be the current folder."""
+    if not name.strip():
+        raise argparse.ArgumentTypeError("an empty name is no file or folder (the current folder is called .)")
+    return Path(name)
+
+
 def images(command: argparse.ArgumentParser, metavar: str, what: str) -> None:
     """Pictures, or a folder of them: on their own or after ``--images``. :func:`trgbp_core.cli.inputs.images` reads both."""
-    command.add_argument("images", nargs="*", type=Path, metavar=metavar, help=what)
+    command.add_argument("images", nargs="*", type=_path, metavar=metavar, help=what)
     same = f"the same as {metavar} on its own"
     command.add_argument("--images", "--image", dest="named_images", nargs="+", action=ListedPaths, metavar=metavar, help=same)
 
@@ -84,7 +91,7 @@ def labels(command: argparse.ArgumentParser) -> None:
     images(command, "DIR", "the folder of pictures")
     command.add_argument(
         "--annotations",
-        type=Path,
+        type=_path,
         metavar="FILE",
         help="a CSV (image,class_index,x0,y0,x1,y1; boxes in fractions), or ImageNet's devkit; none for class folders",
     )
@@ -113,19 +120,19 @@ def draws(command: argparse.ArgumentParser) -> None:
 
 def folder(command: argparse.ArgumentParser, default: str = "out", what: str = "folder to write to") -> None:
     """``--out DIR``."""
-    command.add_argument("--out", type=Path, default=Path(default), metavar="DIR", help=f"{what} (default {default})")
+    command.add_argument("--out", type=_path, default=Path(default), metavar="DIR", help=f"{what} (default {default})")
     command.set_defaults(check_out=check_folder)
 
 
 def folder_as_well(command: argparse.ArgumentParser) -> None:
     """``--out DIR`` of a command that prints its tables anyway."""
-    command.add_argument("--out", type=Path, metavar="DIR", help="folder to write the tables to as well (default: they are only printed)")
+    command.add_argument("--out", type=_path, metavar="DIR", help="folder to write the tables to as well (default: they are only printed)")
     command.set_defaults(check_out=check_folder)
 
 
 def file(command: argparse.ArgumentParser, what: str) -> None:
     """``--out FILE``."""
-    command.add_argument("--out", type=Path, required=True, metavar="FILE", help=what)
+    command.add_argument("--out", type=_path, required=True, metavar="FILE", help=what)
     command.set_defaults(check_out=check_file)
 
 

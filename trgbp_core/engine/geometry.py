@@ -208,16 +208,16 @@ def box_axes(box: Sequence[float] | Tensor, size: Size) -> tuple[Tensor, ...]:
             the first, then the upper ones. size: (H, W).
 
     Raises:
-        ValueError: the box has not four edges, or holds no pixel.
+        ValueError: the box has not four edges from 0 to 1, or holds no pixel.
     """
     try:
         edges = torch.as_tensor(box, dtype=torch.float64, device="cpu")
     except (TypeError, ValueError, RuntimeError):
         edges = torch.empty(0)
     axes = len(size)
-    if edges.shape != (2 * axes,):
+    if edges.shape != (2 * axes,) or not bool(((edges >= 0) & (edges <= 1)).all()):
         names = {1: "start, stop", 2: "left, top, right, bottom", 3: "left, top, front, right, bottom, back"}[axes]
-        raise ValueError(f"A box is ({names}), in fractions of the input's extent, not {box!r}.")
+        raise ValueError(f"A box is ({names}), in fractions of the input's extent, each from 0 to 1, not {box!r}.")
     found = []
     for length, low, high in zip(size, edges[:axes].flip(0), edges[axes:].flip(0), strict=True):
         centres = torch.arange(length, dtype=torch.float64) + 0.5

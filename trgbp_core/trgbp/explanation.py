@@ -139,7 +139,7 @@ class Explanation:
             box: (left, top, right, bottom) in fractions of the picture's width and height. A pixel lies in it if its centre does.
 
         Raises:
-            ValueError: the box has not four edges or holds no pixel; an option or a class as in :meth:`attribution`.
+            ValueError: the box has not four edges from 0 to 1, or holds no pixel; an option or a class as in :meth:`attribution`.
         """
         term, of, inside = pixel_term(pixel, psi), self._of(k, against), box_axes(box, self.size)
         return upsampled_sums([of(index, term) for index in range(len(self.layers) + 1)], inside, psi)

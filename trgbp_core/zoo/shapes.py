@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from functools import partial
 from pathlib import Path
 
@@ -13,8 +14,8 @@ from .entry import Entry
 
 TITLES = {"shapes": "Shapes", "shapes_cheat": "Shapes (cheat)"}
 SHA256 = {
-    "shapes": "2635ec3be153ba6ca52a9940d68a135da108638d1af451a59d1adb502a6f9c70",
-    "shapes_cheat": "af4731c201196d875184331f7d54224d72204bebdb3310295d9298f1abc73ad1",
+    "shapes": "e0a33132d594250e872ca48a40276d095095c3b9ec35d0d6f8619caf63cf7674",
+    "shapes_cheat": "002af5815c7452937be29b8dc76cc3bdacca0659f7b3ad9a6c4f9feb9befd83e",
 }
 PREPROCESS = Preprocess(shapes.SIDE, None, False, (0.5,) * 3, (0.25,) * 3)
 PARAMETERS = 23_280
@@ -27,13 +28,16 @@ def build(classes: int = len(shapes.LABELS)) -> nn.Sequential:
 
     The last layer has no bias: the paper's ψ would enlarge its single value to the whole map, which says nothing about places.
     """
-    layers: list[nn.Module] = []
+    layers: dict[str, nn.Module] = {}
     inputs = 3
-    for index, (channels, side) in enumerate(CONVOLUTIONS):
-        layers += [nn.Conv2d(inputs, channels, side, padding=side // 2, bias=False), nn.BatchNorm2d(channels), nn.ReLU()]
-        layers += [nn.MaxPool2d(2)] if index < 2 else []
+    for number, (channels, side) in enumerate(CONVOLUTIONS, 1):
+        layers[f"conv{number}"] = nn.Conv2d(inputs, channels, side, padding=side // 2, bias=False)
+        layers[f"norm{number}"], layers[f"relu{number}"] = nn.BatchNorm2d(channels), nn.ReLU()
+        if number <= 2:
+            layers[f"pool{number}"] = nn.MaxPool2d(2)
         inputs = channels
-    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(inputs, classes, bias=False))
+    layers |= {"mean": nn.AdaptiveAvgPool2d(1), "flatten": nn.Flatten(), "classes": nn.Linear(inputs, classes, bias=False)}
+    return nn.Sequential(OrderedDict(layers))
 
 
 def file(name: str) -> Path:

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 import torch
 
-from trgbp_core.evaluation.survey import spectral
-from trgbp_core.evaluation.survey.analysis import FEW, analyse, at_least
+from trgbp_core.evaluation.survey import spectral, words
+from trgbp_core.evaluation.survey.analysis import COMMON, FEW, TIGHT, analyse
 from trgbp_core.evaluation.survey.attention import attention, core, corner, frame, inside
+from trgbp_core.evaluation.survey.chance import at_least
 
 CLASSES, EACH = 4, 40
 
@@ -79,6 +80,28 @@ def test_a_place_in_the_middle_is_flagged_where_all_pictures_show_the_same() -> 
     assert set(cluster.members) == set(tagged.tolist())
     assert cluster.sameness > 0.99
     assert cluster.frame < 0.5
+
+
+def test_a_faint_place_that_most_of_a_class_look_at_is_flagged_wherever_else_they_look() -> None:
+    shares, labels = objects(10)
+    faint = np.flatnonzero(labels == CLASSES - 1)[:25]
+    chance = np.random.default_rng(10)
+    shares[faint] = [0.35 * spot(13, 13, 1) + 0.65 * spot(*chance.uniform(3, 12, 2), 1) for _ in faint]
+    (cluster,) = analyse(shares, labels).flagged
+    assert set(cluster.members) >= set(faint.tolist())
+    assert len(cluster.members) <= len(faint) + 1
+    assert cluster.tightness < TIGHT
+    assert cluster.common >= COMMON
+    assert cluster.corner == "lower right"
+    assert "of the attention is in common, most of it in the lower right corner" in words.verdict(cluster)
+
+
+def test_all_of_the_frame_is_no_place() -> None:
+    shares, labels = objects(11)
+    ring = np.pad(np.zeros((14, 14)), 1, constant_values=1 / 60)
+    own = labels == CLASSES - 1
+    shares[own] = 0.5 * ring + 0.5 * shares[own]
+    assert not analyse(shares, labels).flagged
 
 
 def test_confidence_and_accuracy_are_means_of_what_is_known() -> None:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 from PIL import Image
 
 from trgbp_core import survey
 from trgbp_core.cli.main import main
-from trgbp_core.evaluation.survey import report
+from trgbp_core.evaluation.survey import report, words
 from trgbp_core.evaluation.survey import run as running
 
 from ...support import colours
@@ -135,6 +137,11 @@ def test_of_very_many_pictures_the_report_shows_some(folder: Path, tmp_path: Pat
         (["{bad}", "{empty}", "--annotations", "{bad}/a.png"], "Annotations belong to one folder"),
         (["{bad}", "--method", "magic"], "no method 'magic'"),
         (["{bad}", "--workers", "-1"], "--workers is at least 0"),
+        ([""], "Argument DIR: an empty name is no file or folder"),
+        (["--images", ""], "Which pictures?"),
+        (["{bad}", "--annotations", ""], "Argument --annotations: an empty name"),
+        (["{bad}", "--out", ""], "Argument --out: an empty name"),
+        (["{bad}", "--method", "pattern_net"], "PatternNet needs patterns that are learnt first, which this command cannot be given"),
     ],
 )
 def test_what_is_wrong_is_one_line_and_exit_code_2(
@@ -146,5 +153,36 @@ def test_what_is_wrong_is_one_line_and_exit_code_2(
     (places["bad"] / "a.png").write_text("no picture")
     given = [argument.format(**places) for argument in arguments]
     network = f"{colours.__file__}:colour_zoo"
-    assert main(["survey", *given, "--network", network, "--out", str(tmp_path / "out")]) == 2
+    assert main(["survey", "--network", network, "--out", str(tmp_path / "out"), *given]) == 2
     assert sentence in capsys.readouterr().err.splitlines()[-1]
+
+
+@pytest.mark.parametrize("paths", ["", Path(" "), ["a.png", ""], None, 7, np.zeros(3), np.zeros(()), b"pictures", [None], []])
+def test_what_names_no_pictures_is_one_sentence(paths: Any) -> None:
+    with pytest.raises(ValueError, match=r"^[A-Z][^\n]*\.$") as found:
+        survey(colour_zoo(), paths)
+    assert re.search("[Pp]icture|empty name|no file or folder", str(found.value))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("zoo", "shapes"), ("annotations", 3), ("annotations", ""), ("method", None), ("out", ""), ("workers", "two")]
+)
+def test_an_argument_of_the_wrong_kind_is_one_sentence(name: str, value: Any, folder: Path) -> None:
+    with pytest.raises(ValueError, match=r"^[^\n]*\.$") as found:
+        survey(**{"zoo": colour_zoo(), "paths": folder} | {name: value})
+    assert "not " in str(found.value)
+
+
+def test_files_may_come_from_a_generator(folder: Path) -> None:
+    frame, _ = survey(colour_zoo(), (folder / "blue").glob("0[0-2].png"))
+    assert len(frame) == 3
+
+
+def test_the_report_and_the_tab_explain_every_number_that_they_show(folder: Path, tmp_path: Path) -> None:
+    survey(colour_zoo(), folder, out=tmp_path)
+    page = (tmp_path / "index.html").read_text()
+    assert page.count(words.meanings()) == 1
+    shown = {re.sub(r"in the \w+ \w+ corner", "in the corner", name) for name in re.findall("<dt>([^<]*)</dt>", page)}
+    explained = {*words.MEANINGS, *(name for term in words.MEANINGS for name in term.split(", "))}
+    assert "probability, corrected" in shown
+    assert shown - {"pictures"} <= explained

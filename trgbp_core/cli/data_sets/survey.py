@@ -12,6 +12,7 @@ from ...evaluation.survey.pictures import collected
 from ...evaluation.survey.report import write_report
 from ...evaluation.survey.run import METHOD
 from ...evaluation.survey.run import run as look_at
+from ...methods import METHODS
 from ..grammar import only
 from ..inputs import images, network, reading
 from ..options import folder, labels, model, workers
@@ -32,6 +33,10 @@ def run(arguments: argparse.Namespace) -> None:
     device = devices.prepare(arguments.device)
     ahead = reading(arguments, device)
     method = only(chosen_methods([arguments.method]), "method", "--method")
+    if METHODS[method].family == "patterns":
+        raise ValueError(
+            f"{METHODS[method].title} needs patterns that are learnt first, which this command cannot be given. `compare` can."
+        )
     given = images(arguments)
     if not given:
         raise ValueError("Which pictures? Name a folder of them before the options, or after --images.")

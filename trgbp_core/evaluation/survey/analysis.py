@@ -3,6 +3,7 @@
 Pictures of one predicted class are grouped by their attention. A group is flagged if it is *tight* (its pictures look at the same place),
 *small* (that place is), *off the object* (outside the boxes where boxes are given, otherwise at the frame; or all pictures show the same
 there), and *of its class*: if attentions were shuffled between the classes, so many that look there would hardly ever meet in one.
+A class whose pictures have a small place at the frame in common, whatever else they look at, is a group for that reason.
 A flag is a question for a person, not a verdict.
 """
 
@@ -17,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from . import attention as places
+from .chance import alike, at_place, common, permutation_test
 from .spectral import groups, similarities, unit
 
 Array = npt.NDArray[np.float64]
@@ -37,6 +39,9 @@ SAME_PLACE = 0.9
 TIGHT, SMALL, OFF, SAME, SURE = 0.75, 1 / 8, 0.5, 0.8, 0.01
 """A flagged group's least tightness, largest area, least share off the object or sameness, and largest corrected probability."""
 
+COMMON = SMALL
+"""Or its least share in common, in place of tightness: more than an even attention has on the largest place that is small."""
+
 
 @dataclass(frozen=True)
 class Cluster:
@@ -45,10 +50,13 @@ class Cluster:
     Attributes:
         label: the predicted class, or :data:`FEW`. number: its place in :attr:`Analysis.clusters`, from 1.
         members: indices of its pictures, the most typical first. mean: their mean attention (16, 16).
-        tightness: mean cosine between a member's attention and the mean. area: the share of the picture that holds half of the mean.
-        frame: share of the mean in the outer three cells. corner, corner_share: the corner (4×4 cells) with the largest share, and that.
+        tightness: mean cosine between a member's attention and the mean. common: of pictures that are a group because of one place that
+            their class has in common, the share of attention in common; NaN otherwise. where: what says where the group looks: in such a
+            group what is in common, otherwise the mean, (16, 16).
+        area: the share of the picture that holds half of ``where``. frame: its share in the outer three cells.
+        corner, corner_share: the corner (4×4 cells) with the largest share of it, and that.
         in_boxes: mean share inside the members' boxes, NaN without boxes.
-        sameness: 1 − variance of the members' colours / that of all pictures', where the core of the mean lies; NaN without pictures.
+        sameness: 1 − variance of the members' colours / that of all pictures', where the core of ``where`` lies; NaN without pictures.
         confidence, accuracy: means over the members; NaN where unknown.
         alike, elsewhere: pictures that look there as the typical members do, in this class and in all others.
         probability: of at least ``alike`` such pictures in this class if attentions were shuffled between the classes (exact permutation
@@ -60,6 +68,8 @@ class Cluster:
     members: tuple[int, ...]
     mean: Array
     tightness: float
+    common: float
+    where: Array
     area: float
     frame: float
     corner: str
@@ -89,7 +99,7 @@ class Cluster:
 
     @property
     def flagged(self) -> bool:
-        looks = self.tightness >= TIGHT and self.area <= SMALL and (self.off >= OFF or self.same)
+        looks = (self.tightness >= TIGHT or self.common >= COMMON) and self.area <= SMALL and (self.off >= OFF or self.same)
         return looks and len(self.members) >= LEAST and self.probability <= SURE
 
 
@@ -101,7 +111,7 @@ class Analysis:
         clusters: flagged ones first, then by class, the largest first. means: predicted class → its mean attention (16, 16).
         cluster_of: each picture's index in ``clusters``, −1 for a picture without attention. similarity: cosine with that one's mean.
         frame, corner: each picture's share in the outer three cells, and in the corner with the most.
-        score: each picture's suspicion, from 0 to 1: that of a group of its class times the cosine with the group's mean, the largest.
+        score: each picture's suspicion, from 0 to 1: that of a group of its class times the cosine with where the group looks, the largest.
         empty, failed: indices of pictures whose map has no positive part, or numbers that are not finite.
     """
 
@@ -157,18 +167,38 @@ def analyse(
 def _clusters(shares: Array, looked_at: Indices, usable: npt.NDArray[np.bool_], facts: Sequence[Array], seed: int) -> list[Cluster]:
     """The groups of every class, tested."""
     found = [
-        (label, members)
+        (label, members, place)
         for label in sorted({*looked_at[usable].tolist()})
-        for members in _groups(shares, np.flatnonzero(usable & (looked_at == label)), seed)
+        for members, place in _parts(shares, np.flatnonzero(usable & (looked_at == label)), label, seed)
     ]
-    tested, clusters, among = sum(label != FEW for label, _ in found), [], usable.cumsum() - 1
+    tested, clusters, among = sum(label != FEW for label, _, _ in found), [], usable.cumsum() - 1
     pool, directions = shares[usable], unit(shares[usable])
-    for label, members in found:
-        untested = label == FEW or len(members) < LEAST
-        own = (looked_at == label)[usable]
-        alike, elsewhere, chance = (0, 0, math.nan) if untested else _test(directions, pool, among[members], own)
-        clusters.append(_described(label, members, shares, facts, (alike, elsewhere, float(np.minimum(1, chance * tested)))))
+    for label, members, place in found:
+        inside, outside, chance = 0, 0, math.nan
+        if label != FEW and len(members) >= LEAST:
+            looking = alike(directions, pool, among[members]) if place is None else at_place(pool, place)
+            inside, outside, chance = permutation_test(looking, among[members], (looked_at == label)[usable])
+        tests = inside, outside, float(np.minimum(1, chance * tested))
+        clusters.append(_described(label, members, shares, facts, tests, place is not None))
     return clusters
+
+
+def _parts(shares: Array, members: Indices, label: int, seed: int) -> list[tuple[Indices, npt.NDArray[np.bool_] | None]]:
+    """The groups of a class. Where it has a small place at the frame in common, those that look there are one, with the place."""
+    shared = common(shares[members])
+    place = places.square(shared)
+    there = at_place(shares[members], place)
+    looking = there >= np.median(there) / 2
+    if label == FEW or not _stands_out(shared) or looking.sum() < LEAST:
+        return [(group, None) for group in _groups(shares, members, seed)]
+    rest = members[~looking]
+    return [(members[looking], place), *((group, None) for group in (_groups(shares, rest, seed) if len(rest) else []))]
+
+
+def _stands_out(shared: Array) -> bool:
+    """Whether what a class has in common is enough, half of it in one small square, and at the frame. All of the frame is no such place."""
+    total = float(shared.sum())
+    return total >= COMMON and shared[places.square(shared)].sum() >= total / 2 and places.frame(shared / total) >= OFF
 
 
 def _with_sameness(clusters: Sequence[Cluster], colours: Array | None, usable: npt.NDArray[np.bool_]) -> list[Cluster]:
@@ -179,7 +209,7 @@ def _with_sameness(clusters: Sequence[Cluster], colours: Array | None, usable: n
     of_all = shown[usable].var(0)
 
     def sameness(cluster: Cluster) -> float:
-        there = places.core(cluster.mean)
+        there = places.core(cluster.where)
         spread = float(of_all[there].mean())
         if len(cluster.members) < LEAST or not spread:
             return math.nan
@@ -212,58 +242,34 @@ def _merged(parts: list[Array]) -> Array:
     return np.stack([part.mean(0) for part in parts])
 
 
-def _test(directions: Array, shares: Array, members: Indices, own: npt.NDArray[np.bool_]) -> tuple[int, int, float]:
-    """How many pictures look where ``members`` do, in their class (``own``) and elsewhere, and the probability of so many in the class.
-
-    A member is compared with the mean of the others; looking there means being as alike as three quarters of the members are. A
-    shuffle of the classes puts a hypergeometric number of those that do into one class, so that no shuffle has to be drawn.
-
-    Args:
-        directions, shares: all attentions, of length 1 and of sum 1 (N, 256). members: indices. own: (N,).
-    """
-    total = shares[members].sum(0)
-    alike = directions @ unit(total)
-    alike[members] = (directions[members] * unit(total - shares[members])).sum(1)
-    there = alike >= np.quantile(alike[members], 0.25)
-    inside, everywhere = int((there & own).sum()), int(there.sum())
-    return inside, everywhere - inside, at_least(inside, everywhere, int(own.sum()), len(own))
-
-
-def at_least(found: int, marked: int, drawn: int, total: int) -> float:
-    """The probability that ``drawn`` of ``total`` things, ``marked`` of them marked, hold at least ``found`` marked ones."""
-
-    def ways(things: int, taken: int) -> float:
-        """The logarithm of the number of ways to take some of these things."""
-        return math.lgamma(things + 1) - math.lgamma(taken + 1) - math.lgamma(things - taken + 1)
-
-    possible = range(max(found, drawn - (total - marked)), min(marked, drawn) + 1)
-    all_ways = ways(total, drawn)
-    return min(1.0, math.fsum(math.exp(ways(marked, k) + ways(total - marked, drawn - k) - all_ways) for k in possible))
-
-
-def _described(label: int, members: Indices, shares: Array, facts: Sequence[Array], test: tuple[int, int, float]) -> Cluster:
-    mean = shares[members].mean(0)
-    alike = similarities(shares[members], mean[None])[:, 0]
+def _described(
+    label: int, members: Indices, shares: Array, facts: Sequence[Array], tests: tuple[int, int, float], in_common: bool
+) -> Cluster:
+    mean, shared = shares[members].mean(0), common(shares[members])
+    likeness = similarities(shares[members], mean[None])[:, 0]
     cells = mean.reshape(places.SIDE, places.SIDE)
-    corner, corner_share = places.corner(cells)
+    where = shared / shared.sum() if in_common else cells
+    corner, corner_share = places.corner(where)
     confidence, accuracy, in_boxes = (_mean(values[members]) for values in facts)
     return Cluster(
         label=label,
         number=0,
-        members=tuple(members[np.argsort(-alike, kind="stable")].tolist()),
+        members=tuple(members[np.argsort(-likeness, kind="stable")].tolist()),
         mean=cells,
-        tightness=float(alike.mean()),
-        area=float(places.core(cells).mean()),
-        frame=places.frame(cells),
+        tightness=float(likeness.mean()),
+        common=float(shared.sum()) if in_common else math.nan,
+        where=where,
+        area=float(places.core(where).mean()),
+        frame=places.frame(where),
         corner=corner,
         corner_share=corner_share,
         in_boxes=in_boxes,
         sameness=math.nan,
         confidence=confidence,
         accuracy=accuracy,
-        alike=test[0],
-        elsewhere=test[1],
-        probability=test[2],
+        alike=tests[0],
+        elsewhere=tests[1],
+        probability=tests[2],
     )
 
 
@@ -280,8 +286,8 @@ def _of_pictures(
     for index, cluster in enumerate(clusters):
         members = list(cluster.members)
         same_class = np.flatnonzero(usable & (looked_at == cluster.label))
-        alike = similarities(shares[same_class], cluster.mean.reshape(1, -1))[:, 0]
-        score[same_class] = np.fmax(score[same_class], alike * cluster.suspicion)
+        there = similarities(shares[same_class], cluster.where.reshape(1, -1))[:, 0]
+        score[same_class] = np.fmax(score[same_class], there * cluster.suspicion)
         cluster_of[members] = index
         similarity[members] = similarities(shares[members], cluster.mean.reshape(1, -1))[:, 0]
     cells = shares.reshape(-1, places.SIDE, places.SIDE)

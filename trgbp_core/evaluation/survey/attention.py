@@ -17,8 +17,8 @@ Array = npt.NDArray[np.float64]
 SIDE = 16
 """Cells of an attention in a row and in a column."""
 
-RIM, CORNER = 3, 4
-"""How many cells wide the frame is, and how many a corner is wide and high."""
+RIM, CORNER, SQUARE = 3, 4, 5
+"""How many cells wide the frame is, and how many a corner and a small place (less than 1/8 of the picture) are."""
 
 CORNERS = ("upper left", "upper right", "lower left", "lower right")
 
@@ -61,6 +61,15 @@ def core(shares: Array) -> npt.NDArray[np.bool_]:
     inside = np.zeros(shares.size, bool)
     inside[order[:needed]] = True
     return inside.reshape(shares.shape)
+
+
+def square(shares: Array) -> npt.NDArray[np.bool_]:
+    """The square of :data:`SQUARE` cells a side that holds most of an attention, (16, 16) bool."""
+    sums = np.lib.stride_tricks.sliding_window_view(shares, (SQUARE, SQUARE)).sum((2, 3))
+    top, left = np.unravel_index(sums.argmax(), sums.shape)
+    cells = np.zeros(shares.shape, bool)
+    cells[top : top + SQUARE, left : left + SQUARE] = True
+    return cells
 
 
 def inside(shares: Array, boxes: Sequence[Box]) -> float:

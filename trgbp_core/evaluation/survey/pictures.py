@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from ...data import datasets
 from ...data.datasets import Dataset, DatasetError, Problem, Sample
 
-Paths = str | Path | Sequence[str | Path]
+Paths = str | Path | Iterable[str | Path]
 
 
 def collected(paths: Paths, annotations: Path | None, labels: Sequence[str]) -> Dataset:
@@ -21,7 +21,7 @@ def collected(paths: Paths, annotations: Path | None, labels: Sequence[str]) -> 
     Raises:
         DatasetError: there is no picture, or no such file.
     """
-    given = [Path(paths)] if isinstance(paths, (str, Path)) else [Path(path) for path in paths]
+    given = _given(paths)
     for path in given:
         if not path.exists():
             raise DatasetError(f"There is no file or folder {path}.")
@@ -38,6 +38,22 @@ def collected(paths: Paths, annotations: Path | None, labels: Sequence[str]) -> 
     if not files:
         raise DatasetError("There is no picture in what was given.")
     return Dataset("pictures", tuple(Sample(name, file, datasets.UNKNOWN) for name, file in sorted(files.items())), ())
+
+
+def _given(paths: Paths) -> list[Path]:
+    """Raises DatasetError: ``paths`` is neither a file or folder nor a list of them."""
+    try:
+        listed = [paths] if isinstance(paths, (str, Path)) else list(paths)
+    except TypeError:
+        listed = [paths]  # type: ignore[list-item]
+    for path in listed:
+        if not isinstance(path, (str, Path)):
+            raise DatasetError(
+                f"Pictures are given as a folder, or as a list of files and folders (str or Path), not {type(path).__name__}."
+            )
+        if not str(path).strip():
+            raise DatasetError("An empty name is no file or folder; the current folder is called '.'.")
+    return [Path(path) for path in listed]
 
 
 def _named(path: Path) -> list[tuple[str, Path]]:

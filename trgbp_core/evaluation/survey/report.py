@@ -58,14 +58,28 @@ def survey(
         a DataFrame with a row for every picture, also for those left out; and the groups, flagged ones first.
 
     Raises:
-        ValueError: no picture can be used, the method does not apply, or ``out`` holds another run.
+        ValueError: an argument is not what it should be, no picture can be used, the method does not apply, or ``out`` holds another run.
     """
+    _check(zoo, annotations, method, out, workers)
     dataset = collected(paths, None if annotations is None else Path(annotations), zoo.labels)
     with tempfile.TemporaryDirectory() as temporary:
         found = run(zoo, dataset, Path(temporary if out is None else out), method, workers=workers, shown=shown)
         if out is not None:
             write_report(found)
     return table(found), found.analysis.clusters
+
+
+def _check(zoo: Any, annotations: Any, method: Any, out: Any, workers: Any) -> None:
+    """Raises ValueError: one of these is of a kind that :func:`survey` does not take."""
+    if not isinstance(zoo, Zoo):
+        raise ValueError(f"The network is what load_model or own_model gives, not {type(zoo).__name__}.")
+    for name, value in {"annotations": annotations, "out": out}.items():
+        if value is not None and not (isinstance(value, (str, Path)) and str(value).strip()):
+            raise ValueError(f"{name} is the name of a file or folder (str or Path), not {value!r}.")
+    if not isinstance(method, str):
+        raise ValueError(f"method is one key of METHODS, such as {METHOD!r}, not {method!r}.")
+    if not isinstance(workers, int) or workers < 0:
+        raise ValueError(f"workers is a whole number from 0, not {workers!r}.")
 
 
 def table(found: Findings) -> pd.DataFrame:
@@ -107,7 +121,9 @@ def summary(found: Findings) -> str:
     clusters, flagged = found.analysis.clusters, found.analysis.flagged
     parts = [f"{_counted(len(found.rows), 'picture')} in {_counted(len(clusters), 'group')}, {len(flagged)} flagged."]
     parts += [f"Group {c.number}, {words.class_name(c.label, found.zoo.labels)}: {words.verdict(c)}" for c in flagged]
-    if len({row["predicted"] for row in found.rows}) == 1:
+    if len(found.rows) == 1:
+        parts.append("One picture alone: there is nothing to compare it with, so that no group can be flagged.")
+    elif len({row["predicted"] for row in found.rows}) == 1:
         parts.append("All pictures are predicted as one class: there is nothing to compare it with, so that no group can be flagged.")
     elif clusters and all(c.label == FEW for c in clusters):
         parts.append("No class has five pictures: none can be tested, so that no group can be flagged.")
@@ -147,7 +163,7 @@ def page(found: Findings, frame: pd.DataFrame) -> str:
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><meta http-equiv="Content-Security-Policy" content="{POLICY}">'
         f'<meta name="viewport" content="width=device-width"><title>{name}</title><style>{style}</style></head><body>'
         f"<header><h1>{name}</h1><p>{html.escape(head)} Maps of {html.escape(title(found.method))} for the predicted class.</p>"
-        f'<p class="question">{words.QUESTION}</p><ul>{notes}</ul></header>'
+        f'<p class="question">{words.QUESTION}</p><ul>{notes}</ul>{words.meanings()}</header>'
         f"{_section('Flagged: look at these', [_cluster(c, found) for c in found.analysis.flagged]) if flagged else ''}"
         f"{''.join(_class(label, found) for label in dict.fromkeys(c.label for c in found.analysis.clusters))}"
         f"<section><h2>All pictures</h2>{more}{_list(frame)}</section><dialog><button autofocus>Close</button><div></div><p></p></dialog>"
@@ -181,6 +197,7 @@ def _cluster(cluster: Cluster, found: Findings) -> str:
         f"in the {cluster.corner} corner": words.percent(cluster.corner_share),
         "half of it lies on": words.percent(cluster.area),
         "likeness": f"{cluster.tightness:.2f}",
+        "in common": words.percent(cluster.common),
         "sameness": "–" if math.isnan(cluster.sameness) else f"{cluster.sameness:.2f}",
         "probability, corrected": "–" if math.isnan(cluster.probability) else words.chance(cluster.probability),
     }

@@ -68,9 +68,9 @@ def run(
     work = partial(look, zoo=zoo, watched=watched(zoo), method=method)
     phase = Phase("survey", "Pictures", "pictures", chunks(dataset.samples, batch), work)
     complete(phase, zoo, store, team, workers, shown)
-    rows, shares, colours, problems = _read(store, len(phase.samples)) if team.leads else ([], [], [], [])
+    rows, shares, colours, problems = kept(store, len(phase.samples)) if team.leads else ([], [], [], [])
     if team.leads and not rows:
-        reasons = "; ".join(f"{problem.name}: {problem.reason}" for problem in problems[:3])
+        reasons = "; ".join(f"{problem.name}: {problem.reason.rstrip('.')}" for problem in problems[:3])
         raise DatasetError(f"None of the {len(dataset.samples)} pictures can be used ({reasons}).")
     return Findings(zoo, dataset, method, rows, analysed(rows, shares, colours), (*dataset.problems, *problems), store, len(phase.samples))
 
@@ -94,7 +94,7 @@ def analysed(rows: Sequence[Row], shares: Sequence[np.ndarray], colours: Sequenc
     )
 
 
-def _read(store: Store, count: int) -> tuple[list[Row], list[np.ndarray], list[np.ndarray], list[Problem]]:
+def kept(store: Store, count: int) -> tuple[list[Row], list[np.ndarray], list[np.ndarray], list[Problem]]:
     """Facts, attentions, colours and problems of all pieces; the small pictures stay on disk."""
     rows: list[Row] = []
     shares: list[np.ndarray] = []

@@ -7,6 +7,7 @@ from typing import Any
 
 import gradio as gr
 
+from ...evaluation.survey import words
 from ...explorer import many
 from ...serving.stops import Stops
 from ...serving.uploads import written
@@ -46,6 +47,7 @@ def build(context: PageContext) -> None:
                 button.click(begin, queue=False, **QUIET).then(_of_set(looked, name), context.model, [found, line], **HEAVY)
             gr.Button("Stop", elem_id="tg-many-stop").click(stop, queue=False, **QUIET)
         context.panel("many")
+        gr.HTML(words.meanings())
     context.on_open(tab, "many")
 
 
