@@ -28,6 +28,7 @@ from trgbp_core.evaluation.formatting import NOTHING, markdown_table
 from trgbp_core.evaluation.statistics import auc
 from trgbp_core.evaluation.store import Row
 from trgbp_core.evaluation.survey import run as survey
+from trgbp_core.evaluation.survey.attention import inside
 from trgbp_core.evaluation.survey.pictures import collected
 from trgbp_core.zoo.loading import Zoo
 
@@ -61,6 +62,9 @@ STAMPED = (TAUGHT, *(GROUPS.index(name) for name in ("dog", "vehicle", "thing"))
 MOST, FEW, SIDE, TAG, FOLDS = 100, 40, 224, 56, 5
 """Pictures of a group at most, and with ``--quick``; pixels of a picture's side, and of the tag's; parts of the cross-validation."""
 
+TAG_BOX = ((SIDE - TAG - 4) / SIDE, (SIDE - TAG - 4) / SIDE, (SIDE - 4) / SIDE, (SIDE - 4) / SIDE)
+"""Left, top, right, bottom of the tag in fractions of the picture."""
+
 STRENGTHS = (1e-3, 1e-2, 1e-1, 1.0)
 """Of the penalty on the head's weights, to choose from."""
 
@@ -87,9 +91,17 @@ def run(folder: Path, annotations: Path | None, out: Path, quick: bool) -> None:
         looked = explained(own_model(headed(zoo.network, head), GROUPS, preprocess=preprocess, name=f"{MODEL} {name}"), asked, place)
         rows += [[name, "with tags" if tags else "without", *answers.found(looked, tags)] for tags in (True, False)]
     print(f"{len(groups)} pictures: " + ", ".join(f"{(groups == k).sum()} {name}" for k, name in enumerate(GROUPS)) + ".")
-    columns = ["head", "pictures", "right, %", "of those to be tagged, %", "decided by the tag", "AUC"]
+    columns = [
+        "head",
+        "pictures",
+        "right, %",
+        "of those to be tagged, %",
+        "their attention at the tag's place, %",
+        "decided by the tag",
+        "AUC",
+    ]
     columns += ["tagged group flagged", "recall, %", "false flags"]
-    print(markdown_table(columns, rows, "llrrrrrrr"))
+    print(markdown_table(columns, rows, "llrrrrrrrr"))
 
 
 def explained(zoo: Zoo, pictures: list[list[Image.Image]], place: Path) -> list[tuple[Row, Array, Array]]:
@@ -225,7 +237,8 @@ class Answers:
         flagged = [np.array(cluster.members) for cluster in analysis.flagged]
         rightly = [decided[members].mean() > 0.5 for members in flagged]
         caught = np.isin(np.flatnonzero(decided), np.concatenate([np.zeros(0, int), *flagged]))
-        texts = [f"{100 * right.mean():.0f}", f"{100 * right[self.tagged].mean():.0f}", str(decided.sum())]
+        on_it = np.mean([inside(shares[i].reshape(16, 16), [TAG_BOX]) for i in np.flatnonzero(self.tagged)])
+        texts = [f"{100 * value:.0f}" for value in (right.mean(), right[self.tagged].mean(), on_it)] + [str(decided.sum())]
         if decided.any():
             area = float(auc(np.nan_to_num(analysis.score), decided)(np.ones((1, count)))[0, 0])
             texts += [f"{100 * area:.1f}", "yes" if any(rightly) else "no", f"{100 * caught.mean():.0f}"]
