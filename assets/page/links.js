@@ -6,6 +6,11 @@
   const STEP = ['tab', 'model', 'image', 'crop', 'class', 'against', 'lesson']; // a change of these is a step that Back takes back
   const LOCAL = ['tab', 'against', 'layer', 'colours', 'opacity', 'psi', 'box']; // the browser sets these itself
   const PSI = ['paper', 'conserving'];
+  const ALLOWED = { // what the server's notice calls not followed is not
+    colours: (name) => name !== 'diverging' && Object.keys(window.TRGBP_COLOURS).includes(name),
+    opacity: (text) => /^(\d{1,2}|100)$/.test(text) && Number(text) % 5 === 0,
+    psi: (name) => PSI.includes(name),
+  };
   const PAUSE = 200; // milliseconds; browsers limit how often an address may be written
 
   let asked = null; // the query that a link on the page asks for
@@ -40,7 +45,7 @@
   window.TRGBP.expected = (file, notice) => {
     window.TRGBP.reportedAs(file);
     if (!following) return;
-    Object.assign(following, { number: notice?.number ?? -1, against: notice?.against ?? null });
+    Object.assign(following, { number: notice?.number ?? -1, against: notice?.against ?? null, cascade: notice?.cascade ?? {} });
     if (following.how === 'replaceState' && state.unfold === 'inside') state.unfold = ''; // that is for a link on the page
   };
 
@@ -86,7 +91,7 @@
 
   // The end of following: the address now stands for what is shown.
   function arrive() {
-    const { how, against } = following;
+    const { how, against, cascade } = following;
     const given = new URLSearchParams(window.location.search);
     const before = current?.step;
     following = null;
@@ -97,8 +102,8 @@
     window.TRGBP.rather(against);
     current = entry();
     if (given.has('stage') && !state.data.cascade) {
-      const keys = ['stage', 'beside', 'mode', 'seed'].filter((key) => given.has(key));
-      pending = { question: explained.question, parts: Object.fromEntries(keys.map((key) => [key, given.get(key)])) };
+      const keys = ['stage', 'beside', 'mode', 'seed'].filter((key) => given.has(key) && key in cascade);
+      pending = { question: explained.question, parts: Object.fromEntries(keys.map((key) => [key, cascade[key]])) };
       current = entry();
     }
     // The page's bare address stays bare until something is done; its state is kept beside it.
@@ -136,7 +141,7 @@
 
   // Sets what the browser can set itself. A page just opened (`first`) is as it opens, or as the visitor has moved it since.
   function set(params, first = false) {
-    const wanted = (key) => params.get(key) ?? (first ? null : opening[key]);
+    const wanted = (key) => (ALLOWED[key](params.get(key)) ? params.get(key) : first ? null : opening[key]);
     enter(control('colours'), wanted('colours'));
     enter(control('opacity'), wanted('opacity'));
     const psi = PSI.indexOf(wanted('psi'));

@@ -134,7 +134,9 @@ def offered(explorer: Explorer, model: str) -> Entry:
 
 def known_methods(keys: Any) -> list[str]:
     """``keys`` in the order of METHODS if they are a list of methods; raises ValueError with a sentence otherwise."""
-    if not isinstance(keys, list) or not keys:
+    if keys is not None and not isinstance(keys, list):
+        raise ValueError(f"Methods are a list of keys, such as {list(METHODS)[:2]}, not {str(keys)[:60]!r}.")
+    if not keys:
         raise ValueError("No method is ticked: open “Which methods” and tick some.")
     unknown = [key for key in keys if not isinstance(key, str) or key not in METHODS]
     if unknown:

@@ -162,9 +162,11 @@ class Explanation:
     # -- what may be asked for -----------------------------------------------------------------------------------------------------
 
     def _known(self, k: int) -> int:
-        if k not in self._maps:
-            raise ValueError(f"Class {k} was not explained; explained classes: {', '.join(map(str, self.classes))}.")
-        return k
+        index = int(k) if isinstance(k, SupportsIndex) else k
+        if index not in self._maps:
+            known = ", ".join(map(str, self.classes))
+            raise ValueError(f"Class {k} was not explained (targets=[…] of explain() names further ones); explained classes: {known}.")
+        return index
 
     def _index(self, l: LayerKey) -> int:  # noqa: E741
         if isinstance(l, (str, nn.Module)):

@@ -75,7 +75,10 @@ def run(arguments: argparse.Namespace) -> None:
 def _with_pictures(source: Zoo | str, arguments: argparse.Namespace, leads: bool) -> tuple[Zoo, Dataset]:
     """A network, loaded now, and the pictures with its labels."""
     zoo = loaded(source)
-    dataset = labelled_pictures(arguments, zoo)
+    try:
+        dataset = labelled_pictures(arguments, zoo)
+    except ValueError as error:
+        raise ValueError(f"{zoo.title}: {error}") from None
     if leads:
         print(
             f"{zoo.title}, {dataset.layout}: {len(dataset.samples)} pictures. {datasets.tally(dataset.problems)}",

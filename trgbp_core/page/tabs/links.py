@@ -125,8 +125,11 @@ class LinkFollower:
             tab = "explain" if link.tab == "classes" else link.tab
             changes = str(path), picker, link.model, gr.Tabs(selected=tab), tab, asked
         sent = {"key": asked.note or "none", "note": asked.note, "unfold": _unfolded(asked), "number": asked.number}
-        crop, against = (asked.link.crop, asked.link.against) if asked.link else (None, "")
-        return *changes, sent | {"crop": crop, "against": int(against) if against else None}
+        if asked.link is None:
+            return *changes, sent | {"crop": None, "against": None, "cascade": {}}
+        link = asked.link
+        cascade = {"stage": link.stage, "beside": link.beside, "mode": link.mode, "seed": link.seed}
+        return *changes, sent | {"crop": link.crop, "against": int(link.against) if link.against else None, "cascade": cascade}
 
 
 def _unfolded(asked: LinkRequest) -> str:
