@@ -195,6 +195,7 @@ def test_a_picture_of_ones_own_is_not_put_into_a_link(visit: Callable[[str], Pag
         ("?class=unicorn&layer=99", "No class is called"),
         ("?lesson=%22%3E%3Csvg%20onload=window.hit=1%3E", "a lesson that is not here"),
         ("?tab=javascript:window.hit=1", "a tab that is not here"),
+        ("?colours=x&opacity=300&seed=x&stage=1&psi=", "colours that are not here"),
     ],
 )
 def test_markup_and_nonsense_in_an_address_are_a_sentence_and_nothing_runs(visit: Callable[[str], Page], query: str, sentence: str) -> None:
@@ -202,6 +203,9 @@ def test_markup_and_nonsense_in_an_address_are_a_sentence_and_nothing_runs(visit
     expect(page.locator(".tg-said")).to_contain_text(sentence)
     assert page.evaluate("window.hit") is None
     assert page.evaluate("window.TRGBP.state.data.explain.link.image") == examples.FIRST
+    expect(page.locator('select[data-control="colours"]')).to_have_value("inferno")
+    expect(page.locator('input[data-control="opacity"]')).to_have_value("65")
+    page.wait_for_function("!/seed=x|colours=(&|$)|opacity=1/.test(location.search)")
 
 
 @pytest.mark.parametrize(("number", "answers"), [(3, False), (6, False), (6, True)])

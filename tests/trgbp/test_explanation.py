@@ -55,6 +55,7 @@ def test_a_layers_contrast_is_the_difference_of_its_maps(small: Explanation) -> 
         found = small.layer_contrast(index, 6, against=2)
         assert torch.equal(found, small.layer_raw(index, 6) - small.layer_raw(index, 2))
         assert torch.equal(found, -small.layer_contrast(index, 2, against=6))
+        assert torch.equal(found, small.layer_contrast(index, torch.tensor(6), against=torch.tensor(2)))  # type: ignore[arg-type]
 
 
 def test_a_contrast_with_a_class_that_was_not_explained_says_so(small: Explanation) -> None:
