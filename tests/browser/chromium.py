@@ -10,7 +10,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from weakref import WeakKeyDictionary
 
 from PIL import Image, ImageOps
 from playwright.sync_api import Browser, Page, Request, expect, sync_playwright
@@ -19,10 +18,7 @@ EXAMPLES = Path(__file__).parents[2] / "assets" / "examples"
 WAIT = 120_000  # milliseconds; a limit for a busy machine, no measurement
 LEFT = re.compile("AbortError|Connection errored out|net::ERR_INTERNET_DISCONNECTED")
 QUIET_MILLISECONDS = 1500
-"""What the tabs ask about a new picture follows within this time upon the last answer, also on a busy machine."""
-
-_answers: WeakKeyDictionary[Page, set[Request]] = WeakKeyDictionary()
-"""The streams of answers that a page listens to: while there is one, something is still worked on."""
+"""What the tabs ask about a new picture follows within this time, also on a busy machine."""
 
 
 OPTIONS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
@@ -71,10 +67,6 @@ def visiting(browser: Browser, url: str, width: int = 1280, *, reloads: bool = F
     page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
     page.on("pageerror", lambda error: errors.append(str(error)))
     page.on("dialog", lambda dialog: errors.append(dialog.message))
-    answers = _answers[page] = set()
-    page.on("request", lambda request: answers.add(request) if "/queue/data" in request.url else None)
-    page.on("requestfinished", lambda request: answers.discard(request))
-    page.on("requestfailed", lambda request: answers.discard(request))
     page.goto(url)
     page.wait_for_function("document.body.dataset.trgbpExplain")
     yield page
@@ -148,8 +140,8 @@ def questions(page: Page) -> list[Request]:
 
 
 def until_quiet(page: Page, asked: list[Request]) -> None:
-    """Wait until the page has asked nothing for a while, and has all answers."""
+    """Wait until the page has asked nothing for a while."""
     count = -1
-    while count != len(asked) or _answers.get(page):
+    while count != len(asked):
         count = len(asked)
         page.wait_for_timeout(QUIET_MILLISECONDS)
