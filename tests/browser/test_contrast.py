@@ -16,7 +16,7 @@ AGAINST = 'select[data-control="against"]'
 CHEETAH = "293"
 
 
-@pytest.fixture(params=[1280, 390])
+@pytest.fixture(params=[1280, pytest.param(390, marks=pytest.mark.further)])
 def page(request: pytest.FixtureRequest, browser: Browser, page_url: str) -> Iterator[Page]:
     with visiting(browser, f"{page_url}?image=cheetah_and_lion.jpg&class=lion", request.param) as page:
         yield page

@@ -82,6 +82,7 @@ def test_a_run_that_is_killed_continues_to_the_same_bytes(uninterrupted: tuple[P
     assert before.items() <= {file.name: file.stat().st_mtime_ns for file in (out / "parts").glob("*.json")}.items(), "done twice"
 
 
+@pytest.mark.further  # the test after it lets two processes end a run, too
 def test_two_processes_write_the_same_report(uninterrupted: tuple[Path, dict[str, bytes]]) -> None:
     folder, expected = uninterrupted
     done = run("-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", *command(folder, "two"))
