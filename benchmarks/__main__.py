@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from . import gpu, pixels, results, shapes, shortcuts
+from . import gpu, passes, pixels, results, shapes, shortcuts
 
 
 def _page(arguments: argparse.Namespace) -> None:
@@ -30,6 +30,7 @@ def main(argv: list[str] | None = None) -> int:
     gpu.add(names)
     shapes.add(names)
     shortcuts.add(names)
+    passes.add(names)
     pixels.add(names)
     results.add(names)
     page = names.add_parser("page", help="how fast the page answers, in a real Chromium")

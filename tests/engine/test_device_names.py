@@ -73,7 +73,7 @@ def test_a_card_takes_more_at_a_time_and_has_pictures_read_for_it(monkeypatch: p
     monkeypatch.undo()
     there = torch.device("cuda")
     assert devices.explained_together(devices.CPU) == 4 < devices.explained_together(there)
-    assert devices.perturbed_together(devices.CPU) == 10 < devices.perturbed_together(there)
+    assert devices.perturbed_together(devices.CPU) == 5 < devices.perturbed_together(there)
     assert devices.reading_processes(devices.CPU) == 0
     assert devices.layout(devices.CPU) != devices.layout(there)
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: range(16), raising=False)

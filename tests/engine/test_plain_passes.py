@@ -8,7 +8,7 @@ from torch import nn
 
 from trgbp_core import METHODS, load_model
 from trgbp_core.engine.evaluation_mode import uncompiled
-from trgbp_core.engine.plain_passes import folded
+from trgbp_core.engine.plain_passes import folded, for_scores, scores
 
 from ..support.comparison import close
 from ..support.nets import NETS, picture, randomise
@@ -17,8 +17,8 @@ from ..support.nets import NETS, picture, randomise
 @pytest.mark.parametrize("name", sorted(NETS))
 def test_a_folded_network_has_the_same_logits(name: str) -> None:
     network = randomise(NETS[name]())
-    twin = folded(network, picture())
-    close(twin(picture(2, 3, 32, 32)).detach(), network(picture(2, 3, 32, 32)).detach(), name)
+    for twin in (folded(network, picture()), for_scores(network, picture())):
+        close(twin(picture(2, 3, 32, 32)).detach(), network(picture(2, 3, 32, 32)).detach(), name)
 
 
 @pytest.mark.parametrize("name", ["random:resnet18", "random:densenet121", "random:vgg11_bn", "random:googlenet", "efficientnet_lite0"])
@@ -71,6 +71,29 @@ def test_a_norm_that_cannot_be_folded_is_left_alone(build: type[nn.Module]) -> N
     twin = folded(network, picture())
     assert any(isinstance(m, nn.BatchNorm2d) for m in twin.modules())
     close(twin(picture()).detach(), network(picture()).detach(), build.__name__)
+
+
+class Rectified(nn.Module):
+    """A convolution and its rectifier; ``both``: something else reads what the rectifier reads."""
+
+    def __init__(self, both: bool) -> None:
+        super().__init__()
+        self.both, self.first, self.relu, self.last = both, nn.Conv2d(3, 4, 3), nn.ReLU6(), nn.Linear(4, 4)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = self.first(x)
+        z = self.relu(y)
+        return self.last((z + y if self.both else z).mean((2, 3)))
+
+
+@pytest.mark.parametrize("both", [False, True])
+def test_rectifiers_work_in_place_only_where_nothing_else_reads_their_input(both: bool) -> None:
+    network, x = randomise(Rectified(both)), picture(2, 3, 9, 9)
+    twin = for_scores(network, x)
+    found = scores(twin, lambda start, stop: x[start:stop].clone(), 2)
+    close(found, network(x).detach(), "logits")
+    assert (twin.relu.inplace, network.relu.inplace) == (not both, False)
+    assert network.first.weight.is_contiguous()
 
 
 def test_pictures_of_another_type_get_a_sentence() -> None:

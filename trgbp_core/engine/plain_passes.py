@@ -125,9 +125,39 @@ def folded(network: nn.Module, x: Tensor) -> nn.Module:
         if isinstance(module, nn.Conv2d) and len(parts) == 1 and isinstance(parts[0], nn.ZeroPad2d):
             _put(twin, name, _with_padding(module, parts[0]))
     twin.eval()
+    return twin if _agree(plain, twin, x) else plain
+
+
+@torch.inference_mode(False)
+@torch.no_grad()
+def for_scores(network: nn.Module, x: Tensor) -> nn.Module:
+    """:func:`folded`, for passes of which only the logits are read: rectifiers work in place, and kernels lie as the pictures do.
+
+    ``python -m benchmarks passes`` measures what it gains: large maps that are written once more cost as much as many convolutions.
+
+    Args:
+        network: left as it is. x: some pictures (N, C, H, W), to compare the two.
+
+    Returns:
+        the copy; :func:`folded` alone where the two do not agree up to rounding (something else may read what a rectifier reads).
+
+    Raises:
+        UnsuitableNetwork, ValueError: as :func:`folded`.
+    """
+    plain = folded(network, x)
+    twin = evaluation_copy(plain)
+    for module in twin.modules():
+        if isinstance(module, (nn.ReLU, nn.ReLU6)):
+            module.inplace = True
+        elif isinstance(module, nn.Conv2d):
+            module.weight = nn.Parameter(module.weight.contiguous(memory_format=devices.layout(x.device)), requires_grad=False)
+    return twin if _agree(plain, twin, x) else plain
+
+
+def _agree(plain: nn.Module, twin: nn.Module, x: Tensor) -> bool:
+    """Whether two networks give ``x`` the same logits, up to rounding."""
     expected, found = (logits_of(each(x.clone())) for each in (plain, twin))
-    gap = (found - expected).abs().max()
-    return twin if float(gap) <= TOLERANCE * float(expected.abs().max()) else plain
+    return float((found - expected).abs().max()) <= TOLERANCE * float(expected.abs().max())
 
 
 def _put(network: nn.Module, name: str, module: nn.Module) -> None:

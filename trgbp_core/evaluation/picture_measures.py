@@ -59,7 +59,7 @@ def measure(
 
     Args:
         unit: its pictures, as :func:`~trgbp_core.evaluation.reading.ahead` brings them.
-        watched: the network once more, for plain forward passes: see :func:`~plain_passes.folded`.
+        watched: the network once more, for plain forward passes: see :func:`~plain_passes.for_scores`.
         perturbed: the pictures whose perturbation curves are measured; None for all.
     """
     piece = Piece()

@@ -13,7 +13,7 @@ import torch
 from tqdm import tqdm
 
 from ..data.datasets import Dataset, DatasetError, Problem, Sample, tally
-from ..engine.plain_passes import folded
+from ..engine.plain_passes import for_scores
 from ..zoo.loading import Zoo
 from . import mosaic_measures, picture_measures, sanity_measures
 from .further import fills
@@ -103,7 +103,7 @@ def run(dataset: Dataset, zoo: Zoo, settings: Settings, store: Store, team: Team
 def _watched(zoo: Zoo) -> torch.nn.Module:
     """The network once more, for plain forward passes."""
     noise = torch.randn(2, 3, zoo.input_size, zoo.input_size, generator=torch.Generator().manual_seed(0))
-    return folded(zoo.network, noise[:, : len(zoo.mean)].to(zoo.device))
+    return for_scores(zoo.network, noise[:, : len(zoo.mean)].to(zoo.device))
 
 
 def _pictures(samples: Sequence[Sample], zoo: Zoo, watched: torch.nn.Module, settings: Settings) -> Phase:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ..engine.geometry import upsample
-from ..engine.plain_passes import BATCH, folded, scores
+from ..engine.plain_passes import BATCH, for_scores, scores
 from ..trgbp.targets import Target, per_picture
 from .activation import Activation, record_activation
 from .registry import Attribute, NotApplicable, OfActivation, Progress, register
@@ -155,7 +155,7 @@ def score_cam(network: nn.Module, x: Tensor, target: Target = None, *, progress:
         (N, 1, H, W), not negative.
     """
     activation = record_activation(network, x)
-    classes, network = per_picture(target, activation.logits), folded(network, x[:1].detach())
+    classes, network = per_picture(target, activation.logits), for_scores(network, x[:1].detach())
     report = progress or (lambda share: None)
     maps = []
     for i, (picture, features) in enumerate(zip(x, activation.maps, strict=True)):

@@ -12,7 +12,7 @@ import torch
 
 from ...data.datasets import Dataset, DatasetError, Problem
 from ...engine import devices
-from ...engine.plain_passes import folded
+from ...engine.plain_passes import for_scores
 from ...theory.frame_calibration import fingerprint
 from ...zoo.loading import Zoo
 from ..run import Phase, complete
@@ -78,7 +78,7 @@ def run(
 def watched(zoo: Zoo) -> torch.nn.Module:
     """The network for plain forward passes."""
     noise = torch.randn(2, len(zoo.mean), zoo.input_size, zoo.input_size, generator=torch.Generator().manual_seed(0))
-    return folded(zoo.network, noise.to(zoo.device))
+    return for_scores(zoo.network, noise.to(zoo.device))
 
 
 def analysed(rows: Sequence[Row], shares: Sequence[np.ndarray], colours: Sequence[np.ndarray]) -> Analysis:
