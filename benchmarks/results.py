@@ -1,13 +1,15 @@
 """``python -m benchmarks results``: the tables of docs/results.md, drawn anew from the numbers in ``results/``.
 
 ``--keep OUT NAME`` puts the numbers of a finished ``trgbp evaluate`` there: without pictures and their names, to four digits, without the
-curves, whose areas stay.
+curves, whose areas stay, and compressed (``zcat results/NAME/results.csv.gz`` shows them, pandas reads them as they are).
 """
 
 from __future__ import annotations
 
 import argparse
 import csv
+import gzip
+import io
 import json
 import re
 import time
@@ -20,7 +22,7 @@ from trgbp_core.evaluation import tables
 from trgbp_core.evaluation.formatting import interval, markdown_table, number, title
 from trgbp_core.evaluation.further import choices, fills, networks
 from trgbp_core.evaluation.picture_measures import CURVES, FACTS
-from trgbp_core.evaluation.results import Results, of_files
+from trgbp_core.evaluation.results import Results, compressed, of_files
 from trgbp_core.evaluation.run import MOSAICS, RESULTS, SANITY, SKIPPED
 from trgbp_core.evaluation.settings import Settings
 
@@ -66,17 +68,22 @@ def keep(run: Path, folder: Path, methods: Sequence[str] | None = None) -> None:
                     row.update(dict.fromkeys(set(FACTS) - {"image", "method"}, ""))  # the picture's first row has them
                 seen.add(row.get("image", ""))
             columns = list(rows[0]) if rows else (run / name).read_text(encoding="utf-8").strip().split(",")
-            with (folder / name).open("w", encoding="utf-8", newline="") as stream:
-                writer = csv.DictWriter(stream, columns, lineterminator="\n")
-                writer.writeheader()
-                writer.writerows(rows)
-    (folder / SKIPPED).write_text("image,kind,reason\n", encoding="utf-8")
+            _write(folder / name, columns, rows)
+    _write(folder / SKIPPED, ["image", "kind", "reason"], [])
     made = json.loads((run / "run.json").read_text(encoding="utf-8"))
     heading = (run / "report.md").read_text(encoding="utf-8").split("\n", 1)[0].removeprefix("# ").rsplit(": ", 1)[0]
     about = {"network": heading, "date": time.strftime("%Y-%m-%d", time.gmtime((run / "run.json").stat().st_mtime))}
     made["settings"]["methods"] = [method for method in made["settings"]["methods"] if not methods or method in methods]
     about |= {key: made[key] for key in ("settings", "versions", "machine", "counts")}
     (folder / "run.json").write_text(json.dumps(about, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _write(path: Path, columns: Sequence[str], rows: Sequence[dict[str, str]]) -> None:
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    compressed(path).write_bytes(gzip.compress(text.getvalue().encode(), mtime=0))
 
 
 def _shortened(row: dict[str, str], numbers: dict[str, str]) -> dict[str, str]:

@@ -153,14 +153,21 @@ def of_files(
     )
 
 
+def compressed(path: Path) -> Path:
+    """Where a results file lies when it was compressed with gzip."""
+    return path.with_name(f"{path.name}.gz")
+
+
 def read_csv(path: Path, columns: Sequence[str]) -> pd.DataFrame:
-    """These columns of a results file; floats are read to the last bit, and an empty cell is NaN unless the column holds text.
+    """These columns of a results file, or of the same compressed. Floats are read to the last bit, and an empty
+    cell is NaN unless the column holds text.
 
     Raises:
         ValueError: a column is missing, or the file is no such table.
     """
     numbers = {name: ["", "nan"] for name in columns if name not in TEXTS}
     texts = {name: str for name in columns if name in TEXTS}
+    path = path if path.exists() else compressed(path)
     frame = pd.read_csv(path, usecols=list(columns), dtype=texts, na_values=numbers, keep_default_na=False, **EXACT)
     return frame[list(columns)]
 
