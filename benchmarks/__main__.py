@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from . import gpu, passes, pixels, results, shapes, shortcuts
+from . import gpu, passes, pixels, results, shapes, shortcuts, slow
 
 
 def _page(arguments: argparse.Namespace) -> None:
@@ -32,6 +32,7 @@ def main(argv: list[str] | None = None) -> int:
     shortcuts.add(names)
     passes.add(names)
     pixels.add(names)
+    slow.add(names)
     results.add(names)
     page = names.add_parser("page", help="how fast the page answers, in a real Chromium")
     page.set_defaults(run=_page)

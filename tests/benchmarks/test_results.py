@@ -14,11 +14,13 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch import nn
 
-from benchmarks import pixels, results, squeezenet
+from benchmarks import pixels, results, slow, squeezenet
 from benchmarks.__main__ import main
 from trgbp_core import METHODS
 from trgbp_core.evaluation.attributions import SHARED
+from trgbp_core.methods.cameras import cameras
 
 from ..support.documents import DOCUMENTS
 from ..support.small_sets import csv_set
@@ -121,3 +123,14 @@ def test_the_weights_of_caffe_arrive_in_their_layers(tmp_path: Path, monkeypatch
     scaled, picture = squeezenet.of_unit_variance(), Image.fromarray(generator.integers(0, 255, (60, 60, 3), dtype=np.uint8))
     ours, other = (of.network(of.preprocess(picture)) for of in (zoo, scaled))
     assert torch.allclose(ours, other, rtol=1e-4, atol=1e-5), "the same function in other units; float32"
+
+
+def test_cameras_of_every_size_is_a_method_of_its_own() -> None:
+    slow.known()
+    network, x = (
+        nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 3)),
+        torch.rand(1, 3, 12, 12),
+    )
+    found = METHODS[slow.EVERY_SIZE].attribute(network, x, 1)
+    assert torch.equal(found, cameras(network, x, 1, every_size=True))
+    assert METHODS[slow.EVERY_SIZE].cost >= slow.FAST

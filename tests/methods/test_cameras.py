@@ -26,7 +26,7 @@ def network() -> nn.Module:
     return layers
 
 
-def plainly(model: nn.Module, x: Tensor, target: int | None, sizes: list[tuple[int, int]]) -> tuple[Tensor, int]:
+def plainly(model: nn.Module, x: Tensor, target: int | None, sizes: list[tuple[int, int]], every: bool = False) -> tuple[Tensor, int]:
     """Algorithm 1 for one picture, and how many sizes agreed."""
     own = sizes[0]
     original = int(model(x).argmax())
@@ -34,7 +34,7 @@ def plainly(model: nn.Module, x: Tensor, target: int | None, sizes: list[tuple[i
     samples = []
     for size in sizes:
         shown = x if size == own else F.interpolate(x, size, mode="bicubic", align_corners=False)
-        if int(model(shown).argmax()) in (original, k):
+        if every or int(model(shown).argmax()) in (original, k):
             samples.append([F.interpolate(m, own, mode="bilinear") for m in hooked(model, shown, k)])
     features, gradients = (torch.stack(maps).mean(0) for maps in zip(*samples, strict=True))
     return (features * gradients).sum(1, keepdim=True).clamp(min=0), len(samples)
@@ -50,6 +50,14 @@ def test_cameras_follows_algorithm_1(target: int | None, monkeypatch: pytest.Mon
     assert max(agreeing) > 1
     assert float(expected.max()) > 0
     assert largest_difference(cameras(model, x, target, sizes=SIZES), expected, f"agreeing {agreeing}") < ROUNDING
+
+
+def test_with_a_class_the_authors_code_counts_every_size() -> None:
+    model, x = network(), picture(2)
+    expected = torch.cat([plainly(model, x[i : i + 1], 3, SIZES, every=True)[0] for i in range(len(x))])
+    found = cameras(model, x, 3, sizes=SIZES, every_size=True)
+    assert largest_difference(found, expected, "every size") < ROUNDING
+    assert not torch.allclose(found, cameras(model, x, 3, sizes=SIZES))
 
 
 def test_sizes_are_the_authors_for_224_and_the_picture_s_own_elsewhere() -> None:

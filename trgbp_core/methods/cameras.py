@@ -38,15 +38,21 @@ def resolutions(size: Pair) -> list[Pair]:
     cost=250,
 )
 def cameras(
-    network: nn.Module, x: Tensor, target: Target = None, *, progress: Progress | None = None, sizes: Sequence[Pair] | None = None
+    network: nn.Module,
+    x: Tensor,
+    target: Target = None,
+    *,
+    progress: Progress | None = None,
+    sizes: Sequence[Pair] | None = None,
+    every_size: bool = False,
 ) -> Tensor:
     """relu(Σ_c mean_t(ψ(A^t_c)) · mean_t(ψ(∂f_k/∂A^t_c))) over the sizes t of the picture (Jalwana et al. 2021, Algorithm 1).
 
     The enlarged pictures are bicubic, ψ is bilinear to the picture's own size. A size counts if the network's best class there is that at
-    the picture's own size, or ``target``: as in the authors' code with no class given; with one given, there all sizes count. The map is
-    not scaled to [0, 1].
+    the picture's own size, or ``target``: as in the authors' code with no class given. The map is not scaled to [0, 1].
 
     Args:
+        every_size: all sizes count, as in the authors' code with a class given (``python -m benchmarks slow`` measures both).
         sizes: (H, W) of the enlarged pictures, the picture's own size first; by default :func:`resolutions`.
 
     Returns:
@@ -70,7 +76,7 @@ def cameras(
             best = int(activation.logits.argmax())
             if not samples:
                 classes = best, int(per_picture(target, activation.logits.expand(len(x), -1))[i])
-            if best in classes:
+            if every_size or best in classes:
                 samples.append((activation.maps, activation.gradient(classes[1])))
             done += cost
             report(done / total)
