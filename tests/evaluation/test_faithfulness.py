@@ -67,7 +67,7 @@ def test_every_number_is_what_its_definition_says_of_that_method_and_picture(don
             others = [METHODS[row["method"]].attribute(network, x + one, k) for one in noise]
             expected["sensitivity_max"] = max(float((other - maps).norm() / maps.norm()) for other in others)
         else:
-            assert row["sensitivity_max"] == "nan", "of a costly method it is not measured"
+            assert row["sensitivity_max"] == "", "of a costly method it is not measured"
         for name, value in expected.items():
             assert float(row[name]) == pytest.approx(value, rel=JUMP, abs=1e-4), (row["image"], row["method"], name)
 

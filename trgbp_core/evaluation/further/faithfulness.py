@@ -17,18 +17,22 @@ from ...zoo.loading import Zoo
 from ..attributions import Attributions, usable
 from ..reading import Seen, stacked, without_problems
 from ..settings import Settings
-from ..store import Piece
+from ..store import Piece, Row
 
 FILE = "faithfulness.csv"
 NUMBERS = ("deletion_auc", "insertion_auc", "infidelity", "infidelity_share", "sensitivity_max")
 COLUMNS = ("image", "method", *NUMBERS)
-"""Of the results file: a row a picture and method. The share is infidelity, divided by that of a map of zeros: the falls' mean square."""
+"""Of the results file: a row a picture and method; sensitivity-max is empty where it is not measured.
+
+The share is infidelity, divided by that of a map of zeros, which is the mean square of the falls.
+"""
 
 PERTURBATIONS, SIDE = 50, 4
 """Infidelity removes so many random squares, the same for all methods; their side is the picture's, divided by this.
 
-Squares are one of the two perturbations of Yeh et al. 2019. The other, noise for each pixel, tells no maps apart here: of some ten thousand
-independent changes none says much of the score. I is 1 in the square, as captum recommends for maps that are contributions to the score.
+Squares are one of the two perturbations of Yeh et al. 2019. The other, small noise for each pixel, only asks how like a map is to the
+gradient at the picture: the score then falls by I·∇f, and the share tends to 1 − cos²(R, ∇f), ∇f summed over channels. I is 1 in the
+square, which captum advises for contributions to the score; maps in the unit of a gradient are measured alike.
 """
 
 CHANGES, RADIUS = 10, 0.02
@@ -82,13 +86,13 @@ class _Batch:
         measured = {key: self._numbers(key, of, masks, falls) for key, of in maps.items()}
         for i, one in enumerate(self.seen):
             for key, numbers in measured.items():
-                values = {**numbers, "sensitivity_max": changes[key]} if key in changes else numbers
-                self.piece.rows.append({"image": one.sample.name, "method": key} | {name: float(of[i]) for name, of in values.items()})
+                row: Row = {"image": one.sample.name, "method": key} | {name: float(of[i]) for name, of in numbers.items()}
+                self.piece.rows.append(row | {"sensitivity_max": float(changes[key][i]) if key in changes else ""})
 
     def _numbers(self, key: str, maps: Tensor, masks: Tensor, falls: Tensor) -> dict[str, Tensor]:
         """Everything but sensitivity, a number a picture; NaN where the map holds something else than finite numbers."""
         good = usable(maps)
-        numbers = {name: torch.full((len(maps),), float("nan"), dtype=torch.float64) for name in NUMBERS}
+        numbers = {name: torch.full((len(maps),), float("nan"), dtype=torch.float64) for name in NUMBERS[:-1]}
         if bool(good.any()):
             with self.attributions.timed(f"deletion and insertion of {key}"):
                 numbers["deletion_auc"][good.cpu()] = self._auc(self.x, torch.zeros_like(self.x), self.logits, maps, good)
