@@ -20,7 +20,7 @@ from typing import Any
 
 from trgbp_core.evaluation import tables
 from trgbp_core.evaluation.formatting import interval, markdown_table, number, title
-from trgbp_core.evaluation.further import choices, fills, networks
+from trgbp_core.evaluation.further import choices, faithfulness, fills, networks
 from trgbp_core.evaluation.picture_measures import CURVES, FACTS
 from trgbp_core.evaluation.results import Results, compressed, of_files
 from trgbp_core.evaluation.run import MOSAICS, RESULTS, SANITY, SKIPPED
@@ -58,7 +58,7 @@ def keep(run: Path, folder: Path, methods: Sequence[str] | None = None) -> None:
     """The numbers of a run's files, of all its methods or of these, and how they were made."""
     folder.mkdir(parents=True, exist_ok=True)
     numbers: dict[str, str] = {}
-    for name in (RESULTS, MOSAICS, SANITY, fills.FILE):
+    for name in (RESULTS, MOSAICS, SANITY, fills.FILE, faithfulness.FILE):
         if (run / name).exists():
             with (run / name).open(encoding="utf-8", newline="") as stream:
                 rows = [_shortened(row, numbers) for row in csv.DictReader(stream) if not methods or row["method"] in methods]

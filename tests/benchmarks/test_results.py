@@ -20,6 +20,7 @@ from benchmarks import pixels, results, slow, squeezenet
 from benchmarks.__main__ import main
 from trgbp_core import METHODS
 from trgbp_core.evaluation.attributions import SHARED
+from trgbp_core.evaluation.further import choices
 from trgbp_core.methods.cameras import cameras
 
 from ..support.documents import DOCUMENTS
@@ -63,7 +64,7 @@ def test_the_kept_numbers_are_small_and_hold_no_names_of_pictures() -> None:
 def test_every_pixel_term_is_measured_as_a_method_and_its_numbers_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     images, annotations = csv_set(tmp_path, 3)
     given = [str(images), "--annotations", str(annotations), "--out", str(tmp_path / "out"), "--model", "shapes", "--methods", "tr_gbp"]
-    assert main(["pixels", *given, "--mosaics", "0", "--sanity", "0", "--perturbed", "0"]) == 0
+    assert main(["pixels", *given, "--mosaics", "0", "--sanity", "0", "--perturbed", "0", "--faithfulness", "2"]) == 0
     with (tmp_path / "out" / "results.csv").open(newline="") as stream:
         rows = list(csv.DictReader(stream))
     assert {row["method"] for row in rows} == {"tr_gbp", *pixels.VARIANTS}
@@ -80,6 +81,8 @@ def test_every_pixel_term_is_measured_as_a_method_and_its_numbers_are_kept(tmp_p
     for i, method in enumerate(r.methods):
         full = [float(row["ebpg"]) for row in rows if row["method"] == method]
         assert r.numbers["ebpg"][:, i] == pytest.approx(full, rel=1e-3)
+    assert np.isfinite(r.numbers["deletion_auc"]).all(1).sum() == 2
+    assert "| sensitivity-max |" in choices.faithful(r)
     results.kept.cache_clear()
 
 

@@ -95,7 +95,7 @@ def test_two_processes_write_the_same_report(uninterrupted: tuple[Path, dict[str
 def test_several_networks_have_each_a_folder_as_alone_and_one_report_killed_or_not(uninterrupted: tuple[Path, dict[str, bytes]]) -> None:
     """Begun by one process, which is killed in the second network, and continued by two."""
     folder, _ = uninterrupted
-    few = "--limit 24 --perturbed 0 --mosaics 2 --sanity 0 --fills black".split()
+    few = "--limit 24 --perturbed 0 --mosaics 2 --sanity 0 --fills black --faithfulness 5".split()
     both = [*few, "--models", "shapes_cheat"]  # after --model shapes
     alone, undisturbed, killed = folder / "alone", folder / "both", folder / "both_killed"
     assert main([*command(folder, alone.name)[2:], *few, "--threads", "1"]) == 0
@@ -111,7 +111,7 @@ def test_several_networks_have_each_a_folder_as_alone_and_one_report_killed_or_n
     assert not (killed / "report.md").exists()
     done = run("-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", *command(folder, killed.name), *both)
     assert done.returncode == 0, done.stderr
-    for name in (*FILES, "fills.csv"):
+    for name in (*FILES, "fills.csv", "faithfulness.csv"):
         assert (alone / name).read_bytes() == (undisturbed / "shapes" / name).read_bytes() == (killed / "shapes" / name).read_bytes(), name
         assert (killed / "shapes_cheat" / name).read_bytes() == (undisturbed / "shapes_cheat" / name).read_bytes(), name
     for name in ("report.md", "figures.csv"):

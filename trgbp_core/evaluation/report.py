@@ -37,6 +37,7 @@ SECTIONS: tuple[tuple[str, Callable[[Results], str]], ...] = (
     ("Table 1: localisation", tables.localisation),
     ("Figure 6: pixel perturbation", tables.perturbation),
     ("Pixel perturbation under other choices", choices.sensitivities),
+    ("Deletion, insertion, infidelity, sensitivity-max", choices.faithful),
     ("Table 2: boundary dependency and wrong predictions", tables.boundary),
     ("What boundary dependency adds to confidence", tables.confidence),
     ("Empty maps", choices.empty_maps),

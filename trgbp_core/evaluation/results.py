@@ -16,6 +16,7 @@ import pandas as pd
 from ..data.datasets import Dataset, Problem
 from ..metrics.perturbation import FRACTIONS
 from ..zoo.loading import Zoo
+from .further import faithfulness
 from .mosaic_measures import CELLS
 from .picture_measures import HALF, NUMBERS
 from .run import MOSAICS, RESULTS, SANITY, SKIPPED, Finished
@@ -42,7 +43,8 @@ class Results:
         folder: of the run. network: its title. methods: that apply, in the order of the tables' columns. refused: method → reason.
         images: the pictures' names. wrong: the prediction is not the label. confidence: the prediction's probability.
         label_rank: the label's place among the network's classes, 1 where the prediction is right.
-        boxed: the EBPG protocol takes the picture. numbers: column of :data:`FEW` → values, (N, methods).
+        boxed: the EBPG protocol takes the picture. numbers: column of :data:`FEW`, and of faithfulness where that was measured, → values,
+            (N, methods).
         grid: the share in its own cell, (mosaics, methods): mean of four cells, which depend on each other.
         similarities: (method, column) → (pictures, stages) of the sanity checks. stages: their indices, of ``layers`` in all.
         problems: what was left out. seconds: phase → part of the work → seconds.
@@ -82,7 +84,7 @@ class Results:
             "grid_pointing_game": self.resampled(means(self.grid), len(self.grid)),
             "ibd_auc_upper_half": self._boundary_auc(0.5),
             "ibd_auc": self._boundary_auc(0.0),
-            **{name: self._mean(self.numbers[name]) for name in AREAS},
+            **{name: self._mean(self.numbers[name]) for name in (*AREAS, *faithfulness.NUMBERS) if name in self.numbers},
         }
 
     def resampled(self, statistic: Statistic, count: int) -> Resampled:
@@ -131,6 +133,10 @@ def of_files(
     shares = [mosaics.loc[mosaics["method"] == method, "grid_pointing_game"] for method in methods]
     sanity = read_csv(folder / SANITY, ("image", "stage", "of", "method", *SIMILARITY_COLUMNS))
     problems = read_csv(folder / SKIPPED, ("image", "kind", "reason"))
+    numbers = {name: _columns([of[name] for of in by_method]) for name in FEW}
+    if settings.faithfulness:
+        found = read_csv(folder / faithfulness.FILE, faithfulness.COLUMNS).pivot(index="image", columns="method")
+        numbers |= {name: found[name].reindex(index=images["image"], columns=methods).to_numpy(float) for name in faithfulness.NUMBERS}
     return Results(
         folder=folder,
         settings=settings,
@@ -143,7 +149,7 @@ def of_files(
         confidence=images["confidence"].to_numpy(float),
         label_rank=images["label_rank"].to_numpy(float),
         boxed=(images["box_share"] < HALF).to_numpy(bool),
-        numbers={name: _columns([of[name] for of in by_method]) for name in FEW},
+        numbers=numbers,
         grid=_columns([of.to_numpy(float).reshape(-1, CELLS).mean(1) for of in shares]),
         similarities={(method, name): _stages(sanity, method, name) for method in methods for name in SIMILARITY_COLUMNS},
         stages=tuple(sanity["stage"].unique().tolist()),

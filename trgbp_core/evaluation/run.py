@@ -16,7 +16,7 @@ from ..data.datasets import Dataset, DatasetError, Problem, Sample, tally
 from ..engine.plain_passes import for_scores
 from ..zoo.loading import Zoo
 from . import mosaic_measures, picture_measures, sanity_measures
-from .further import fills
+from .further import faithfulness, fills
 from .mosaic_measures import Measured
 from .reading import Seen, ahead
 from .settings import Settings, chunks, drawn
@@ -28,6 +28,7 @@ FILES = {
     "mosaics": (MOSAICS, mosaic_measures.COLUMNS),
     "sanity": (SANITY, sanity_measures.COLUMNS),
     "fills": (fills.FILE, fills.COLUMNS),
+    "faithfulness": (faithfulness.FILE, faithfulness.COLUMNS),
 }
 """Phase → its results file and the columns of it."""
 
@@ -95,6 +96,8 @@ def run(dataset: Dataset, zoo: Zoo, settings: Settings, store: Store, team: Team
     if settings.fills:
         work = partial(fills.measure, zoo=zoo, watched=watched, settings=settings)
         phases.append(Phase("fills", "Other fills", "pictures", phases[0].samples, work))
+    if settings.faithfulness:
+        phases.append(_faithfulness(samples, zoo, watched, settings))
     for phase in phases[1:]:
         complete(phase, zoo, store, team, workers, shown)
     return Finished({phase.name: len(phase.samples) for phase in phases}, samples)
@@ -124,6 +127,12 @@ def _sanity(measured: list[Measured], by_name: dict[str, Sample], zoo: Zoo, sett
     chosen = [measured[i] for i in drawn(len(measured), settings.sanity, settings.seed)]
     work = partial(sanity_measures.measure, labels={one.name: one.label for one in chosen}, zoo=zoo, settings=settings)
     return Phase("sanity", "Sanity checks", "pictures", chunks([by_name[one.name] for one in chosen], settings.batch), work)
+
+
+def _faithfulness(samples: Sequence[Sample], zoo: Zoo, watched: torch.nn.Module, settings: Settings) -> Phase:
+    chosen = [samples[i] for i in drawn(len(samples), settings.faithfulness, settings.seed)]
+    work = partial(faithfulness.measure, zoo=zoo, watched=watched, settings=settings)
+    return Phase("faithfulness", "Faithfulness", "pictures", chunks(chosen, settings.batch), work)
 
 
 def _outcome(store: Store, count: int, settings: Settings) -> tuple[list[Measured], list[Measured]]:

@@ -24,7 +24,10 @@ PAPER = ("saliency", "guided_backprop", "guided_ig", "full_grad", "grad_cam", "c
 DEFAULT = (*PAPER, "tr_gbp_conserving")
 TARGETS = ("protocol", "label", "prediction")
 FILLS = ("black", "mean", "blur")
-LEAST = {"limit": 1, "seed": 0, "sample": 1, "repeats": 1, "perturbed": 0, "mosaics": 0, "sanity": 0, "stages": 1, "batch": 1}
+LEAST = {
+    **dict.fromkeys(("limit", "sample", "repeats", "stages", "batch"), 1),
+    **dict.fromkeys(("seed", "perturbed", "faithfulness", "mosaics", "sanity"), 0),
+}
 
 
 @dataclass(frozen=True)
@@ -38,7 +41,8 @@ class Settings:
         limit: at most so many pictures, drawn at random with the seed. seed: of every draw.
         sample, repeats: EBPG is the mean over ``repeats`` draws of ``sample`` pictures (appendix C).
         perturbed: pictures whose perturbation curves are measured, drawn at random with the seed; all by default. fills: of
-            :data:`FILLS`, with which pixel perturbation is measured once more, on all pictures.
+            :data:`FILLS`, with which pixel perturbation is measured once more, on all pictures. faithfulness: pictures of which deletion
+            and insertion, infidelity and sensitivity-max are measured, drawn at random with the seed.
         mosaics: of the grid pointing game. sanity: pictures whose map is followed through ``stages`` stages of the cascade.
         batch: pictures that are explained together.
     """
@@ -52,6 +56,7 @@ class Settings:
     repeats: int = 5
     perturbed: int | None = None
     fills: tuple[str, ...] = ()
+    faithfulness: int = 0
     mosaics: int = 25
     sanity: int = 8
     stages: int = 12

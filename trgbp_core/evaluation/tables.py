@@ -150,22 +150,39 @@ FIGURE_NAMES = {
     "morf_area_90": "MoRF area to 90 %",
     "lerf_area_10": "LeRF area to 10 %",
     "lerf_area_90": "LeRF area to 90 %",
+    "deletion_auc": "deletion AUC",
+    "insertion_auc": "insertion AUC",
+    "infidelity": "infidelity",
+    "infidelity_share": "infidelity, share",
+    "sensitivity_max": "sensitivity-max",
 }
+PER_CENT = ("ebpg", "pointing", "grid", "ibd")
+LOWER = ("lerf", "deletion", "infidelity", "sensitivity")
+
+
+def measures(*found: Results) -> dict[str, str]:
+    """The figures that all of these have, with their names."""
+    return {key: name for key, name in FIGURE_NAMES.items() if all(key in r.figures for r in found)}
+
+
+def fewer(*found: Results) -> str:
+    """Of which figures a lower one is better, in words."""
+    return "LeRF, deletion, infidelity and sensitivity-max" if "deletion_auc" in measures(*found) else "LeRF"
 
 
 def sense(key: str) -> int:
     """1 where a higher figure is better, −1 where a lower one is."""
-    return -1 if key.startswith("lerf") else 1
+    return -1 if key.startswith(LOWER) else 1
 
 
 def digits(key: str) -> tuple[int, float]:
     """How a figure is written: digits behind the point, and its factor (100 for per cent)."""
-    return (3, 1.0) if "area" in key else (1, 100.0)
+    return (1, 100.0) if key.startswith(PER_CENT) else (3, 1.0)
 
 
 def all_figures(r: Results) -> str:
     """Every figure of every method, in one table."""
-    return markdown_table(_head(r, ""), rows_of(r, *FIGURE_NAMES))
+    return markdown_table(_head(r, ""), rows_of(r, *measures(r)))
 
 
 def rows_of(r: Results, *keys: str) -> list[list[str]]:
@@ -179,10 +196,11 @@ def differences(r: Results) -> str:
     for own in (m for m in OURS if m in r.methods):
         others = [m for m in r.methods if m != own]
         rows = []
-        for key, name in FIGURE_NAMES.items():
+        for key, name in measures(r).items():
             rows.append([name, *(signed(r.figures[key].difference(own, m), *digits(key)) for m in others)])
         parts.append(f"{title(own)} minus:\n\n" + markdown_table(["", *map(title, others)], rows))
-    return "With 95 % intervals of the paired difference; bold where zero lies outside. LeRF: negative is better.\n\n" + "\n\n".join(parts)
+    words = f"With 95 % intervals of the paired difference; bold where zero lies outside. {fewer(r)}: negative is better."
+    return "\n\n".join([words, *parts])
 
 
 def against_the_paper(r: Results) -> str:

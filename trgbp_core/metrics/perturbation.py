@@ -74,7 +74,7 @@ def perturbation_curve(
     Args:
         x: (N, C, H, W), normalised. maps: (N, 1, H, W), ranked as they are: give |R| where that is meant (LeRF of signed methods).
         fill: what replaces a pixel: a black pixel as the network sees it, (C,) or (1, C, 1, 1); ``"mean"``, zero after normalisation;
-            ``"blur"``, the picture itself under a Gaussian blur.
+            ``"blur"``, the picture itself under a Gaussian blur; or pictures of ``x``'s shape, whose pixels take their place.
         fractions: the share of pixels to replace, at least one pixel each time.
         probability: the class probability instead of the class score before the softmax.
         unperturbed: the network's logits (N, classes) of ``x`` where they are known already.
@@ -138,6 +138,8 @@ def blurred(x: Tensor) -> Tensor:
 
 def _replacement(x: Tensor, fill: Fill) -> Tensor:
     if isinstance(fill, Tensor):
+        if fill.shape == x.shape:
+            return fill.to(x)
         if fill.numel() != x.shape[1]:
             raise ValueError(f"A filling pixel has {x.shape[1]} values, one for each channel; got {tuple(fill.shape)}.")
         return fill.to(x).reshape(1, -1, 1, 1).expand_as(x)

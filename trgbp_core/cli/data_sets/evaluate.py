@@ -39,6 +39,8 @@ def options(command: argparse.ArgumentParser) -> None:
     add("--perturbed", type=int, metavar="N", help="perturbation curves of only N pictures, drawn at random (default: of all)")
     what = "measure pixel perturbation with these fills too, in every ranking and of either class: black, mean, blur (default none)"
     add("--fills", nargs="+", action=Listed, metavar="FILL", help=what)
+    what = "deletion, insertion, infidelity and sensitivity-max of N pictures, drawn at random (default 0: leave them out)"
+    add("--faithfulness", type=int, default=0, metavar="N", help=what)
     add("--mosaics", type=int, default=25, help="mosaics of the grid pointing game (default 25; 0 leaves it out)")
     add("--sanity", type=int, default=8, metavar="N", help="pictures whose sanity is checked (default 8; 0 leaves it out)")
     add("--stages", type=int, default=12, help="stages of the cascade that are looked at (default 12)")

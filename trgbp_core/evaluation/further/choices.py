@@ -1,4 +1,4 @@
-"""Sections of the report on what the paper leaves open: how pixels are removed, and what a map without positive relevance counts."""
+"""Sections of the report on what the paper leaves open (how pixels are removed, what an empty map counts) and on measures of others."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ from itertools import product
 
 import numpy as np
 
+from ...metrics.faithfulness import STEPS
 from ..formatting import markdown_table, number, signed, title
 from ..results import Results, read_csv
 from ..statistics import means
-from . import fills
+from ..tables import rows_of
+from . import faithfulness, fills
 
 BELOW = ("grad_cam", "full_grad", "cameras")
 """The methods above which Figure 6 of the paper has TR-GBP."""
@@ -55,6 +57,25 @@ def empty_maps(r: Results) -> str:
         "Such a map counts 0 in EBPG, in the pointing games and as IBD, and its pixels are removed in the order of its negative values. "
         "Above: the maps that EBPG measures, of the label, by the label's place among the network's classes. Below: those of the "
         "prediction.\n\n" + markdown_table(["empty maps", "pictures", *map(title, r.methods)], rows)
+    )
+
+
+def faithful(r: Results) -> str:
+    """Deletion, insertion, infidelity and sensitivity-max, as other papers report them."""
+    if not r.settings.faithfulness:
+        return "Not measured: see `--faithfulness`."
+    count = int(np.isfinite(r.numbers["deletion_auc"]).any(1).sum())
+    return (
+        f"Of {count} pictures. **Deletion and insertion** (Petsiuk et al. 2018, RISE): the area under the class's probability, 0 to 1, "
+        "while pixels of the picture become zero after normalisation, or pixels of the blurred picture become the picture's, most relevant "
+        f"first, in {STEPS} equal steps (RISE's code: 224); deletion: lower is better, insertion: higher. **Infidelity** (Yeh et al. "
+        f"2019), lower is better: {faithfulness.PERTURBATIONS} random squares, 1/{faithfulness.SIDE} of the picture's side wide, become "
+        "zero one by one; the mean square of what the map leaves unexplained of the score's falls, in squared units of the score. The "
+        "map's unit is free, as with captum's `normalize=True`. Its share: the same, divided by the falls' mean square; 1 means that the "
+        "map says nothing of them. **Sensitivity-max** (Yeh et al. 2019), lower is better: the largest relative change of the map, "
+        f"‖R(x + δ) − R(x)‖ / ‖R(x)‖, over {faithfulness.CHANGES} random δ of at most {faithfulness.RADIUS} in each value after "
+        f"normalisation, captum's defaults; not of methods that take {faithfulness.COSTLY} forward passes or more.\n\n"
+        + markdown_table(["", *map(title, r.methods)], rows_of(r, *faithfulness.NUMBERS))
     )
 
 

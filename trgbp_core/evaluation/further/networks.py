@@ -84,13 +84,13 @@ def report(found: Sequence[Results]) -> str:
 def best(found: Sequence[Results]) -> str:
     """The first three methods of every measure and network."""
     rows = []
-    for key, name in tables.FIGURE_NAMES.items():
+    for key, name in tables.measures(*found).items():
         for r in found:
             cells = [f"{title(method)} {_value(key, value)}, {_lead(key, lead)}" for method, value, lead in ordered(r, key)][:PLACES]
             rows.append([name, r.network, *cells, *[NOTHING] * (PLACES - len(cells))])
     return (
         "Behind each figure: the method's lead over the next one on the same pictures, with its 95 % interval; bold where that excludes "
-        "zero, so that the place is more than chance. LeRF: less is better.\n\n"
+        f"zero, so that the place is more than chance. {tables.fewer(*found)}: less is better.\n\n"
         + markdown_table(["", "network", "first", "second", "third"], rows, "lllll")
     )
 
@@ -99,7 +99,7 @@ def common(found: Sequence[Results]) -> str:
     """Which orders of two methods all networks share, and which are turned round between them."""
     methods = [method for method in found[0].methods if all(method in r.methods for r in found)]
     rows = []
-    for key, name in tables.FIGURE_NAMES.items():
+    for key, name in tables.measures(*found).items():
         shared: dict[str, list[str]] = {}
         turned = []
         for a, b in permutations(methods, 2):
@@ -139,7 +139,7 @@ def figures(found: Sequence[Results]) -> str:
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow(COLUMNS)
     for r in found:
-        for key in tables.FIGURE_NAMES:
+        for key in tables.measures(r):
             for place, (method, value, lead) in enumerate(ordered(r, key), start=1):
                 numbers = (
                     value.value,
