@@ -19,13 +19,14 @@ from pathlib import Path
 from typing import Any
 
 from trgbp_core.evaluation import tables
-from trgbp_core.evaluation.formatting import interval, markdown_table, number, title
+from trgbp_core.evaluation.formatting import interval, markdown_table, number, title, with_interval
 from trgbp_core.evaluation.further import choices, faithfulness, fills, networks
 from trgbp_core.evaluation.picture_measures import CURVES, FACTS
 from trgbp_core.evaluation.results import Results, compressed, of_files
 from trgbp_core.evaluation.run import MOSAICS, RESULTS, SANITY, SKIPPED
 from trgbp_core.evaluation.settings import Settings
 
+from . import slow
 from .pixels import VARIANTS, known
 
 ROOT = Path(__file__).parent.parent
@@ -100,6 +101,7 @@ def kept(name: str, methods: tuple[str, ...] | None = None) -> Results:
     """A run's numbers in ``results/``, of all its methods or of these."""
     about = json.loads((KEPT / name / "run.json").read_text(encoding="utf-8"))
     known()
+    slow.known()
     values: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in about["settings"].items()}
     values |= {} if methods is None else {"methods": methods}
     return of_files(KEPT / name, Settings(**values), network=about["network"], layout="CSV")
@@ -144,15 +146,33 @@ def paper() -> str:
     return markdown_table(["", *map(title, r.methods)], rows)
 
 
+def by_method(name: str, measures: Sequence[str]) -> str:
+    """A run's figures, a row a method: its columns would be too many."""
+    r = kept(name)
+    names = tables.measures(r)
+    rows = []
+    for method in r.methods:
+        values = [(r.figures[key].estimate(method), tables.digits(key)) for key in measures]
+        rows.append([title(method), *(with_interval(value, *digits) for value, digits in values)])
+    return markdown_table(["", *(names[key] for key in measures)], rows)
+
+
 EMBEDDED, OTHER = "efficientnet_lite0", "squeezenet1_1"
+FURTHER = ("efficientnet_lite1", "efficientnet_lite2", OTHER)
+ALL, SLOW, FAITHFUL = (f"{EMBEDDED}_{part}" for part in ("all", "slow", "faithfulness"))
+WHERE = ("ebpg", "pointing_game", "grid_pointing_game", "ibd_auc_upper_half", "ibd_auc", "morf_area_10", "lerf_area_10")
 PIXEL_RUNS = ("efficientnet_lite0_pixels", "squeezenet1_1_pixels", "squeezenet1_1_unit_pixels")
 TABLES: dict[str, Callable[[], str]] = {
     "sources": sources,
     "paper": paper,
     "differences": lambda: tables.differences(kept(EMBEDDED)),
     "against_the_paper": lambda: tables.against_the_paper(kept(EMBEDDED)),
-    "best": lambda: networks.best(_both()),
-    "common": lambda: networks.common(_both()),
+    "every": lambda: by_method(ALL, WHERE),
+    "best_of_every": lambda: networks.best([kept(ALL)]),
+    "slow": lambda: by_method(SLOW, WHERE),
+    "faithful": lambda: choices.faithful(kept(FAITHFUL)),
+    "best": lambda: networks.best(_all_networks()),
+    "common": lambda: networks.common(_all_networks()),
     "pixels": pixels,
     "fills": lambda: choices.sensitivities(kept("efficientnet_lite0_fills")),
     "empty": lambda: choices.empty_maps(kept("efficientnet_lite0_pixels")),
@@ -160,9 +180,9 @@ TABLES: dict[str, Callable[[], str]] = {
 """What stands between the marks of docs/results.md."""
 
 
-def _both() -> Sequence[Results]:
+def _all_networks() -> Sequence[Results]:
     embedded = kept(EMBEDDED)
-    return [embedded, kept(OTHER, embedded.methods)]
+    return [embedded, *(kept(name, embedded.methods) for name in FURTHER)]
 
 
 def claims() -> dict[str, list[str]]:
