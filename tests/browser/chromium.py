@@ -69,7 +69,8 @@ def visiting(browser: Browser, url: str, width: int = 1280, *, reloads: bool = F
 
     ``reloads``: the page is left and comes again, of which Gradio complains in the console of the page that is left.
     """
-    page = browser.new_page(**options) if options else one_context(browser).new_page()
+    alone = not options and not one_context(browser).pages  # one context has six connections for all its pages
+    page = one_context(browser).new_page() if alone else browser.new_page(**options)
     page.set_viewport_size({"width": width, "height": 800})
     page.set_default_timeout(WAIT)
     errors: list[str] = []
