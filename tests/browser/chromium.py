@@ -8,11 +8,12 @@ import re
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from PIL import Image, ImageOps
-from playwright.sync_api import Browser, Page, Request, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, Request, expect, sync_playwright
 
 EXAMPLES = Path(__file__).parents[2] / "assets" / "examples"
 WAIT = 120_000  # milliseconds; a limit for a busy machine, no measurement
@@ -21,7 +22,8 @@ QUIET_MILLISECONDS = 1500
 """What the tabs ask about a new picture follows within this time, also on a busy machine."""
 
 
-OPTIONS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+HERE = "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost"
+OPTIONS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", HERE]
 
 
 @contextmanager
@@ -55,13 +57,21 @@ def with_camera(browser: Browser, film: Path, names: Sequence[str] = ("coffee", 
     second.close()
 
 
+@cache
+def one_context(browser: Browser) -> BrowserContext:
+    """Its pages share what they load: a fresh context loads and compiles Gradio anew. The page keeps nothing but what its own tab has."""
+    return browser.new_context()
+
+
 @contextmanager
 def visiting(browser: Browser, url: str, width: int = 1280, *, reloads: bool = False, **options: Any) -> Iterator[Page]:
     """A page with its first picture explained. An error in its console, a dialog, or sideways scrolling at the end is a failure.
 
     ``reloads``: the page is left and comes again, of which Gradio complains in the console of the page that is left.
     """
-    page = browser.new_page(**({"viewport": {"width": width, "height": 800}} | options))
+    alone = not options and not one_context(browser).pages  # one context has six connections for all its pages
+    page = one_context(browser).new_page() if alone else browser.new_page(**options)
+    page.set_viewport_size({"width": width, "height": 800})
     page.set_default_timeout(WAIT)
     errors: list[str] = []
     page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from urllib.parse import parse_qs, urlparse
 
 import pytest
-from playwright.sync_api import Browser, Page, Route, expect
+from playwright.sync_api import Browser, BrowserContext, Page, Request, expect
 
 from tests.support.pictures import encoded, noise
 from trgbp_core.data import examples
@@ -32,37 +32,40 @@ AT_ONCE = """() => { const first = document.body.dataset.trgbpExplain;
     }).observe(document.body, { attributes: true }); }"""
 
 
+@pytest.fixture(scope="module")
+def context(browser: Browser) -> BrowserContext:
+    return browser.new_context(permissions=["clipboard-read", "clipboard-write"])
+
+
 @pytest.fixture
-def visit(request: pytest.FixtureRequest, browser: Browser, page_url: str) -> Iterator[Callable[[str], Page]]:
-    """Opens the page with a query; every request that would leave this machine is blocked, and fails the test."""
-    context = browser.new_context(
-        viewport={"width": getattr(request, "param", 1280), "height": 800}, permissions=["clipboard-read", "clipboard-write"]
-    )
+def visit(request: pytest.FixtureRequest, context: BrowserContext, page_url: str) -> Iterator[Callable[[str], Page]]:
+    """Opens the page with a query; a request that would leave this machine (which Chromium is started without) fails the test."""
     errors: list[str] = []
     outside: list[str] = []
+    pages: list[Page] = []
 
-    def gate(route: Route) -> None:
-        if urlparse(route.request.url).hostname == "127.0.0.1":
-            route.continue_()
-        else:
-            outside.append(route.request.url)
-            route.abort()
-
-    context.route("**/*", gate)
-    context.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
-    context.on("weberror", lambda error: errors.append(str(error.error)))
+    def asked(request: Request) -> None:
+        address = urlparse(request.url)
+        if address.scheme not in ("data", "blob") and address.hostname != "127.0.0.1":
+            outside.append(request.url)
 
     def open_page(query: str) -> Page:
         page = context.new_page()
+        pages.append(page)
+        page.on("request", asked)
+        page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.set_viewport_size({"width": getattr(request, "param", 1280), "height": 800})
         page.set_default_timeout(WAIT)
         page.goto(f"{page_url}{query}")
         page.wait_for_function("document.body.dataset.trgbpExplain && document.body.dataset.trgbpLearn")
         return page
 
     yield open_page
-    for page in context.pages:
-        does_not_scroll_sideways(page)
-    context.close()
+    for page in pages:
+        if not page.is_closed():
+            does_not_scroll_sideways(page)
+            page.close()
     assert not outside, outside
     assert not errors, errors
 

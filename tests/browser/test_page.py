@@ -29,7 +29,7 @@ LAYER = "#tg-explain .tg-layers canvas"
 STAGE = "#tg-cascade .tg-after canvas"
 
 
-BOTH = pytest.mark.parametrize("page", [1280, 390], indirect=True)
+BOTH = pytest.mark.parametrize("page", [1280, pytest.param(390, marks=pytest.mark.further)], indirect=True)
 
 
 @pytest.fixture

@@ -14,12 +14,15 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+import app
 from trgbp_core import ModelError, load_model
 from trgbp_core.cli import models
+from trgbp_core.cli.main import main
+from trgbp_core.zoo import catalogue, downloads
 from trgbp_core.zoo.custom import preloaded
 from trgbp_core.zoo.loading import ModelCache
 
-from ..support.hostile_machine import environment, make_weights
+from ..support.hostile_machine import environment, make_weights, prepare
 from ..support.hostile_server import Server
 from ..support.zoo import embedded
 
@@ -43,7 +46,7 @@ def server(folder: Path) -> Iterator[Server]:
     server.stop()
 
 
-def command(*arguments: str, server: Server, folder: Path, home: Path) -> subprocess.Popen[str]:
+def process(*arguments: str, server: Server, folder: Path, home: Path) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-m", "tests.support.hostile_machine", *arguments],
         cwd=ROOT,
@@ -54,57 +57,68 @@ def command(*arguments: str, server: Server, folder: Path, home: Path) -> subpro
     )
 
 
-def finished(*arguments: str, server: Server, folder: Path, home: Path) -> tuple[int, str, str]:
-    """Exit code, what was printed, and what was said on standard error."""
-    process = command(*arguments, server=server, folder=folder, home=home)
-    out, err = process.communicate(timeout=120)
-    assert "Traceback" not in err
-    return process.returncode, out, err
+@pytest.fixture
+def here(server: Server, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """This process is on that machine until the test's end."""
+    for name, value in environment(server.address, folder, tmp_path).items():
+        monkeypatch.setenv(name, value)
+    for name in ("shutil", "PAUSE_SECONDS", "TIMEOUT_SECONDS"):  # as they are now; it changes them
+        monkeypatch.setattr(downloads, name, getattr(downloads, name))
+    monkeypatch.setitem(catalogue.entries(), NAME, catalogue.entries()[NAME])
+    prepare()
 
 
-def test_fetch_shows_its_progress_and_where_the_file_lies_and_downloads_once(server: Server, folder: Path, tmp_path: Path) -> None:
-    for times in (1, 2):
-        code, out, err = finished("models", "--fetch", NAME, server=server, folder=folder, home=tmp_path)
+def test_fetch_shows_its_progress_and_where_the_file_lies_and_downloads_once(
+    here: None, server: Server, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first = (main(["models", "--fetch", NAME]), *capsys.readouterr())
+    again = process("models", "--fetch", NAME, server=server, folder=folder, home=tmp_path)
+    said = again.communicate(timeout=120)
+    for (code, out, err), progress in ((first, True), ((again.returncode, *said), False)):
         assert code == 0
         assert out.startswith(f"{NAME}: ready, ")
         path = Path(out.strip().partition(", ")[2])
         assert path.parent == tmp_path / "hub" / "checkpoints"
         assert path.read_bytes() == server.files[path.name]
-        assert (f"{NAME}: 100%" in err) == (times == 1)
+        assert (f"{NAME}: 100%" in err) == progress
     assert len(server.requests) == 1
 
 
-def test_fetch_of_an_unknown_network_is_refused_before_anything_is_downloaded(server: Server, folder: Path, tmp_path: Path) -> None:
-    code, _, err = finished("models", "--fetch", NAME, "vit_b_16", server=server, folder=folder, home=tmp_path)
-    assert code == 2
-    assert "vision transformer" in err
+def test_fetch_of_an_unknown_network_is_refused_before_anything_is_downloaded(
+    here: None, server: Server, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["models", "--fetch", NAME, "vit_b_16"]) == 2
+    assert "vision transformer" in capsys.readouterr().err
     assert not server.requests
 
 
-def test_a_stopped_download_leaves_no_half_file_and_the_next_command_resumes_it(server: Server, folder: Path, tmp_path: Path) -> None:
+def test_a_stopped_download_leaves_no_half_file_and_the_next_command_resumes_it(
+    here: None, server: Server, folder: Path, tmp_path: Path
+) -> None:
     server.script = ["slow"]
-    process = command("explain", LION, "--model", NAME, "--out", str(tmp_path), server=server, folder=folder, home=tmp_path)
+    stopped = process("explain", LION, "--model", NAME, "--out", str(tmp_path), server=server, folder=folder, home=tmp_path)
     shown = ""
     while not re.search(r"[1-9]%", shown):
-        shown += process.stderr.read(1)  # type: ignore[union-attr]
+        shown += stopped.stderr.read(1)  # type: ignore[union-attr]
     assert shown.strip().startswith(f"{NAME}: ")
-    process.send_signal(signal.SIGINT)
-    assert process.wait(60) == 130
-    rest = process.stderr.read()  # type: ignore[union-attr]
+    stopped.send_signal(signal.SIGINT)
+    assert stopped.wait(60) == 130
+    rest = stopped.stderr.read()  # type: ignore[union-attr]
     assert "trgbp: stopped" in rest
     assert "Traceback" not in rest
     cache = tmp_path / "hub" / "checkpoints"
     assert [file.suffix for file in cache.iterdir()] == [".part"]
     server.release.set()
-    assert finished("models", "--fetch", NAME, server=server, folder=folder, home=tmp_path)[0] == 0
+    assert main(["models", "--fetch", NAME]) == 0
     assert (server.requests[-1] or "").startswith("bytes=")
     assert [file.suffix for file in cache.iterdir()] == [".pth"]
 
 
-def test_a_failed_download_is_a_sentence_and_exit_code_2(server: Server, folder: Path, tmp_path: Path) -> None:
+def test_a_failed_download_is_a_sentence_and_exit_code_2(here: None, server: Server, capsys: pytest.CaptureFixture[str]) -> None:
     server.script = ["lie"]
-    code, out, err = finished("explain", LION, "--model", NAME, server=server, folder=folder, home=tmp_path)
-    assert (code, out) == (2, "")
+    assert main(["explain", LION, "--model", NAME]) == 2
+    out, err = capsys.readouterr()
+    assert not out
     last = err.splitlines()[-1]
     assert last.startswith("trgbp: ")
     assert "wrong SHA-256" in last
@@ -114,23 +128,28 @@ def test_a_failed_download_is_a_sentence_and_exit_code_2(server: Server, folder:
 # -- a file of weights -----------------------------------------------------------------------------------------------------------------
 
 
-def test_explain_takes_the_weights_of_a_file_instead_of_the_published_ones(nothing_here: None, tmp_path: Path) -> None:
+def test_explain_takes_the_weights_of_a_file_instead_of_the_published_ones(
+    nothing_here: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     file = tmp_path / "mine.safetensors"
     save_file(load_model(f"random:{NAME}").network.state_dict(), file)
-    arguments = ["explain", LION, "--model", NAME, "--weights", str(file), "--out", str(tmp_path / "out")]
-    done = subprocess.run([sys.executable, "-m", "trgbp_core", *arguments], cwd=ROOT, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, done.stderr
+    assert main(["explain", LION, "--model", NAME, "--weights", str(file), "--out", str(tmp_path / "out")]) == 0
     zoo = load_model(f"random:{NAME}")
     with torch.no_grad():
         best = zoo.labels[int(zoo.network(zoo.preprocess(LION)).argmax())]
-    assert f"{best}   <- explained" in done.stdout
+    assert f"{best}   <- explained" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("program", [["-m", "trgbp_core", "explain", LION], ["app.py"]])
-def test_a_file_that_does_not_fit_is_refused_with_exit_code_2(program: list[str], tmp_path: Path) -> None:
+def test_a_file_that_does_not_fit_is_refused_with_exit_code_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     torch.save({"weight": torch.zeros(3)}, tmp_path / "other.pth")
-    arguments = [*program, "--model", NAME, "--weights", str(tmp_path / "other.pth")]
-    done = subprocess.run([sys.executable, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=120)
+    arguments = ["--model", NAME, "--weights", str(tmp_path / "other.pth")]
+    with pytest.raises(SystemExit) as ended:
+        app.launch(arguments)
+    assert ended.value.code == 2
+    assert "other.pth does not fit this network" in capsys.readouterr().err
+    done = subprocess.run(
+        [sys.executable, "-m", "trgbp_core", "explain", LION, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=120
+    )
     assert done.returncode == 2
     assert "other.pth does not fit this network" in done.stderr
     assert "Traceback" not in done.stderr

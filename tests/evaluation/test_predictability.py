@@ -97,9 +97,9 @@ def test_fewer_pictures_are_the_first_of_more() -> None:
 
 def test_the_command_prints_a_line_a_method_and_says_what_does_not_apply(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with (tmp_path / "labels.csv").open("w", newline="") as stream:
-        csv.writer(stream).writerows([["image", "class_index"], ["lion.jpg", 291], ["coffee.jpg", 967]])
-    folder = examples.pictures()["lion.jpg"].parent
-    given = ["predictability", "--images", str(folder), "--annotations", str(tmp_path / "labels.csv"), "--limit", "2", "--methods"]
+        csv.writer(stream).writerows([["image", "class_index"], ["star.png", 3], ["star_with_tag.png", 3]])
+    labelled = ["--images", str(examples.FOLDER), "--annotations", str(tmp_path / "labels.csv")]
+    given = ["predictability", "--model", "shapes", *labelled, "--limit", "2", "--methods"]
     assert main([*given, "saliency,pattern_net"]) == 0
     lines = capsys.readouterr().out.strip().split("\n")
     assert len(lines) == 5
@@ -110,4 +110,4 @@ def test_the_command_prints_a_line_a_method_and_says_what_does_not_apply(tmp_pat
     assert [line.split(" | ")[0] for line in lines] == ["| R̃, before the class mean", "| Saliency"]
     assert main([*given, "saliency", "--frames", "1"]) == 2
     assert main([*given, "magic"]) == 2
-    assert main([*given[:5], "--limit", "1"]) == 2
+    assert main([*given[:-3], "--limit", "1"]) == 2

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import base64
+import importlib.util
 import json
-import subprocess
-import sys
 from collections.abc import Awaitable, Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 from mcp import ClientSession
 from mcp.client.streamable_http import streamablehttp_client
 
+import app
 from tests.support.loops import run
 
 from ..support.serving import served
-from ..support.strangers import LION, MODEL, ROOT
+from ..support.strangers import LION, MODEL
 
 TOOLS = {"explain", "layers", "compare", "measure", "predict", "cascade"}
 PICTURE = "data:image/jpeg;base64," + base64.b64encode(LION).decode()
@@ -78,16 +77,14 @@ def test_a_wrong_call_is_told_in_a_sentence(url: str) -> None:
         assert "Traceback" not in content[0].text
 
 
-def test_without_its_package_the_flag_names_it(tmp_path: Path) -> None:
+def test_without_its_package_the_flag_names_it(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """With an empty finder for ``mcp`` in front, as on a machine without it."""
-    program = (
-        "import sys, importlib.util as u; find = u.find_spec\n"
-        "u.find_spec = lambda name, *more: None if name == 'mcp' else find(name, *more)\n"
-        "import app; app.launch(['--mcp'])"
-    )
-    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 2
-    assert "pip install 'gradio[mcp]'" in done.stderr
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *more: None if name == "mcp" else find(name, *more))
+    with pytest.raises(SystemExit) as ended:
+        app.launch(["--mcp"])
+    assert ended.value.code == 2
+    assert "pip install 'gradio[mcp]'" in capsys.readouterr().err
 
 
 def test_the_tools_of_the_page_itself_are_not_offered(url: str) -> None:

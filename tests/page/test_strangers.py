@@ -35,9 +35,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def stranger(folder: Path) -> Iterator[Stranger]:
-    with served(folder / "log.txt", "app.py", environment={"GRADIO_TEMP_DIR": str(folder / "cache"), "TMPDIR": str(folder)}) as url:
+    environment = {"GRADIO_TEMP_DIR": str(folder / "cache"), "TMPDIR": str(folder)}
+    with served(folder / "log.txt", "-m", "tests.support.breaking_app", environment=environment, faults=True) as url:
         yield Stranger(url)
     assert not list(ROOT.glob("executed_by*")), "something of a stranger's was executed"
+    log = (folder / "log.txt").read_text()
+    assert log.count("Traceback") == log.count("\nRuntimeError: a fault of its own") + log.count("\nMemoryError"), log
 
 
 @pytest.fixture(scope="module")
@@ -186,26 +189,27 @@ def test_a_request_that_is_too_large_is_refused_and_leaves_nothing(stranger: Str
 
 
 def test_one_address_cannot_fill_the_queue(stranger: Stranger, lion: dict[str, Any]) -> None:
-    bodies = [json.dumps({"data": [lion, MODEL, str(k)]}).encode() for k in range(180)]  # each another class, so that each must be computed
-    with ThreadPoolExecutor(30) as at_once:
-        replies = list(
-            at_once.map(lambda body: stranger.request("POST", "/gradio_api/call/explain", body, Content_Type="application/json"), bodies)
-        )
+    def ask(endpoint: str, *data: object) -> tuple[int, bytes, dict[str, str]]:
+        body = json.dumps({"data": [lion, *data]}).encode()
+        return stranger.request("POST", f"/gradio_api/call/{endpoint}", body, Content_Type="application/json")
+
+    slow = ask("cascade", MODEL, "", "saliency", "gaussian", 0, 6)[1]
+    with ThreadPoolExecutor(30) as at_once:  # each another crop, so that each must be computed
+        replies = list(at_once.map(lambda i: ask("explain", "shapes", "", f"{i / 250},0,0.5"), range(250)))
     assert {status for status, _, _ in replies} == {200, 429}
     assert any("64 requests from this address are waiting already" in str(text) for status, text, _ in replies if status == 429)
     for _, answer, _ in (reply for reply in replies if reply[0] == 200):
         stranger.request("GET", f"/gradio_api/call/explain/{json.loads(answer)['event_id']}")
+    stranger.request("GET", f"/gradio_api/call/cascade/{json.loads(slow)['event_id']}")
 
 
-def test_a_fault_inside_is_a_sentence_and_logged_and_everything_else_goes_on(tmp_path: Path) -> None:
-    log = tmp_path / "log.txt"
-    with served(log, "-m", "tests.support.breaking_app", faults=True) as url:
-        stranger = Stranger(url)
-        lion = stranger.upload(LION)
-        for network, word in (("breaks", "Something went wrong inside."), ("hungry", "There is not enough memory for this")):
-            for _ in range(3):
-                reply = stranger.call("explain", [lion, network, ""])
-                assert reply.sentence.startswith(word)
-                assert is_sentence(reply.sentence, tmp_path)
-            assert stranger.call("explain", [lion, MODEL, ""]).data
-    assert log.read_text().count("RuntimeError: a fault of its own") == 3
+def test_a_fault_inside_is_a_sentence_and_logged_and_everything_else_goes_on(
+    stranger: Stranger, lion: dict[str, Any], folder: Path
+) -> None:
+    for network, word in (("breaks", "Something went wrong inside."), ("hungry", "There is not enough memory for this")):
+        for _ in range(3):
+            reply = stranger.call("explain", [lion, network, ""])
+            assert reply.sentence.startswith(word)
+            assert is_sentence(reply.sentence, folder)
+        assert stranger.call("explain", [lion, MODEL, ""]).data
+    assert (folder / "log.txt").read_text().count("RuntimeError: a fault of its own") == 3
