@@ -17,7 +17,7 @@ from trgbp_core.data.shapes import LABELS, SIDE, draw
 
 ROOT = Path(__file__).parents[2]
 ONE_THREAD = {"OMP_NUM_THREADS": "1"}  # as torchrun has it: with as many threads, sums are added up in the same order
-FILES = ("results.csv", "mosaics.csv", "sanity.csv", "skipped.csv", "report.md")
+FILES = ("results.csv", "mosaics.csv", "sanity.csv", "skipped.csv", "report.md", "perturbation.pdf", "sanity.pdf")
 PICTURES, BATCH, MOSAICS = 60, 2, 10
 
 
