@@ -40,15 +40,17 @@
     const video = element('video', { playsinline: '', muted: '', 'aria-label': 'What the camera shows' });
     video.muted = true;
     const [own, other] = [figure(), figure()];
-    const said = element('p', { class: 'tg-line', role: 'status' });
+    const said = element('p', { class: 'tg-line', role: 'status', text: 'What the camera shows appears here, with two maps over it. Nothing is kept, here or on the server.' });
     const button = (text, control, onclick, more = {}) => element('button', { type: 'button', class: 'tg-button', 'data-control': control, text, onclick, ...more });
     const start = button('Start the camera', 'camera-start', () => begin(), { class: 'tg-button tg-primary' });
     const stop = button('Stop', 'camera-stop', () => end('Stopped.'), { disabled: '' });
     const freeze = button('Freeze: explain this frame', 'camera-freeze', () => keep(), { disabled: '' });
-    const pictures = element('div', { class: 'tg-row tg-camera' },
+    const pictures = element('div', { class: 'tg-row tg-camera', hidden: '' },
       element('figure', { class: 'tg-figure' }, element('div', { class: 'tg-frame' }, video),
         element('figcaption', {}, element('strong', { text: 'The camera' }), element('span', { text: 'The network sees the middle square. Nothing is kept, here or on the server.' }))), own, other);
-    root.append(element('p', { class: 'tg-actions' }, start, stop, freeze), said, pictures, scale());
+    const legend = scale();
+    root.append(element('p', { class: 'tg-actions' }, start, stop, freeze), said, pictures, legend);
+    legend.hidden = true;
     let stream = null;
     let side = SIDE;
     let asked = null; // the frame that the server has: its number, and its pixels
@@ -87,6 +89,7 @@
       if (stream !== found) return; // it was stopped meanwhile
       found.getTracks()[0].addEventListener('ended', () => { if (stream === found) end('The camera has stopped.'); });
       running(true);
+      pictures.hidden = legend.hidden = false;
       times = [];
       say('Asking the network …');
       next();

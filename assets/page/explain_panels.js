@@ -3,7 +3,7 @@
   const { state, panels, element, figure, slider, scale, percent, repaint, draw, load, afterFrame } = window.TRGBP;
   const MOST = { inferno: 'Yellow', viridis: 'Yellow', cividis: 'Yellow', gray: 'White', jet: 'Red' };
   const KINDS = { conv: 'convolution', linear: 'fully connected', batch_norm: 'batch norm', rectifier: 'ReLU6', constant: 'constant' };
-  const PSI = [['smooth', 'As in the paper: the coarse upper layers count most.'], ['sharp', 'Layers and pixels count by what they contribute (conserving ψ).']];
+  const PSI = [['smooth', 'As in the paper: the coarse upper layers count most.'], ['sharp', 'Layers and pixels count by what they contribute to the score (conserving ψ). A pixel’s part is its value times its gradient; until November 2026 it was the gradient alone, which is measured in another unit than the layers’ parts and in some networks outweighed them all.']];
 
   panels.starts = (root) => {
     const button = (text, control, onclick) => element('button', { type: 'button', class: 'tg-button', 'data-control': control, text, onclick });

@@ -74,10 +74,15 @@
     return { ...sent, stages: gathered.stages.slice(0, missing < 0 ? undefined : missing) };
   }
 
+  // The second class stays where only the crop is another one.
+  const secondClass = (before, now) => (before.class?.index === now.class?.index && before.model === now.model && before.view?.whole === now.view?.whole ? state.against : null);
+
   // Show a payload, in every panel that reads it, once all that it waits for is there.
   window.TRGBP.present = (name, payload, waits = []) => {
     if (payload.of && state.data.explain && payload.of !== state.data.explain.key) return; // about the question before
+    let kept = null;
     if (name === 'explain' && state.data.explain && state.data.explain.key !== payload.key) {
+      kept = secondClass(state.data.explain, payload);
       ['cascade', 'perturb', 'predict_measured', 'predict', 'contrast'].forEach(forget);
       state.against = null;
       if (payload.key.replace(/:\d+$/, '') !== state.data.explain.key.replace(/:\d+$/, '')) window.TRGBP.askPlace(null); // it was drawn on another picture
@@ -95,6 +100,7 @@
         state.updates.answer?.(payload);
       }
       state.updates[name]?.(payload);
+      if (kept !== null) window.TRGBP.rather(state.against ?? kept);
       if (name === 'explain') ['crop', 'brush'].forEach((one) => state.updates[one]?.(payload));
       document.body.dataset[mark(name)] = payload.key || String(payload.stages?.length ?? payload.panels?.length ?? payload.curves?.length ?? '');
       if (name === 'explain') {

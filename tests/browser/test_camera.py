@@ -55,7 +55,10 @@ def test_the_camera_is_explained_and_nothing_is_kept_until_a_frame_is_frozen(cam
 
         page.on("request", lambda request: asks(1) if "/run/predict" in request.url else None)
         page.on("response", lambda answer: asks(-1) if "/run/predict" in answer.url else None)
+        expect(page.locator(".tg-camera")).to_be_hidden()
+        expect(page.locator(SAID)).to_contain_text("appears here")
         start(page)
+        expect(page.locator(".tg-camera")).to_be_visible()
         for name in ("espresso", "lion"):
             expect(page.locator(".tg-answer").first).to_contain_text(name)
             expect(page.locator(SAID)).to_contain_text(f"EfficientNet-Lite0 sees: {name}")

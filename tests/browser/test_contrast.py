@@ -82,6 +82,21 @@ def test_the_address_holds_the_second_class_and_a_step_back_takes_it_away(page: 
     shows(page, "Why lion rather than cheetah?")
 
 
+@pytest.mark.parametrize("first", ["crop", "class"])
+def test_a_second_class_and_another_crop_within_one_moment_are_both_applied(browser: Browser, page_url: str, first: str) -> None:
+    with visiting(browser, f"{page_url}?image=cheetah_and_lion.jpg&class=lion") as page:
+        crop = "document.querySelector('input[name=tg-crop][value=square]').click(); enter('[data-control=crop-size]', 95);"
+        other = f"enter('#tg-against', {CHEETAH});"
+        enter = "const enter = (where, value) => { const node = document.querySelector(where); node.value = value;"
+        enter += "['input', 'change'].forEach((name) => node.dispatchEvent(new Event(name, { bubbles: true }))); };"
+        with explains_anew(page):
+            page.evaluate(f"() => {{ {enter} {crop + other if first == 'crop' else other + crop} }}")
+        shows(page, "Why lion rather than cheetah?")
+        page.wait_for_function("TRGBP.state.data.contrast?.of === TRGBP.state.data.explain.key")
+        page.wait_for_url("**crop=0.5**")
+        assert "against=293" in page.url
+
+
 def test_another_class_ends_the_comparison_and_the_same_pair_can_be_asked_for_again(page: Page) -> None:
     asked = questions(page)
     for _ in range(2):

@@ -146,12 +146,14 @@ def test_the_layers_lie_under_look_inside_and_their_strip_follows_the_slider(pag
     expect(page.locator(".tg-formulas math").first).to_be_visible()
 
 
-def test_smooth_and_sharp_are_two_maps(page: Page) -> None:
+def test_smooth_and_sharp_are_two_maps_and_say_what_they_are(page: Page) -> None:
     for name, index in (("sharp", 2), ("smooth", 1)):
         with repaints(page, MAP):
             page.get_by_label(name, exact=True).check()
         assert page.evaluate(f"document.querySelector('{MAP}').panel.alt === TRGBP.state.data.explain.panels[{index}].alt")
         assert page.evaluate("TRGBP.state.psi") == index - 1
+        meant = "until November 2026 it was the gradient alone" if name == "sharp" else "As in the paper"
+        expect(page.locator(".tg-switch").first).to_contain_text(meant)
 
 
 def test_zero_is_transparent_in_every_colour_map_and_the_words_follow_it(page: Page) -> None:

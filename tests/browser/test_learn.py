@@ -15,7 +15,7 @@ from trgbp_core.explorer.explorer import Explorer
 from trgbp_core.explorer.lessons import handouts, lessons
 from trgbp_core.zoo.loading import ModelCache
 
-from .chromium import EXAMPLES, WAIT, does_not_scroll_sideways, explains_anew, put_in
+from .chromium import EXAMPLES, WAIT, does_not_scroll_sideways, explains_anew, put_in, visiting
 
 SHELF = lessons.load(pictures=examples.pictures(), models=["efficientnet_lite0", "shapes", "shapes_cheat"])
 pytestmark = pytest.mark.browser
@@ -209,6 +209,24 @@ def test_markup_and_nonsense_in_an_address_are_a_sentence_and_nothing_runs(visit
     expect(page.locator('select[data-control="colours"]')).to_have_value("inferno")
     expect(page.locator('input[data-control="opacity"]')).to_have_value("65")
     page.wait_for_function("!/seed=x|colours=(&|$)|opacity=1/.test(location.search)")
+
+
+def test_on_a_wide_screen_the_maps_stand_beside_lines_that_stay_readable_and_links_can_be_read_in_the_dark(
+    browser: Browser, page_url: str
+) -> None:
+    with visiting(browser, f"{page_url}?lesson=6&__theme=dark", width=1920) as page:
+        page.locator(".tg-choice input").first.check()
+        page.locator("[data-control=reveal]").click()
+        text, maps = page.locator(".tg-result .tg-text").first, page.locator(".tg-result .tg-lesson-maps")
+        expect(maps).to_be_visible()
+        left, right = text.bounding_box(), maps.bounding_box()
+        assert left is not None
+        assert right is not None
+        assert left["x"] + left["width"] <= right["x"]
+        assert text.evaluate("node => node.clientWidth <= 70.5 * parseFloat(getComputedStyle(node).fontSize)")
+        assert right["x"] + right["width"] > 1200
+        link = page.locator(".tg-result .tg-lead a").first
+        assert link.evaluate("node => getComputedStyle(node).color") == "rgb(147, 197, 253)"
 
 
 @pytest.mark.parametrize(("number", "answers"), [(3, False), (6, False), (6, True)])

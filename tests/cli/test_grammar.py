@@ -112,6 +112,8 @@ def test_methods_may_be_named_once_each_and_groups_stand_for_several() -> None:
         (["compare", "x.jpg", "--methods", "gradcam"], "did you mean 'grad_cam'?"),
         (["cascade", "x.jpg", "--methods", "cam,saliency"], "takes one method beside TR-GBP, not 2"),
         (["explain", "x.jpg", "--depth", "3"], "Unrecognized arguments: --depth"),
+        (["cascade", "x.jpg", "--seed", "3"], "Unrecognized arguments: --seed"),  # there is --seeds
+        (["cascade", "x.jpg", "--seeds", "0"], "--seeds is at least 1, not 0"),
         (["page", "--port", "99999"], "a port is a number from 0 to 65535, not 99999"),
         (["explode"], "invalid choice: 'explode'"),
         (["explain", "README.md", "--out", "README.md/maps"], "--out README.md/maps: "),

@@ -162,6 +162,7 @@ def test_broken_pictures_are_named_and_the_rest_is_measured(tmp_path: Path) -> N
     (images / "0002.png").write_bytes((images / "0002.png").read_bytes()[:200])
     (images / "0003.png").unlink()
     lines = annotations.read_text().splitlines()
+    lines[2], lines[3] = "0001.png,1,,,,", "0002.png,2,0.9,0.9,0.1,0.1"  # of what cannot be read nothing else is said
     lines[5] = "0004.png,99,0,0,1,1"
     lines[6] = "0005.png,5,,,,"
     annotations.write_text("\n".join(lines))
@@ -172,6 +173,7 @@ def test_broken_pictures_are_named_and_the_rest_is_measured(tmp_path: Path) -> N
     skipped = {row["image"]: row["kind"] for row in rows(store.folder / "skipped.csv")}
     broken = {"0001.png": "corrupt", "0002.png": "corrupt", "0003.png": "missing", "0004.png": "unlabelled", "0005.png": "no box"}
     assert skipped == broken
+    assert len(rows(store.folder / "skipped.csv")) == len(broken), "each is named once"
     write_report(store, finished, dataset, zoo, settings, Team())
     report = (store.folder / "report.md").read_text()
     for name, kind in broken.items():

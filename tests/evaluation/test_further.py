@@ -93,6 +93,8 @@ def test_the_report_over_networks_says_what_is_first_and_what_holds_in_all(measu
     assert "| EBPG | other | GBP 90.0, **+40.0" in text
     assert "| EBPG | GBP above Saliency; TR-GBP (ours) above Saliency | GBP and TR-GBP (ours) |" in text
     assert text.index("## What holds for all") < text.index("## one") < text.index("## other")
+    assert text.count("\n–: no further method, or not measured, or too few pictures (an interval needs 20).") == 1
+    assert text.count("\n–: no such pair.") == 1
     found = list(csv.DictReader(io.StringIO(networks.figures([high, turned]))))
     assert {row["measure"] for row in found} <= set(tables.FIGURE_NAMES)
     first = next(row for row in found if row["measure"] == "ebpg" and row["network"] == "other")

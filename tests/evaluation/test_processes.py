@@ -20,6 +20,7 @@ from trgbp_core.data.shapes import LABELS, SIDE, draw
 ROOT = Path(__file__).parents[2]
 ONE_THREAD = {"OMP_NUM_THREADS": "1"}  # as torchrun has it: with as many threads, sums are added up in the same order
 FILES = ("results.csv", "mosaics.csv", "sanity.csv", "skipped.csv", "report.md")
+FIGURES = ("perturbation.pdf", "sanity.pdf")
 PICTURES, BATCH, MOSAICS = 40, 2, 8
 
 
@@ -57,7 +58,7 @@ def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[
 
 
 def read(folder: Path) -> dict[str, bytes]:
-    return {name: (folder / name).read_bytes() for name in FILES}
+    return {name: (folder / name).read_bytes() for name in (*FILES, *FIGURES)}
 
 
 def parts(folder: Path, phase: str) -> int:

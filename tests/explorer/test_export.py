@@ -132,6 +132,8 @@ def test_the_second_class_and_the_box_are_in_the_figure_the_data_and_the_texts(
     assert ("Red places speak for star, blue ones for triangle" in note) == compared
     assert [cell.signed for cell in cells if cell.image] == [compared] * len(shown)
     assert ("--against 2" in given.command) == compared
+    assert ("; of contrast, contrast_conserving both signs, what is positive red" in export.readme(given)) == compared
+    assert "Drawn is relu of a map" in export.readme(given)
     bars = [cell.bars for cell in cells if cell.bars]
     if "box" in options:
         assert "--box 0.25,0.25,0.75,0.5" in given.command

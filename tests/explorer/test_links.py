@@ -25,7 +25,7 @@ KNOWN = Known(FIRST, [MODEL, "vgg16"], PICTURES, ["explain", "cascade", "learn"]
 @pytest.mark.parametrize(
     ("query", "link"),
     [
-        *((query, FIRST) for query in ("", "?", None, "?__theme=dark&utm_source=x", "?layer=&image=")),
+        *((query, FIRST) for query in ("", "?", None, "?__theme=dark&utm_source=&utm_medium=x")),
         (
             "?model=vgg16&image=coffee.jpg&class=967&layer=12&stage=3&tab=cascade&beside=saliency&mode=reset&seed=2147483647",
             Link("vgg16", "coffee.jpg", "967", 12, 3, "cascade", "saliency", "reset", 2**31 - 1),
@@ -89,6 +89,8 @@ def test_every_part_that_is_wrong_is_named_and_the_rest_is_followed() -> None:
         ("?box=0.9,0,0.1,1", "box, which holds no cell"),
         ("?box=0.5,0,0.508,1", "box, which holds no cell"),
         ("?psi=sharp", "paper nor conserving"),
+        ("?layer=&image=", "this link: image, which is empty; layer, which is empty."),
+        ("?class=%3Cb%3E&against=%3Cb%3E", "this link: a class that no network has; a second class that no network has."),
     ],
 )
 def test_what_is_wrong_is_named(query: str, sentence: str) -> None:
@@ -109,3 +111,7 @@ def test_a_class_layer_or_stage_that_the_network_lacks_is_named_and_the_rest_is_
     k, link, missing = layout.follow(explorer, question, Link(MODEL, "lion.jpg", "unicorn", 51, 51))
     assert (k, link.layer, link.stage) == (291, None, 0)
     assert len(missing) == 3
+    _, link, missing = layout.follow(explorer, question, Link(MODEL, "lion.jpg", "unicorn", against="unicorn"))
+    assert link.against == ""
+    assert len(missing) == 1
+    assert missing[0].endswith("The best class is explained instead, and compared with no other.")

@@ -103,7 +103,7 @@ def test_targets_follow_captums_convention() -> None:
     best = [explainer.explain(x[i : i + 1]).top5[0] for i in range(2)]
     assert torch.equal(explainer.attribute(x), explainer.attribute(x, torch.tensor(best)))
     assert torch.equal(explainer.attribute(x, 3), explainer.attribute(x, [3, 3]))
-    for wrong in (7, -1, [1, 2, 3], 1.5):
+    for wrong in (7, -1, [1, 2, 3], 1.5, True):
         with pytest.raises(ValueError, match=r"class|targets"):
             explainer.attribute(x, wrong)
 

@@ -28,6 +28,8 @@ def options(command: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     inputs.picture_file(arguments)
+    if arguments.seeds < 1:
+        raise ValueError(f"--seeds is at least 1, not {arguments.seeds}.")
     beside = only(chosen_methods(arguments.methods or ["grad_cam"]), "method beside TR-GBP", "--methods")
     explorer, question, k = inputs.question(arguments)
     stages = list(explorer.cascade(question, k, beside))

@@ -77,7 +77,7 @@ def _parser() -> Parser:
         # `models` computes nothing, and `bench` compares with what a processor can do.
         bench = name == "bench"
         parents: list[Any] = [] if name == "models" else [devices.option("cpu" if bench else "auto"), threads(2 if bench else None)]
-        command = commands.add_parser(name, help=help, description=help, parents=parents)
+        command = commands.add_parser(name, help=help, description=help, parents=parents, allow_abbrev=False)
         module.options(command)
         command.set_defaults(run=module.run)
     return parser

@@ -25,6 +25,9 @@ CHARACTERS, WORDS_CHARACTERS = 23, 16  # that fit into a panel's width, into a c
 COLUMNS = range(5, 8)
 """How many panels stand in a row of a large figure."""
 
+UNDATED: dict[str, dict[str, Any]] = {"pdf": {"CreationDate": None}, "svg": {"Date": None}}
+"""Metadata by the kind of file: no date, so that the same figure drawn again is the same file."""
+
 SCALE = f"in every panel 1 is its own {PERCENTILE} % quantile"
 
 
@@ -283,7 +286,7 @@ def seconds(value: float) -> str:
 def written(figure: Any, kind: str, title: str) -> bytes:
     """A matplotlib figure as a file: ``png``, ``pdf`` or ``svg``."""
     buffer = io.BytesIO()
-    figure.savefig(buffer, format=kind, dpi=200, metadata={"Title": title})
+    figure.savefig(buffer, format=kind, dpi=200, metadata={"Title": title} | UNDATED.get(kind, {}))
     return buffer.getvalue()
 
 
@@ -292,5 +295,5 @@ def save(figure: Any, folder: Path, name: str, *, dpi: int = 150) -> list[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     files = [folder / f"{name}.png", folder / f"{name}.pdf"]
     for file in files:
-        figure.savefig(file, dpi=dpi)
+        figure.savefig(file, dpi=dpi, metadata=UNDATED.get(file.suffix[1:]))
     return files

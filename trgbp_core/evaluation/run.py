@@ -173,8 +173,9 @@ def write_results(store: Store, finished: Finished, dataset: Dataset) -> None:
         name, columns = FILES[phase]
         write_csv(store.folder / name, columns, (row for piece in store.pieces(phase, count) for row in piece.rows))
     chosen = {sample.name for sample in finished.samples}
-    whole = [p for p in dataset.problems if p.kind != "no box" or p.name in chosen]
-    found = (p for piece in store.pieces("pictures", finished.counts["pictures"]) for p in piece.problems)
+    found = [p for piece in store.pieces("pictures", finished.counts["pictures"]) for p in piece.problems]
+    unread = {p.name for p in found}  # what their boxes lack does not matter any more
+    whole = [p for p in dataset.problems if p.name not in unread and (p.kind != "no box" or p.name in chosen)]
     listed = ({"image": p.name, "kind": p.kind, "reason": p.reason} for problems in (whole, found) for p in problems)
     write_csv(store.folder / SKIPPED, ("image", "kind", "reason"), listed)
 

@@ -119,10 +119,8 @@ def chosen_methods(words: Sequence[str] | None, usual: str = "paper", every: Seq
 
 def _check_methods(keys: tuple[str, ...]) -> tuple[str, ...]:
     for key in keys:
-        try:
-            METHODS[key]
-        except KeyError as error:  # which names the nearest
-            raise ValueError(error.args[0]) from None
+        if key not in METHODS:
+            raise ValueError(METHODS.unknown(key))
     return keys
 
 

@@ -7,17 +7,11 @@ from torch import Tensor
 from ..drawing import render
 from ..serving.jobs import Step
 from ..trgbp.explainer import Explanation
+from ..trgbp.targets import other_class
 from .explorer import Explorer, Payload, Question
 
 NAMES = ("contrast", "contrast_conserving")
 """With the paper's ψ and with the conserving one."""
-
-
-def other_class(j: int, k: int) -> int:
-    """``j``; raises ValueError if it is the class ``k`` itself."""
-    if j == k:
-        raise ValueError("A class is compared with another one: these two are the same.")
-    return j
 
 
 def maps(e: Explanation, k: int, j: int) -> dict[str, Tensor]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import io
 import platform
+import re
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -164,7 +165,7 @@ def figure(export: Export, kind: str, look: Look) -> bytes:
         map_cell(
             *export.maps[name],
             export.picture,
-            signed=name in contrast.NAMES or (name in METHODS and METHODS[name].signed),
+            signed=is_signed(name),
             look=look,
             box=export.box if parts[name] else None,
         )
@@ -174,6 +175,12 @@ def figure(export: Export, kind: str, look: Look) -> bytes:
     note = f"{export.caption}{BARS if export.box else ''}"
     sheet = grid(export.picture, cells, export.title, note.strip(), prediction=export.prediction, look=look)
     return written(sheet, kind.lower(), export.title)
+
+
+def is_signed(name: str) -> bool:
+    """Whether the map of that name is drawn in both signs."""
+    name = re.sub(r"^network\d+_", "", name)
+    return name in contrast.NAMES or (name in METHODS and METHODS[name].signed)
 
 
 def _bars(title: str, parts: np.ndarray) -> Cell:
@@ -199,8 +206,10 @@ def readme(export: Export) -> str:
     lines += [f"{name}: {map.shape} float32, signed: {title}" for name, (title, map) in export.maps.items()]
     lines += [f"{name}: {array.shape} {array.dtype}: {what}" for name, (what, array) in export.numbers.items()]
     versions = f"TR-GBP Explorer {VERSION}, torch {torch.__version__}, numpy {np.__version__}, Python {platform.python_version()}"
+    signed = ", ".join(filter(is_signed, export.maps))
     units = (
-        "A map's unit is that of the logit: what a pixel gives to it, by the method's own reading. Nothing is scaled; the page shows relu."
+        "A map's unit is that of the logit: what a pixel gives to it, by the method's own reading. Nothing is scaled. Drawn is relu of a "
+        f"map, its positive part{f'; of {signed} both signs, what is positive red and what is negative blue' if signed else ''}."
     )
     parts = [
         f"{export.title}. {export.prediction}",

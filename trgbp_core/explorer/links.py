@@ -124,7 +124,7 @@ def _wrong_with(key: str, text: str, known: Known) -> str:
         repeated = f" ({text})" if _PLAIN.fullmatch(text) else ""
         return "" if text in names else f"{what} that {'are' if key == 'colours' else 'is'} not here{repeated}"
     if key in ("class", "against"):
-        return "" if _PLAIN.fullmatch(text) else "a class that no network has"
+        return "" if _PLAIN.fullmatch(text) else f"a {'second ' * (key == 'against')}class that no network has"
     if key == "crop":
         try:
             Crop.read(text)
@@ -162,6 +162,7 @@ def _given(query: object) -> tuple[dict[str, str], list[str]]:
     except ValueError:
         raise ValueError("This link has too many parts, and was not followed.") from None
     wrong = [f"{key}, which is set more than once" for key in KEYS if len(found.get(key, ())) > 1]
+    wrong += [f"{key}, which is empty" for key in KEYS if found.get(key) == [""]]
     return {key: found[key][0] for key in KEYS if len(found.get(key, ())) == 1 and found[key][0]}, wrong
 
 

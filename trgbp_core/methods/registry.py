@@ -72,11 +72,15 @@ class Methods(dict[str, Method]):
         return f"<{len(self)} attribution methods: {', '.join(self)}>"
 
     def __missing__(self, key: object) -> Method:
+        raise KeyError(self.unknown(key))
+
+    def unknown(self, key: object) -> str:
+        """That there is no such method, and which is the nearest."""
         wanted = re.sub(r"\W+", "_", str(key).lower())
         by_letters = {known.replace("_", ""): known for known in self}
         near = get_close_matches(wanted.replace("_", ""), by_letters, n=1, cutoff=0.5)
         hint = f"; did you mean {by_letters[near[0]]!r}?" if near else f"; the methods are {', '.join(self)}."
-        raise KeyError(f"There is no method {key!r}{hint}")
+        return f"There is no method {key!r}{hint}"
 
 
 METHODS = Methods()

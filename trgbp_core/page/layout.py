@@ -140,7 +140,7 @@ def known_methods(keys: Any) -> list[str]:
         raise ValueError("No method is ticked: open “Which methods” and tick some.")
     unknown = [key for key in keys if not isinstance(key, str) or key not in METHODS]
     if unknown:
-        raise ValueError(f"There is no method {str(unknown[0])[:60]!r}; there are {', '.join(METHODS)}.")
+        raise ValueError(METHODS.unknown(str(unknown[0])[:60]))
     return [key for key in METHODS if key in keys]
 
 
@@ -236,8 +236,8 @@ def follow(explorer: Explorer, question: Question, link: Link) -> tuple[int, Lin
     try:
         k = explorer.find_class(question, link.wanted)
     except ValueError as error:
-        missing.append(f"{error} The best class is explained instead.")
-        k = explorer.find_class(question, None)
+        missing.append(f"{error} The best class is explained instead{', and compared with no other' if link.against else ''}.")
+        k, link = explorer.find_class(question, None), replace(link, against="")
     if link.against:
         try:
             j = contrast.other_class(explorer.find_class(question, link.against), k)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, SupportsIndex
 
 import torch
 from torch import Tensor, nn
@@ -83,7 +83,7 @@ def _drawn(
     """Layer after layer: how many there are, the layer's modules, and the tensors drawn so far."""
     if mode not in MODES:
         raise ValueError(f"The mode is one of {', '.join(MODES)}, not {mode!r}.")
-    if not 0 <= seed < 2**31:
+    if not isinstance(seed, SupportsIndex) or not 0 <= int(seed) < 2**31:
         raise ValueError(f"A seed is a whole number from 0 to {2**31 - 1}, not {seed}.")
     groups = layer_groups(network, x)
     if not groups:

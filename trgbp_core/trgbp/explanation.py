@@ -17,6 +17,7 @@ from ..engine.geometry import Pixel, Psi, Size, box_axes, upsampled_sums
 from . import saving
 from .aggregation import aggregate, class_specific, contribution, pixel_term
 from .layer import Layer
+from .targets import other_class
 
 if TYPE_CHECKING:
     from ..drawing.notebook_figure import NotebookFigure
@@ -91,8 +92,9 @@ class Explanation:
         return class_specific(self.logits, self._term(l, k, pixel), torch.stack([self._term(l, i, pixel) for i in self.top5]))
 
     def layer_contrast(self, l: LayerKey, k: int, *, against: int, pixel: Pixel = "gradient") -> Tensor:  # noqa: E741
-        """R̃^l_k − R̃^l_j, (1, 1, h, w): layer l's part of :meth:`contrast`, j being ``against``."""
-        return self._term(l, k, pixel) - self._term(l, against, pixel)
+        """R̃^l_k − R̃^l_j, (1, 1, h, w): layer l's part of :meth:`contrast`, j being ``against``; raises as that does."""
+        j = other_class(self._known(against), self._known(k))
+        return self._term(l, k, pixel) - self._term(l, j, pixel)
 
     # -- all layers ----------------------------------------------------------------------------------------------------------------
 
@@ -123,7 +125,7 @@ class Explanation:
         ``pixel`` as in :meth:`attribution`.
 
         Raises:
-            ValueError: an option that does not exist, or one of the two is not among :attr:`classes`.
+            ValueError: an option that does not exist, one of the two is not among :attr:`classes`, or they are the same.
         """
         return self._over_layers(self._of(k, self._known(against)), psi, pixel)
 
@@ -257,8 +259,8 @@ class Explanation:
             signed: show negative values too, in blue.
 
         Raises:
-            ValueError: the input is no picture, having one or three axes; ``k`` or ``against`` is not among :attr:`classes`; ``labels``
-                lacks one of the classes.
+            ValueError: the input is no picture, having one or three axes; ``k`` or ``against`` is not among :attr:`classes`, or they are
+                the same; ``labels`` lacks one of the classes.
         """
         if len(self.size) != 2:
             raise ValueError(f"plot draws pictures; this input has {len(self.size)} axes. Draw e.attribution(k)[0, 0] as suits it.")

@@ -94,9 +94,18 @@ def one_hot(classes: Tensor, logits: Tensor) -> Tensor:
 def class_index(k: object, classes: int) -> int:
     """``k`` as one of ``classes`` indices. Raises ValueError where it is none."""
     try:
-        index = int(k)  # type: ignore[call-overload]
+        index = None if isinstance(k, bool) else int(k)  # type: ignore[call-overload]
     except (TypeError, ValueError):
-        raise ValueError(f"A class is a number from 0 to {classes - 1}, not {k!r}.") from None
+        index = None
+    if index is None:
+        raise ValueError(f"A class is a number from 0 to {classes - 1}, not {k!r}.")
     if index != k or not 0 <= index < classes:
-        raise ValueError(f"The network has classes 0 to {classes - 1}; there is no class {k}.")
+        raise ValueError(f"Classes run from 0 to {classes - 1}; there is no class {k}.")
     return index
+
+
+def other_class(j: int, k: int) -> int:
+    """``j``; raises ValueError if it is the class ``k`` itself."""
+    if j == k:
+        raise ValueError("A class is compared with another one: these two are the same.")
+    return j

@@ -17,10 +17,11 @@ from ..formatting import NOTHING, markdown_table, number, signed, title
 from ..report import measured, summary
 from ..results import Results
 from ..settings import Settings
-from ..statistics import Estimate
+from ..statistics import FEWEST, Estimate
 from ..store import Team, write
 
 PLACES = 3
+UNKNOWN = f"not measured, or too few pictures (an interval needs {FEWEST})"
 FIGURES = "figures.csv"
 COLUMNS = ("network", "measure", "method", "value", "low", "high", "place", "lead", "lead_low", "lead_high")
 
@@ -74,10 +75,11 @@ def evaluate_networks(
 def report(found: Sequence[Results]) -> str:
     """What holds for all networks, and a block for each."""
     count = f"{len(found)} networks"
-    parts = [f"# {count}", f"## The best of each measure\n\n{best(found)}", f"## What holds for all {count}\n\n{common(found)}"]
+    first, shared = with_dashes(best(found), f"no further method, or {UNKNOWN}"), with_dashes(common(found), "no such pair")
+    parts = [f"# {count}", f"## The best of each measure\n\n{first}", f"## What holds for all {count}\n\n{shared}"]
     for r in found:
         link = f"All tables: [{r.folder.name}/report.md]({r.folder.name}/report.md)."
-        parts.append(f"## {r.network}\n\n{tables.data(r)}\n\n{tables.all_figures(r)}\n\n{link}")
+        parts.append(f"## {r.network}\n\n{tables.data(r)}\n\n{with_dashes(tables.all_figures(r), UNKNOWN)}\n\n{link}")
     return "\n\n".join(parts) + "\n"
 
 
@@ -115,6 +117,11 @@ def common(found: Sequence[Results]) -> str:
         "Right: pairs of which one network says the one with such an interval, and another the other. Nothing is corrected for the "
         "number of pairs.\n\n" + markdown_table(["", "the same in all", "turned round"], rows, "lll")
     )
+
+
+def with_dashes(table: str, meaning: str) -> str:
+    """A table, and beneath it what a dash means, if there is one."""
+    return f"{table}\n\n{NOTHING}: {meaning}." if NOTHING in table else table
 
 
 def ordered(r: Results, key: str) -> Iterator[tuple[str, Estimate, Estimate | None]]:
