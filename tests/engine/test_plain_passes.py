@@ -96,6 +96,29 @@ def test_rectifiers_work_in_place_only_where_nothing_else_reads_their_input(both
     assert network.first.weight.is_contiguous()
 
 
+class RectifiedWeight(nn.Module):
+    """Rectifiers of a weight, of a constant and of the picture itself: none of them may be written to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight, self.constant = nn.Parameter(torch.randn(4, 3, 3, 3)), torch.randn(1, 4, 1, 1)
+        self.relu, self.own, self.first, self.last = nn.ReLU(), nn.ReLU(), nn.ReLU(), nn.Linear(4, 4)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = nn.functional.conv2d(self.first(x), self.relu(self.weight)) + self.own(self.constant)
+        return self.last(y.mean((2, 3)))
+
+
+def test_no_weight_constant_or_picture_is_rectified_in_place() -> None:
+    network, x = randomise(RectifiedWeight()), picture(2, 3, 9, 9)
+    before = [t.clone() for t in (network.weight, network.constant, x)]
+    assert all((t < 0).any() for t in before)
+    expected = network(x)
+    found = scores(for_scores(network, x), lambda start, stop: x[start:stop], 2)
+    close(found, expected.detach(), "logits")
+    assert all(torch.equal(a, b) for a, b in zip(before, (network.weight, network.constant, x), strict=True))
+
+
 def test_pictures_of_another_type_get_a_sentence() -> None:
     with pytest.raises(ValueError, match="give both the same type"):
         METHODS["integrated_gradients"].attribute(randomise(NETS["plain"]()).float(), picture(), 1)

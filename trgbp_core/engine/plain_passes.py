@@ -146,12 +146,35 @@ def for_scores(network: nn.Module, x: Tensor) -> nn.Module:
     """
     plain = folded(network, x)
     twin = evaluation_copy(plain)
-    for module in twin.modules():
-        if isinstance(module, (nn.ReLU, nn.ReLU6)):
-            module.inplace = True
-        elif isinstance(module, nn.Conv2d):
-            module.weight = nn.Parameter(module.weight.contiguous(memory_format=devices.layout(x.device)), requires_grad=False)
+    for rectifier in _behind_layers(twin, x):
+        rectifier.inplace = True
+    for layer in twin.modules():
+        if isinstance(layer, nn.Conv2d):
+            layer.weight = nn.Parameter(layer.weight.contiguous(memory_format=devices.layout(x.device)), requires_grad=False)
     return twin if _agree(plain, twin, x) else plain
+
+
+def _behind_layers(network: nn.Module, x: Tensor) -> list[nn.ReLU | nn.ReLU6]:
+    """The rectifiers that are only ever given what a layer has just made: a tensor that is nobody's weight, constant or picture."""
+    made: list[Tensor] = []
+    fresh: dict[nn.Module, bool] = {}
+
+    def noted(module: nn.Module, inputs: Any, output: Any) -> None:
+        made.append(output)
+
+    def asked(module: nn.Module, inputs: tuple[Any, ...]) -> None:
+        fresh[module] = fresh.get(module, True) and any(given is output for given in inputs for output in made)
+
+    hooks = []
+    for module in network.modules():
+        if isinstance(module, (nn.Conv2d, nn.Linear, nn.BatchNorm2d)):
+            hooks.append(module.register_forward_hook(noted))
+        elif isinstance(module, (nn.ReLU, nn.ReLU6)):
+            hooks.append(module.register_forward_pre_hook(asked))
+    network(x.clone())
+    for hook in hooks:
+        hook.remove()
+    return [module for module, always in fresh.items() if always and isinstance(module, (nn.ReLU, nn.ReLU6))]
 
 
 def _agree(plain: nn.Module, twin: nn.Module, x: Tensor) -> bool:
