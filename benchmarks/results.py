@@ -59,10 +59,13 @@ def keep(run: Path, folder: Path, methods: Sequence[str] | None = None) -> None:
     """The numbers of a run's files, of all its methods or of these, and how they were made."""
     folder.mkdir(parents=True, exist_ok=True)
     numbers: dict[str, str] = {}
+    applied = set[str]()  # the methods that the network allows
     for name in (RESULTS, MOSAICS, SANITY, fills.FILE, faithfulness.FILE):
         if (run / name).exists():
             with (run / name).open(encoding="utf-8", newline="") as stream:
                 rows = [_shortened(row, numbers) for row in csv.DictReader(stream) if not methods or row["method"] in methods]
+            if name == RESULTS:
+                applied = {row["method"] for row in rows}
             seen = set[str]()
             for row in rows:
                 if name == RESULTS and row["image"] in seen:
@@ -74,7 +77,7 @@ def keep(run: Path, folder: Path, methods: Sequence[str] | None = None) -> None:
     made = json.loads((run / "run.json").read_text(encoding="utf-8"))
     heading = (run / "report.md").read_text(encoding="utf-8").split("\n", 1)[0].removeprefix("# ").rsplit(": ", 1)[0]
     about = {"network": heading, "date": time.strftime("%Y-%m-%d", time.gmtime((run / "run.json").stat().st_mtime))}
-    made["settings"]["methods"] = [method for method in made["settings"]["methods"] if not methods or method in methods]
+    made["settings"]["methods"] = [method for method in made["settings"]["methods"] if method in applied]
     about |= {key: made[key] for key in ("settings", "versions", "machine", "counts")}
     (folder / "run.json").write_text(json.dumps(about, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 

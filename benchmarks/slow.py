@@ -29,10 +29,11 @@ def add(names: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """The command ``evaluate`` with TR-GBP, the slow methods, and both readings of CAMERAS."""
+    """The command ``evaluate`` with TR-GBP, the slow methods, and both readings of CAMERAS; or with the methods that it is given."""
     known()
     slow = [key for key, method in METHODS.items() if method.cost >= FAST]
-    if code := main(["evaluate", *arguments.arguments, "--methods", *OURS, *slow]):
+    chosen = [] if "--methods" in arguments.arguments else ["--methods", *OURS, *slow]
+    if code := main(["evaluate", *arguments.arguments, *chosen]):
         raise SystemExit(code)
 
 
