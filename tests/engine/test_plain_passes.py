@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 import pytest
 import torch
 from torch import nn
+from torch.nn.utils import parametrizations, prune
 
 from trgbp_core import METHODS, load_model
 from trgbp_core.engine.evaluation_mode import uncompiled
-from trgbp_core.engine.plain_passes import folded, for_scores, scores
+from trgbp_core.engine.plain_passes import folded, for_scores, score_gradient, scores
 
 from ..support.comparison import close
 from ..support.nets import NETS, picture, randomise
@@ -96,27 +100,70 @@ def test_rectifiers_work_in_place_only_where_nothing_else_reads_their_input(both
     assert network.first.weight.is_contiguous()
 
 
+class Head(nn.Module):
+    """Average and largest of a layer: ``read`` says what else is read beside the rectifier's output."""
+
+    def __init__(self, read: str) -> None:
+        super().__init__()
+        self.read, self.first, self.relu, self.last = read, nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Linear(8, 4)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = self.first(x)
+        z = self.relu(y)
+        other = y if self.read == "before" else y.flatten(2) if self.read == "view" else z
+        if self.read == "sometimes" and bool((x == 0).all()):
+            other = y
+        return self.last(torch.cat([z.mean((2, 3)), other.flatten(2).amax(2)], 1))
+
+
+@pytest.mark.parametrize("read", ["before", "view", "sometimes", "none"])
+def test_what_something_else_may_read_is_not_rectified_in_place(read: str) -> None:
+    network = randomise(Head(read))
+    with torch.no_grad():
+        network.first.bias.fill_(-0.5)  # on a black picture every unit is off; on noise every channel's largest is positive
+    twin = for_scores(network, picture(2, 3, 9, 9))
+    assert any(m.inplace for m in twin.modules() if isinstance(m, nn.ReLU)) == (read == "none")
+    for x in (picture(2, 3, 9, 9), torch.zeros(1, 3, 9, 9, dtype=torch.float64)):
+        close(scores(twin, lambda start, stop, x=x: x[start:stop].clone(), len(x)), network(x).detach(), read)
+
+
 class RectifiedWeight(nn.Module):
-    """Rectifiers of a weight, of a constant and of the picture itself: none of them may be written to."""
+    """Rectifiers of a weight, a constant, an expanded map and the picture itself; and a buffer that counts."""
 
     def __init__(self) -> None:
         super().__init__()
         self.weight, self.constant = nn.Parameter(torch.randn(4, 3, 3, 3)), torch.randn(1, 4, 1, 1)
-        self.relu, self.own, self.first, self.last = nn.ReLU(), nn.ReLU(), nn.ReLU(), nn.Linear(4, 4)
+        self.relu, self.own, self.first, self.wide, self.last = nn.ReLU(), nn.ReLU(), nn.ReLU(), nn.ReLU(), nn.Linear(4, 4)
+        self.register_buffer("calls", torch.zeros(()))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.calls += 1
         y = nn.functional.conv2d(self.first(x), self.relu(self.weight)) + self.own(self.constant)
-        return self.last(y.mean((2, 3)))
+        return self.last((y + self.wide(y.mean((2, 3), keepdim=True).expand_as(y))).mean((2, 3)))
 
 
-def test_no_weight_constant_or_picture_is_rectified_in_place() -> None:
+def test_no_weight_constant_buffer_or_picture_is_changed() -> None:
     network, x = randomise(RectifiedWeight()), picture(2, 3, 9, 9)
-    before = [t.clone() for t in (network.weight, network.constant, x)]
-    assert all((t < 0).any() for t in before)
     expected = network(x)
-    found = scores(for_scores(network, x), lambda start, stop: x[start:stop], 2)
-    close(found, expected.detach(), "logits")
-    assert all(torch.equal(a, b) for a, b in zip(before, (network.weight, network.constant, x), strict=True))
+    kept = (network.weight, network.constant, network.calls, x)
+    before = [t.clone() for t in kept]
+    assert (network.weight < 0).any()
+    assert (network.constant < 0).any()
+    close(scores(for_scores(network, x), lambda start, stop: x[start:stop], 2), expected.detach(), "logits")
+    score_gradient(network, x, lambda logits: logits.argmax(1))
+    assert all(torch.equal(a, b) for a, b in zip(before, kept, strict=True))
+
+
+MADE = [parametrizations.weight_norm, parametrizations.spectral_norm, partial(prune.random_unstructured, amount=0.3)]
+
+
+@pytest.mark.parametrize("make", MADE)
+def test_a_weight_that_is_made_for_each_pass_is_left_alone(make: Callable[..., object]) -> None:
+    network, x = randomise(Rectified(False)), picture(2, 3, 9, 9)
+    make(network.first, name="weight")
+    network.eval()
+    found = scores(for_scores(network, x), lambda start, stop: x[start:stop].clone(), 2)
+    close(found, network(x).detach(), "logits")
 
 
 def test_pictures_of_another_type_get_a_sentence() -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -45,7 +47,7 @@ def scores(network: nn.Module, pictures: Callable[[int, int], Tensor], count: in
     Returns:
         (count, classes).
     """
-    twin = evaluation_copy(network)
+    twin = _private(network)
     results = []
     for start in range(0, count, batch):
         chunk = pictures(start, min(start + batch, count))
@@ -58,11 +60,17 @@ def scores(network: nn.Module, pictures: Callable[[int, int], Tensor], count: in
 @torch.no_grad()
 def plain_logits(network: nn.Module, x: Tensor, args: tuple[Any, ...] = ()) -> Tensor:
     """Logits (N, classes) of ``network(x, *args)`` in evaluation mode by torch alone; buffers that a forward pass writes to are copies."""
+    twin = _private(network)
+    with torch.inference_mode(False), _AsExplained(), without_autocast(x.device):
+        return logits_of(forward(twin, x.detach().clone(memory_format=torch.contiguous_format), own(args)))
+
+
+def _private(network: nn.Module) -> nn.Module:
+    """An evaluation copy with buffers of its own, since a forward pass may write to them."""
     twin = evaluation_copy(network)
     for module in twin.modules():
         module._buffers = {key: None if buffer is None else buffer.clone() for key, buffer in module._buffers.items()}
-    with torch.inference_mode(False), _AsExplained(), without_autocast(x.device):
-        return logits_of(forward(twin, x.detach().clone(memory_format=torch.contiguous_format), own(args)))
+    return twin
 
 
 def score_gradient(network: nn.Module, x: Tensor, classes: Callable[[Tensor], Tensor]) -> Tensor:
@@ -78,7 +86,7 @@ def score_gradient(network: nn.Module, x: Tensor, classes: Callable[[Tensor], Te
         ValueError: the input or the output has not the shape of a classifier's, does not fit the network, or they are not connected.
     """
     check(network, x)
-    twin = evaluation_copy(network)
+    twin = _private(network)
     with torch.inference_mode(False), torch.enable_grad(), without_autocast(x.device):
         leaf = x.detach().clone(memory_format=devices.layout(x.device)).requires_grad_()
         with _AsExplained():
@@ -139,47 +147,71 @@ def for_scores(network: nn.Module, x: Tensor) -> nn.Module:
         network: left as it is. x: some pictures (N, C, H, W), to compare the two.
 
     Returns:
-        the copy; :func:`folded` alone where the two do not agree up to rounding (something else may read what a rectifier reads).
+        the copy; :func:`folded` alone where no rectifier is the only reader of what a layer made, and of networks that look at numbers
+        to choose their way.
 
     Raises:
         UnsuitableNetwork, ValueError: as :func:`folded`.
     """
     plain = folded(network, x)
     twin = evaluation_copy(plain)
-    for rectifier in _behind_layers(twin, x):
-        rectifier.inplace = True
-    for layer in twin.modules():
-        if isinstance(layer, nn.Conv2d):
-            layer.weight = nn.Parameter(layer.weight.contiguous(memory_format=devices.layout(x.device)), requires_grad=False)
-    return twin if _agree(plain, twin, x) else plain
+    alone = _alone_behind_layers(plain, x)
+    for name, module in twin.named_modules():
+        if name in alone:
+            module.inplace = True
+        elif type(module) is nn.Conv2d and "weight" in module._parameters:  # else something makes its weight for each pass
+            module.weight = nn.Parameter(module.weight.contiguous(memory_format=devices.layout(x.device)), requires_grad=False)
+    return twin if alone and _agree(plain, twin, x) else plain
 
 
-def _behind_layers(network: nn.Module, x: Tensor) -> list[nn.ReLU | nn.ReLU6]:
-    """The rectifiers that are only ever given what a layer has just made: a tensor that is nobody's weight, constant or picture."""
-    made: list[Tensor] = []
-    fresh: dict[nn.Module, bool] = {}
+class _Readers(TorchFunctionMode):
+    """Which functions read the tensors in ``made``, by the tensor's place; and whether the network looks at numbers to choose its way."""
 
-    def noted(module: nn.Module, inputs: Any, output: Any) -> None:
-        made.append(output)
+    def __init__(self, made: list[Tensor]) -> None:
+        self.made, self.readers, self.looks = made, Counter[int](), False
 
-    def asked(module: nn.Module, inputs: tuple[Any, ...]) -> None:
-        fresh[module] = fresh.get(module, True) and any(given is output for given in inputs for output in made)
-
-    hooks = []
-    for module in network.modules():
-        if isinstance(module, (nn.Conv2d, nn.Linear, nn.BatchNorm2d)):
-            hooks.append(module.register_forward_hook(noted))
-        elif isinstance(module, (nn.ReLU, nn.ReLU6)):
-            hooks.append(module.register_forward_pre_hook(asked))
-    network(x.clone())
-    for hook in hooks:
-        hook.remove()
-    return [module for module, always in fresh.items() if always and isinstance(module, (nn.ReLU, nn.ReLU6))]
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.looks = self.looks or getattr(func, "__name__", "") in LOOKS
+        for given in (*args, *(kwargs or {}).values()):
+            for one in given if isinstance(given, (list, tuple)) else (given,):
+                self.readers.update(place for place, of in enumerate(self.made) if one is of)
+        return func(*args, **(kwargs or {}))
 
 
+LOOKS = {"__bool__", "__int__", "__float__", "__index__", "item", "tolist", "numpy", "__contains__"}
+"""Functions that make a number of a tensor."""
+
+
+def _alone_behind_layers(network: nn.Module, x: Tensor) -> set[str]:
+    """The rectifiers that are only ever given what a layer has just made, and are its only reader.
+
+    Such a tensor is nobody's weight, constant or picture, and nobody misses what it was.
+    """
+    twin, made, given = _private(network), list[Tensor](), dict[str, list[int]]()
+    with _Readers(made) as seen:
+
+        def noted(module: nn.Module, inputs: Any, output: Any) -> None:
+            made.append(output)
+
+        def asked(name: str, module: nn.Module, inputs: tuple[Any, ...]) -> None:
+            places = [place for place, output in enumerate(made) if inputs and inputs[0] is output]
+            given.setdefault(name, []).extend(places or [-1])
+
+        for name, module in twin.named_modules():
+            if isinstance(module, (nn.Conv2d, nn.Linear, nn.BatchNorm2d)):
+                module.register_forward_hook(noted)
+            elif type(module) in (nn.ReLU, nn.ReLU6):
+                module.register_forward_pre_hook(partial(asked, name))
+        twin(x.clone())
+    if seen.looks:
+        return set()
+    return {name for name, places in given.items() if all(place >= 0 and seen.readers[place] == 1 for place in places)}
+
+
+@torch.no_grad()
 def _agree(plain: nn.Module, twin: nn.Module, x: Tensor) -> bool:
     """Whether two networks give ``x`` the same logits, up to rounding."""
-    expected, found = (logits_of(each(x.clone())) for each in (plain, twin))
+    expected, found = (logits_of(_private(each)(x.clone())) for each in (plain, twin))
     return float((found - expected).abs().max()) <= TOLERANCE * float(expected.abs().max())
 
 
