@@ -48,6 +48,7 @@ def run(arguments: argparse.Namespace) -> None:
     if arguments.keep:
         keep(Path(arguments.keep[0]), KEPT / arguments.keep[1], arguments.methods)
     DOCUMENT.write_text(redrawn(DOCUMENT.read_text(encoding="utf-8")), encoding="utf-8")
+    print(f"{DOCUMENT}: its tables are those of {KEPT}")
 
 
 def redrawn(text: str) -> str:

@@ -109,3 +109,23 @@ def test_a_number_that_makes_no_sense_is_refused(tmp_path: Path, capsys: pytest.
     given = ["evaluate", str(images), "--annotations", str(annotations), "--out", str(tmp_path / "out"), "--model", "shapes"]
     assert main([*given, "--faithfulness", "-1"]) == 2
     assert "--faithfulness is at least 0" in capsys.readouterr().err
+
+
+def test_pictures_that_cannot_be_read_are_not_among_those_that_are_drawn(tmp_path: Path) -> None:
+    images, annotations = csv_set(tmp_path, 6)
+    for damaged in sorted(images.iterdir())[:4]:
+        damaged.write_bytes(b"no picture")
+    dataset, chosen = datasets.load(images, annotations, labels=LABELS), replace(CHOSEN, methods=("saliency",), faithfulness=1)
+    store, finished, zoo = work(tmp_path / "out", dataset, chosen)
+    results = read(store, finished, dataset, zoo, chosen)
+    assert len(rows(store.folder / "faithfulness.csv")) == 1
+    assert np.isfinite(results.numbers["deletion_auc"]).sum() == 1
+
+
+def test_a_score_that_nothing_moves_is_no_success(tmp_path: Path) -> None:
+    dataset, zoo = datasets.load(*csv_set(tmp_path, 2), labels=LABELS), small_zoo()
+    with torch.no_grad():
+        for parameter in zoo.network.parameters():
+            parameter.zero_()
+    store, _, _ = work(tmp_path / "out", dataset, replace(CHOSEN, methods=("saliency",)), zoo=zoo)
+    assert {row["infidelity"] for row in rows(store.folder / "faithfulness.csv")} == {"nan"}

@@ -136,7 +136,9 @@ def of_files(
     numbers = {name: _columns([of[name] for of in by_method]) for name in FEW}
     if settings.faithfulness:
         found = read_csv(folder / faithfulness.FILE, faithfulness.COLUMNS).pivot(index="image", columns="method")
-        numbers |= {name: found[name].reindex(index=images["image"], columns=methods).to_numpy(float) for name in faithfulness.NUMBERS}
+        every = pd.MultiIndex.from_product([faithfulness.NUMBERS, methods])
+        found = found.reindex(index=images["image"], columns=every)
+        numbers |= {name: found[name].to_numpy(float) for name in faithfulness.NUMBERS}
     return Results(
         folder=folder,
         settings=settings,

@@ -97,7 +97,7 @@ def run(dataset: Dataset, zoo: Zoo, settings: Settings, store: Store, team: Team
         work = partial(fills.measure, zoo=zoo, watched=watched, settings=settings)
         phases.append(Phase("fills", "Other fills", "pictures", phases[0].samples, work))
     if settings.faithfulness:
-        phases.append(_faithfulness(samples, zoo, watched, settings))
+        phases.append(_faithfulness([by_name[one.name] for one in measured], zoo, watched, settings))
     for phase in phases[1:]:
         complete(phase, zoo, store, team, workers, shown)
     return Finished({phase.name: len(phase.samples) for phase in phases}, samples)

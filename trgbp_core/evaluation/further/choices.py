@@ -66,15 +66,17 @@ def faithful(r: Results) -> str:
         return "Not measured: see `--faithfulness`."
     count = int(np.isfinite(r.numbers["deletion_auc"]).any(1).sum())
     return (
-        f"Of {count} pictures. **Deletion and insertion** (Petsiuk et al. 2018, RISE): the area under the class's probability, 0 to 1, "
-        "while pixels of the picture become zero after normalisation, or pixels of the blurred picture become the picture's, most relevant "
-        f"first, in {STEPS} equal steps (RISE's code: 224); deletion: lower is better, insertion: higher. **Infidelity** (Yeh et al. "
-        f"2019), lower is better: {faithfulness.PERTURBATIONS} random squares, 1/{faithfulness.SIDE} of the picture's side wide, become "
-        "zero one by one; the mean square of what the map leaves unexplained of the score's falls, in squared units of the score. The "
-        "map's unit is free, as with captum's `normalize=True`. Its share: the same, divided by the falls' mean square; 1 means that the "
-        "map says nothing of them. **Sensitivity-max** (Yeh et al. 2019), lower is better: the largest relative change of the map, "
-        f"‖R(x + δ) − R(x)‖ / ‖R(x)‖, over {faithfulness.CHANGES} random δ of at most {faithfulness.RADIUS} in each value after "
-        f"normalisation, captum's defaults; not of methods that take {faithfulness.COSTLY} forward passes or more.\n\n"
+        f"Of {count} {'picture' if count == 1 else 'pictures'}; one of which a measure says nothing is left out of its mean.\n\n"
+        "- **Deletion and insertion** (Petsiuk et al. 2018, RISE): the area under the class's probability, 0 to 1, while pixels of the "
+        "picture become zero after normalisation, or pixels of the blurred picture become the picture's, most relevant first, in "
+        f"{STEPS} equal steps (RISE's code: 224). Deletion: lower is better; insertion: higher.\n"
+        f"- **Infidelity** (Yeh et al. 2019), lower is better: {faithfulness.PERTURBATIONS} random squares, 1/{faithfulness.SIDE} of the "
+        "picture's side wide, become zero one by one; the mean square of what the map, times the factor that fits best, leaves "
+        "unexplained of how the score falls, in squared units of the score.\n"
+        "- Its share: the same, divided by the falls' mean square; 0: the map tells all about how the score falls, 1: it tells nothing.\n"
+        "- **Sensitivity-max** (Yeh et al. 2019), lower is better: the largest relative change of the map, ‖R(x + δ) − R(x)‖ / ‖R(x)‖, "
+        f"over {faithfulness.CHANGES} random δ of at most {faithfulness.RADIUS} in each value after normalisation, captum's defaults; "
+        f"not of methods that take {faithfulness.COSTLY} forward passes or more.\n\n"
         + markdown_table(["", *map(title, r.methods)], rows_of(r, *faithfulness.NUMBERS))
     )
 

@@ -98,9 +98,10 @@ class _Batch:
                 numbers["deletion_auc"][good.cpu()] = self._auc(self.x, torch.zeros_like(self.x), self.logits, maps, good)
                 numbers["insertion_auc"][good.cpu()] = self._auc(self.soft, self.x, self.soft_logits, maps, good)
             promised = torch.einsum("nsp,np->ns", masks[good], maps[good].flatten(1)).double()
-            unexplained = infidelity(promised, falls[good])
+            power = falls[good].square().mean(1)
+            unexplained = torch.where(power > 0, infidelity(promised, falls[good]), float("nan"))  # nothing to explain is no success
             numbers["infidelity"][good.cpu()] = unexplained.cpu()
-            numbers["infidelity_share"][good.cpu()] = (unexplained / falls[good].square().mean(1)).cpu()
+            numbers["infidelity_share"][good.cpu()] = (unexplained / power).cpu()
         return numbers
 
     def _auc(self, start: Tensor, end: Tensor, logits: Tensor, maps: Tensor, good: Tensor) -> Tensor:
@@ -110,7 +111,7 @@ class _Batch:
     def _squares(self) -> tuple[Tensor, Tensor]:
         """Random squares, (N, S, pixels) of zeros and ones, and how far the score falls where they become the mean, (N, S) float64."""
         height, width = self.x.shape[2:]
-        side = min(height, width) // SIDE
+        side = max(1, min(height, width) // SIDE)
         masks = torch.zeros(len(self.x), PERTURBATIONS, height, width)
         for i, generator in enumerate(self._generators()):
             for mask in masks[i]:
