@@ -94,7 +94,7 @@ def test_a_batch_is_its_pictures_one_by_one_each_with_its_own_class(key: str) ->
     for target, classes in ((None, best.tolist()), ([0, 1, 2], [0, 1, 2])):
         alone = torch.cat([attributed(key, network, x[i : i + 1], k) for i, k in enumerate(classes)])
         assert largest_difference(attributed(key, network, x, target), alone, key) < EXACT
-    with pytest.raises(ValueError, match="classes 0 to 4"):
+    with pytest.raises(ValueError, match="from 0 to 4"):
         attributed(key, network, x, 5)
 
 

@@ -144,7 +144,7 @@ def test_perturbation_reports_progress_and_can_be_cancelled() -> None:
         ({"fractions": [0.0, 0.1]}, "above 0"),
         ({"fractions": []}, "fractions"),
         ({"maps": torch.zeros(1, 1, 16, 16)}, "need maps"),
-        ({"target": 5}, "classes 0 to 4"),
+        ({"target": 5}, "from 0 to 4"),
     ],
 )
 def test_perturbation_refuses_nonsense_with_a_sentence(changes: dict, message: str) -> None:

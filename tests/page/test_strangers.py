@@ -65,7 +65,7 @@ def is_sentence(text: str, folder: Path) -> bool:
     text = text.strip("*")
     print(text[:200])
     tells = ("Traceback", 'File "', "site-packages", "0x", str(folder), str(ROOT))
-    return bool(text) and (text[0].isupper() or not text[0].isalpha()) and text[-1] in ".…" and not any(sign in text for sign in tells)
+    return bool(text) and (text[0].isupper() or not text[0].isalpha()) and text[-1] in ".…?" and not any(sign in text for sign in tells)
 
 
 @pytest.mark.parametrize("name", FILES)

@@ -60,8 +60,8 @@ def scores(network: nn.Module, pictures: Callable[[int, int], Tensor], count: in
 @torch.no_grad()
 def plain_logits(network: nn.Module, x: Tensor, args: tuple[Any, ...] = ()) -> Tensor:
     """Logits (N, classes) of ``network(x, *args)`` in evaluation mode by torch alone; buffers that a forward pass writes to are copies."""
-    twin = _private(network)
     with torch.inference_mode(False), _AsExplained(), without_autocast(x.device):
+        twin = _private(network)
         return logits_of(forward(twin, x.detach().clone(memory_format=torch.contiguous_format), own(args)))
 
 
@@ -86,8 +86,8 @@ def score_gradient(network: nn.Module, x: Tensor, classes: Callable[[Tensor], Te
         ValueError: the input or the output has not the shape of a classifier's, does not fit the network, or they are not connected.
     """
     check(network, x)
-    twin = _private(network)
     with torch.inference_mode(False), torch.enable_grad(), without_autocast(x.device):
+        twin = _private(network)
         leaf = x.detach().clone(memory_format=devices.layout(x.device)).requires_grad_()
         with _AsExplained():
             logits = logits_of(forward(twin, leaf.clone()))  # the network may write to its input
