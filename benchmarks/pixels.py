@@ -29,7 +29,9 @@ VARIANTS: dict[str, tuple[Psi, Pixel]] = {
 def add(names: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     command = names.add_parser("pixels", help="`trgbp evaluate` with every pixel term of TR-GBP beside the named methods")
     command.set_defaults(run=run)
-    command.add_argument("arguments", nargs=argparse.REMAINDER, help="of `trgbp evaluate`, the folder of pictures first")
+    command.add_argument(
+        "arguments", nargs=argparse.REMAINDER, metavar="ARGUMENT", help="of `trgbp evaluate`, the folder of pictures first"
+    )
 
 
 def run(arguments: argparse.Namespace) -> None:

@@ -14,24 +14,28 @@ from trgbp_core import METHODS
 from trgbp_core.cli.main import main
 from trgbp_core.methods import register
 from trgbp_core.methods.cameras import cameras
+from trgbp_core.methods.registry import SLOW
 
 OURS = ("tr_gbp", "tr_gbp_conserving")
-FAST = 40
-"""Forward passes that a fast method takes less of."""
-
 EVERY_SIZE = "cameras_every_size"
 
 
 def add(names: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    command = names.add_parser("slow", help="`trgbp evaluate` with the methods that take 40 forward passes or more")
+    command = names.add_parser("slow", help=f"`trgbp evaluate` with the methods that take {SLOW} forward passes or more")
     command.set_defaults(run=run)
-    command.add_argument("arguments", nargs=argparse.REMAINDER, help="of `trgbp evaluate`, the folder of pictures first")
+    command.add_argument(
+        "arguments",
+        nargs=argparse.REMAINDER,
+        metavar="ARGUMENT",
+        help="of `trgbp evaluate` (its --help lists them), the folder of pictures first; --methods KEY … replaces the slow methods, "
+        f"{EVERY_SIZE} among them",
+    )
 
 
 def run(arguments: argparse.Namespace) -> None:
     """The command ``evaluate`` with TR-GBP, the slow methods, and both readings of CAMERAS; or with the methods that it is given."""
     known()
-    slow = [key for key, method in METHODS.items() if method.cost >= FAST]
+    slow = [key for key, method in METHODS.items() if method.cost >= SLOW]
     chosen = [] if "--methods" in arguments.arguments else ["--methods", *OURS, *slow]
     if code := main(["evaluate", *arguments.arguments, *chosen]):
         raise SystemExit(code)

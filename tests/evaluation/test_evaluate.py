@@ -191,6 +191,13 @@ def test_a_set_of_which_nothing_can_be_read_is_an_error(tmp_path: Path) -> None:
         work(tmp_path / "out", dataset)
 
 
+def test_pictures_too_small_for_the_sanity_checks_are_refused_before_the_first_is_measured(tmp_path: Path) -> None:
+    dataset, out = datasets.load(*csv_set(tmp_path, 2), labels=LABELS), tmp_path / "out"
+    with pytest.raises(ValueError, match=r"windows of 7×7 pixels \(SSIM\).* only 6×6: leave them out with --sanity 0\.$"):
+        work(out, dataset, zoo=small_zoo(6))
+    assert not list(out.rglob("*.csv"))
+
+
 def test_the_digest_of_the_sources_is_a_copys_too_and_not_a_changed_ones(tmp_path: Path) -> None:
     package = Path(trgbp_core.__file__).parent
     copy = shutil.copytree(package, tmp_path / "elsewhere" / "named_otherwise", ignore=shutil.ignore_patterns("__pycache__"))

@@ -104,6 +104,10 @@ def test_the_report_over_networks_says_what_is_first_and_what_holds_in_all(measu
         0.9,
         pytest.approx(0.4),
     )
+    level = replace(measured, numbers=measured.numbers | {"ebpg": ebpg * 0 + np.array([0.5, 0.9, 0.5])})
+    equal = [row["place"] for row in csv.DictReader(io.StringIO(networks.figures([level, turned]))) if row["measure"] == "ebpg"]
+    assert equal[:3] == ["1", "2", "2"], "equal figures share their place"
+    assert "mosaics: 22 (EBPG, pointing game, IBD AUC, upper half, IBD AUC, all); 0 (grid pointing game); 5 (MoRF area to 10 %, " in text
     lower = [float(row["value"]) for row in found if row["measure"] == "lerf_area_10" and row["network"] == "one"]
     assert lower == sorted(lower), "less is better"
 

@@ -11,10 +11,12 @@ import torch
 
 from trgbp_core import METHODS
 from trgbp_core.data import datasets
+from trgbp_core.evaluation import tables
+from trgbp_core.evaluation.formatting import number, signed
 from trgbp_core.evaluation.report import SECTIONS, summary, write_report
 from trgbp_core.evaluation.results import read
 from trgbp_core.evaluation.settings import DEFAULT, Settings, chosen_methods
-from trgbp_core.evaluation.statistics import means
+from trgbp_core.evaluation.statistics import Estimate, means
 from trgbp_core.evaluation.store import Team
 
 from ..support.small_runs import METHODS_HERE, SMALL, Done, finished_run, rows, work
@@ -44,6 +46,7 @@ def test_the_report_has_the_paper_s_tables_and_every_section(done: Done) -> None
     assert written["settings"]["seed"] == 0
     assert written["versions"]["torch"] == torch.__version__
     assert all(f"{method}" in written["seconds per picture"] for method in METHODS_HERE)
+    assert "lower is better; there, GBP ranks |R| (appendix D)." in report
     assert "report.md" in said
 
 
@@ -77,3 +80,12 @@ def test_a_method_that_does_not_apply_is_left_out_with_its_reason(tmp_path: Path
     report = (store.folder / "report.md").read_text()
     assert re.search(r"^- PatternNet does not apply: .*patterns", report, re.MULTILINE)
     assert "Not measured." in report
+
+
+@pytest.mark.parametrize(("value", "shown"), [(412.36, "412"), (0.5, "0.500"), (0.0004127, "0.000413"), (0.0, "0.00"), (float("nan"), "–")])
+def test_a_figure_of_any_size_is_shown_with_three_digits(value: float, shown: str) -> None:
+    assert number(value, *tables.digits("infidelity")) == shown
+
+
+def test_a_difference_of_any_size_and_its_interval_have_as_many_digits() -> None:
+    assert signed(Estimate(0.000412, 0.0000999, 0.00101), None, 1.0) == "**+0.00041 [+0.00010, +0.00101]**"

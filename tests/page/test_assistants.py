@@ -87,6 +87,13 @@ def test_without_its_package_the_flag_names_it(monkeypatch: pytest.MonkeyPatch, 
     assert "pip install 'gradio[mcp]'" in capsys.readouterr().err
 
 
+def test_an_option_is_never_taken_for_another_that_begins_alike(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        app.launch(["--mc"])
+    assert ended.value.code == 2
+    assert "unrecognized arguments: --mc" in capsys.readouterr().err
+
+
 def test_the_tools_of_the_page_itself_are_not_offered(url: str) -> None:
     failed, content = ask(url, "new_class", {})
     assert failed, json.dumps([part.model_dump() for part in content], default=str)

@@ -40,24 +40,31 @@ def markdown_row(cells: Sequence[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def number(value: float, digits: int = 1, scale: float = 100.0) -> str:
-    return NOTHING if not math.isfinite(value) else f"{scale * value:.{digits}f}"
+def number(value: float, digits: int | None = 1, scale: float = 100.0) -> str:
+    """``scale`` · value with so many digits behind the point; None: with three significant ones."""
+    return NOTHING if not math.isfinite(value) else f"{scale * value:.{_behind(digits, scale * value)}f}"
 
 
-def interval(e: Estimate, digits: int = 1, scale: float = 100.0) -> str:
+def interval(e: Estimate, digits: int | None = 1, scale: float = 100.0) -> str:
     return NOTHING if not math.isfinite(e.low) else f"{number(e.low, digits, scale)} to {number(e.high, digits, scale)}"
 
 
-def with_interval(e: Estimate, digits: int = 1, scale: float = 100.0) -> str:
+def with_interval(e: Estimate, digits: int | None = 1, scale: float = 100.0) -> str:
     return f"{number(e.value, digits, scale)} [{interval(e, digits, scale)}]"
 
 
-def signed(e: Estimate, digits: int = 1, scale: float = 100.0) -> str:
+def signed(e: Estimate, digits: int | None = 1, scale: float = 100.0) -> str:
     """A difference with its interval; bold where zero lies outside."""
     if not math.isfinite(e.low):
         return NOTHING
-    text = f"{scale * e.value:+.{digits}f} [{scale * e.low:+.{digits}f}, {scale * e.high:+.{digits}f}]"
+    behind = _behind(digits, scale * max(map(abs, (e.value, e.low, e.high))))
+    text = f"{scale * e.value:+.{behind}f} [{scale * e.low:+.{behind}f}, {scale * e.high:+.{behind}f}]"
     return f"**{text}**" if e.low > 0 or e.high < 0 else text
+
+
+def _behind(digits: int | None, value: float) -> int:
+    """Digits behind the point: as said, or those that show three significant ones of a number."""
+    return digits if digits is not None else max(0, 2 - math.floor(math.log10(abs(value)))) if value else 2
 
 
 def listed(names: Sequence[str], most: int = 20) -> str:

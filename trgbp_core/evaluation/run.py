@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from ..data.datasets import Dataset, DatasetError, Problem, Sample, tally
 from ..engine.plain_passes import for_scores
+from ..metrics.similarity import SSIM_WINDOW
 from ..zoo.loading import Zoo
 from . import mosaic_measures, picture_measures, sanity_measures
 from .further import faithfulness, fills
@@ -78,10 +79,16 @@ def run(dataset: Dataset, zoo: Zoo, settings: Settings, store: Store, team: Team
 
     Raises:
         DatasetError: no picture of the data set can be measured.
+        ValueError: the network's pictures are too small for the sanity checks that are asked for.
     """
     samples = dataset.samples
     if settings.limit is not None:
         samples = tuple(samples[i] for i in drawn(len(samples), settings.limit, settings.seed))
+    if settings.sanity and zoo.input_size < SSIM_WINDOW:
+        raise ValueError(
+            f"The sanity checks compare windows of {SSIM_WINDOW}×{SSIM_WINDOW} pixels (SSIM), and this network's pictures have only "
+            f"{zoo.input_size}×{zoo.input_size}: leave them out with --sanity 0."
+        )
     zoo = zoo.to(team.device)
     watched = _watched(zoo)
     phases = [_pictures(samples, zoo, watched, settings)]

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..data.datasets import KINDS
+from ..metrics.perturbation import ABSOLUTE_LERF
 from .formatting import NOTHING, interval, listed, markdown_table, number, signed, title, with_interval
 from .results import Results
 from .settings import PAPER
@@ -99,9 +100,14 @@ def perturbation(r: Results) -> str:
     return (
         f"![Relative change of the class score, MoRF and LeRF](perturbation.png)\n\n{which}The mean relative change of the class score "
         "between the first fraction of pixels that turn black (0.1 %) and 10 % or 90 %. Taking the most relevant first (MoRF) higher is "
-        "better, the least relevant first (LeRF) lower is better; GBP and GIG rank |R| for LeRF (appendix D).\n\n"
-        + markdown_table(_head(r, "area"), rows)
+        f"better, the least relevant first (LeRF) lower is better{_ranked_by_size(r)}.\n\n" + markdown_table(_head(r, "area"), rows)
     )
+
+
+def _ranked_by_size(r: Results) -> str:
+    """Which of the methods are ranked by |R| for LeRF, as the paper has it."""
+    names = [title(method) for method in ABSOLUTE_LERF if method in r.methods]
+    return f"; there, {' and '.join(names)} {'rank' if len(names) > 1 else 'ranks'} |R| (appendix D)" if names else ""
 
 
 def boundary(r: Results) -> str:
@@ -175,9 +181,22 @@ def sense(key: str) -> int:
     return -1 if key.startswith(LOWER) else 1
 
 
-def digits(key: str) -> tuple[int, float]:
-    """How a figure is written: digits behind the point, and its factor (100 for per cent)."""
-    return (1, 100.0) if key.startswith(PER_CENT) else (3, 1.0)
+def digits(key: str) -> tuple[int | None, float]:
+    """How a figure is written: digits behind the point, None for three significant ones, and its factor (100 for per cent)."""
+    if key.startswith(PER_CENT):
+        return 1, 100.0
+    return (None if key == "infidelity" else 3), 1.0  # squared scores are of any size
+
+
+def counts(r: Results) -> str:
+    """Of how many pictures or mosaics the figures are."""
+    of: dict[int, list[str]] = {}
+    for key, name in measures(r).items():
+        values = r.grid if key == "grid_pointing_game" else r.numbers["ibd" if key.startswith("ibd") else key]
+        values = values[r.boxed] if key in ("ebpg", "pointing_game") else values
+        of.setdefault(int(np.isfinite(values).any(1).sum()), []).append(name)
+    parts = [f"{count} ({', '.join(names)})" for count, names in of.items()]
+    return f"Pictures behind each figure, or mosaics: {'; '.join(parts)}."
 
 
 def all_figures(r: Results) -> str:
@@ -247,7 +266,7 @@ def _head(r: Results, first: str) -> list[str]:
     return [first, *map(title, r.methods)]
 
 
-def _two_rows(name: str, of: Resampled, places: int = 1, scale: float = 100.0) -> list[list[str]]:
+def _two_rows(name: str, of: Resampled, places: int | None = 1, scale: float = 100.0) -> list[list[str]]:
     """A figure of every method, and its interval below."""
     estimates = of.estimates()
     return [

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 __all__ = ["METHODS", "Attribute", "Method", "NotApplicable", "Progress", "register"]
 
+SLOW = 40
+"""Forward passes from which on a method is called slow."""
+
 Progress = Callable[[float], None]
 OfActivation = Callable[["Activation", Tensor, Target], Tensor]
 

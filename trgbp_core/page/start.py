@@ -84,7 +84,7 @@ def launch(argv: Sequence[str] = (), *, models: Mapping[str, Zoo] | None = None,
         trgbp_core.ModelError: a name or a network that cannot be put on the page.
     """
     what = "TR-GBP Explorer: why an image classifier gave its answer, in the browser."
-    parser = argparse.ArgumentParser(prog="app.py", description=what, parents=[devices.option()])
+    parser = argparse.ArgumentParser(prog="app.py", description=what, parents=[devices.option()], allow_abbrev=False)
     page_options(parser)
     arguments, own = parser.parse_args(argv), named(models)
     try:

@@ -73,13 +73,13 @@ def own_model(
 
 
 def _check_numbers(network: nn.Module) -> None:
-    """The page turns pictures into float32, on one device; from Python, :class:`TRGBP` takes any type."""
+    """The page and the command line turn pictures into float32, on one device; from Python, :class:`TRGBP` takes any type."""
     for parameter in network.parameters() if isinstance(network, nn.Module) else ():
         elsewhere = parameter.is_meta or parameter.device != _device(network)
         if parameter.is_floating_point() and (parameter.dtype != torch.float32 or elsewhere):
             raise ModelError(
-                f"This network is {parameter.dtype} on {parameter.device}; the page computes in float32 on one device: "
-                "give network.float().cpu()."
+                f"This network is {parameter.dtype} on {parameter.device}; the page and the command line compute in float32 on "
+                "one device: give network.float().cpu()."
             )
 
 

@@ -6,6 +6,7 @@ from itertools import product
 
 import numpy as np
 
+from ...methods.registry import SLOW
 from ...metrics.faithfulness import STEPS
 from ..formatting import markdown_table, number, signed, title
 from ..results import Results, read_csv
@@ -76,7 +77,7 @@ def faithful(r: Results) -> str:
         "- Its share: the same, divided by the falls' mean square; 0: the map tells all about how the score falls, 1: it tells nothing.\n"
         "- **Sensitivity-max** (Yeh et al. 2019), lower is better: the largest relative change of the map, ‖R(x + δ) − R(x)‖ / ‖R(x)‖, "
         f"over {faithfulness.CHANGES} random δ of at most {faithfulness.RADIUS} in each value after normalisation, captum's defaults; "
-        f"not of methods that take {faithfulness.COSTLY} forward passes or more.\n\n"
+        f"not of methods that take {SLOW} forward passes or more.\n\n"
         + markdown_table(["", *map(title, r.methods)], rows_of(r, *faithfulness.NUMBERS))
     )
 

@@ -12,6 +12,7 @@ from ...data.datasets import Problem
 from ...engine import devices
 from ...engine.plain_passes import scores
 from ...methods import METHODS
+from ...methods.registry import SLOW
 from ...metrics.faithfulness import infidelity, largest_change, replacement_auc, softened
 from ...zoo.loading import Zoo
 from ..attributions import Attributions, usable
@@ -36,10 +37,7 @@ square, which captum advises for contributions to the score; maps in the unit of
 """
 
 CHANGES, RADIUS = 10, 0.02
-"""Sensitivity-max adds uniform noise up to this so many times, as captum does by default."""
-
-COSTLY = 40
-"""Sensitivity-max takes as many further explanations: not of methods that take so many forward passes for each."""
+"""Sensitivity-max adds uniform noise up to this so many times, as captum does by default: not with slow methods."""
 
 
 def measure(index: int, unit: Sequence[Seen | Problem], *, zoo: Zoo, watched: torch.nn.Module, settings: Settings) -> Piece:
@@ -82,7 +80,7 @@ class _Batch:
         maps = {key: found["class"] for key in self.settings.methods if (found := self.attributions.maps(key)) is not None}
         with self.attributions.timed("infidelity"):
             masks, falls = self._squares()
-        changes = self._sensitivities({key: of for key, of in maps.items() if METHODS[key].cost < COSTLY})
+        changes = self._sensitivities({key: of for key, of in maps.items() if METHODS[key].cost < SLOW})
         measured = {key: self._numbers(key, of, masks, falls) for key, of in maps.items()}
         for i, one in enumerate(self.seen):
             for key, numbers in measured.items():

@@ -79,7 +79,8 @@ def report(found: Sequence[Results]) -> str:
     parts = [f"# {count}", f"## The best of each measure\n\n{first}", f"## What holds for all {count}\n\n{shared}"]
     for r in found:
         link = f"All tables: [{r.folder.name}/report.md]({r.folder.name}/report.md)."
-        parts.append(f"## {r.network}\n\n{tables.data(r)}\n\n{with_dashes(tables.all_figures(r), UNKNOWN)}\n\n{link}")
+        shown = with_dashes(tables.all_figures(r), UNKNOWN)
+        parts.append(f"## {r.network}\n\n{tables.data(r)}\n\n{tables.counts(r)}\n\n{shown}\n\n{link}")
     return "\n\n".join(parts) + "\n"
 
 
@@ -147,7 +148,9 @@ def figures(found: Sequence[Results]) -> str:
     writer.writerow(COLUMNS)
     for r in found:
         for key in tables.measures(r):
-            for place, (method, value, lead) in enumerate(ordered(r, key), start=1):
+            place, last = 0, None
+            for count, (method, value, lead) in enumerate(ordered(r, key), start=1):
+                place, last = (place if value.value == last else count), value.value  # equal figures share their place
                 numbers = (
                     value.value,
                     value.low,
