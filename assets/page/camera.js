@@ -57,10 +57,11 @@
     let number = 0;
     let late = 0;
     let times = [];
+    let silent = false; // a frame was not answered, and none has been since
     // Gradio loads the page again when a server that was away answers: the camera goes on then.
     let goesOn = sessionStorage.getItem(GOES_ON) !== null;
     sessionStorage.removeItem(GOES_ON);
-    window.addEventListener('pagehide', () => { if (stream && asked && performance.now() - asked.at > LOST) sessionStorage.setItem(GOES_ON, 'yes'); });
+    window.addEventListener('pagehide', () => { if (stream && (silent || (asked && performance.now() - asked.at > LOST))) sessionStorage.setItem(GOES_ON, 'yes'); });
 
     const say = (sentence) => { said.textContent = sentence; };
 
@@ -91,6 +92,7 @@
       running(true);
       pictures.hidden = legend.hidden = false;
       times = [];
+      silent = false;
       say('Asking the network …');
       next();
       left();
@@ -130,6 +132,7 @@
 
     function miss() {
       times = [];
+      silent = true;
       say(SILENT);
       next();
     }
@@ -150,6 +153,7 @@
     }
 
     function show(found, pixels) {
+      silent = false;
       times = [...times.slice(-10), performance.now()];
       const rate = times.length > 1 ? (1000 * (times.length - 1)) / (times.at(-1) - times[0]) : null;
       say(`${found.model} sees: ${found.answers[0].name}, ${window.TRGBP.percent(found.answers[0].probability)}. ${state.pinned === null

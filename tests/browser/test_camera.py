@@ -15,6 +15,8 @@ from .chromium import does_not_scroll_sideways, explained, painted, visiting, wi
 pytestmark = pytest.mark.browser
 SAID = "#tg-camera .tg-line"
 MAP = "#tg-camera .tg-camera figure:nth-child(2) canvas"
+LEAVES = "window.dispatchEvent(new Event('pagehide')), sessionStorage.getItem('trgbpCamera')"
+"""The page is loaded anew, as far as the camera knows; whether it then goes on."""
 SHOWN = "Number(document.body.dataset.trgbpCamera || 0)"
 
 
@@ -88,6 +90,7 @@ def test_it_says_that_the_server_does_not_answer_and_goes_on_when_it_does(camera
         expect(page.locator(SAID)).to_contain_text("frames a second")
         page.context.set_offline(True)
         expect(page.locator(SAID)).to_contain_text("No answer from the server")
+        assert page.evaluate(LEAVES) == "yes", "also when the next frame has only just been asked about"
         page.context.set_offline(False)
         expect(page.locator(SAID)).to_contain_text("frames a second")
         page.locator("[data-control=camera-stop]").click()
