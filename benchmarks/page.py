@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import itertools
 import os
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -18,6 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 from PIL import Image, ImageOps
 from playwright.sync_api import Browser, Page
 
@@ -42,19 +42,11 @@ class Line:
     at_least: bool = False
 
     def row(self) -> str:
-        middle, high = statistics.median(self.values), percentile(self.values, 0.95)
-        if self.at_least:
-            high = percentile(self.values, 0.05)
+        middle, high = np.percentile(self.values, [50, 5 if self.at_least else 95], method="inverted_cdf")
         met = self.limit is not None and (high >= self.limit if self.at_least else high <= self.limit)
         verdict = "" if self.limit is None else "yes" if met else "**no**"
         asked = "" if self.limit is None else f"{'≥' if self.at_least else '≤'} {self.limit:g} {self.unit}"
         return f"| {self.what} | {len(self.values)} | {middle:.4g} | {high:.4g} {self.unit} | {asked} | {verdict} |"
-
-
-def percentile(values: list[float], share: float) -> float:
-    """The smallest value that at least ``share`` of ``values`` do not exceed."""
-    ordered = sorted(values)
-    return ordered[min(len(ordered) - 1, max(0, -(-int(len(ordered) * share * 1000) // 1000) - 1))]
 
 
 def pictures(folder: Path) -> list[Path]:
