@@ -14,6 +14,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -37,6 +38,10 @@ WAYS = ("one picture", "channels last", "batch", "float64")
 KINDS = ("R̃", "TR-GBP", "conserving", "guided backprop")
 
 
+def _note(notes: list[Tensor], module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+    notes.append((output > 0) & (output < (6 if isinstance(module, nn.ReLU6) else torch.inf)))
+
+
 class Gates:
     """Which units of the rectifier modules of a copy of ``network`` let the gradient through, in the latest forward pass."""
 
@@ -44,10 +49,7 @@ class Gates:
         self.network, self.open = copy.deepcopy(network), list[Tensor]()
         for module in self.network.modules():
             if isinstance(module, nn.ReLU | nn.ReLU6):
-                module.register_forward_hook(self._note)
-
-    def _note(self, module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        self.open.append((output > 0) & (output < (6 if isinstance(module, nn.ReLU6) else torch.inf)))
+                module.register_forward_hook(partial(_note, self.open))
 
     def taken(self) -> np.ndarray:
         """(N, units) of the forward pass before."""

@@ -100,6 +100,29 @@ def _pooled(z: Tensor) -> Tensor:
     return F.max_pool2d(z, 3, 1, 1)
 
 
+def _zero_padded_parts(z: Tensor) -> Tensor:
+    return torch.cat([F.max_pool2d(part, 3, 1) for part in F.pad(z, (1, 1, 1, 1)).chunk(2, 1)], 1)
+
+
+def _with_holes(z: Tensor) -> Tensor:
+    return F.max_pool2d(F.conv_transpose2d(z, torch.eye(6, dtype=z.dtype)[:, :, None, None], stride=2), 2, ceil_mode=True)
+
+
+def _folded_with_holes(z: Tensor) -> Tensor:
+    height, width = z.shape[2:]
+    return F.max_pool2d(F.fold(z.flatten(2), (2 * height - 1, 2 * width - 1), 1, stride=2), 2, ceil_mode=True)
+
+
+def _shifted(z: Tensor) -> Tensor:
+    grid = F.affine_grid(torch.tensor([[[1.0, 0, 0.5], [0, 1, 0]]], dtype=z.dtype), list(z.shape), align_corners=False)
+    return F.grid_sample(z, grid, align_corners=False)
+
+
+def _through_linear(z: Tensor) -> Tensor:
+    both = torch.stack([z, 0 * z], -1).movedim(1, -1)
+    return F.linear(both, torch.eye(6, dtype=z.dtype)).amax(-2).movedim(-1, 1)
+
+
 COLUMNS = torch.arange(10) > 3
 HIDDEN: list[Case] = [
     # zeros beside negative numbers, where a maximum rectifies
@@ -117,6 +140,17 @@ HIDDEN: list[Case] = [
     either("stack([z, 0·z]).amax", lambda z: torch.stack([z, 0 * z]).amax(0), relu),
     either("stack([z, 0·z]).sort", lambda z: torch.stack([z, 0 * z]).sort(0).values[1], relu),
     either("cat([z, 0·z]), then a maximum of the two", lambda z: torch.cat([z, 0 * z], 1).unflatten(1, (2, 6)).amax(1), relu),
+    refused("a padding by zeros in two parts, then max_pool2d", _zero_padded_parts, "choice", linear=True),
+    refused("a transposed convolution with holes, then max_pool2d", _with_holes, "choice", linear=True),
+    refused("fold with holes, then max_pool2d", _folded_with_holes, "choice", linear=True),
+    refused("a triangle, then max_pool2d", lambda z: _pooled(z.tril()), "choice", linear=True),
+    refused("a picture that is looked at from aside, then max_pool2d", lambda z: _pooled(_shifted(z)), "choice", linear=True),
+    either("cat([z, 0·z]).split, then amax", lambda z: torch.stack(torch.cat([z, 0 * z], 1).split(6, 1)).amax(0), relu),
+    either("stack([z, 0·z]), a linear layer, then amax", _through_linear, relu),
+    either("copy_ into a part of zeros, then amax", lambda z: after(lambda y: y[0].copy_(z))(z.new_zeros(2, *z.shape)).amax(0), relu),
+    either("index_add to zeros, then amax", lambda z: z.new_zeros(2, *z.shape).index_add(0, torch.tensor([0]), z[None]).amax(0), relu),
+    either("slice_scatter into zeros, then amax", lambda z: z.new_zeros(2, *z.shape).slice_scatter(z[None], 0, 0, 1).amax(0), relu),
+    either("select_scatter into zeros, then amax", lambda z: z.new_zeros(2, *z.shape).select_scatter(z, 0, 0).amax(0), relu),
     # transforms and compiled functions
     refused("another map's mask made under vmap", _mask_under_vmap, "vmap", linear=True),
     refused("a gradient by torch.func", lambda z: torch.func.grad(lambda t: (t.relu() ** 2).sum() / 2)(z), "vmap or the like"),

@@ -77,6 +77,15 @@ VOLUME = {"weight": parameter(6, 6, 1, 3, 3), "bias": parameter(6)}
 UPSAMPLING = {"up": partial(nn.ConvTranspose2d, 6, 6, 3, stride=2)}
 UP = constant(6, 1, 1) + 3
 LINEAR: list[Case] = [
+    # everything by keyword
+    exact("add(input=, other=constant)", lambda z: torch.add(input=z, other=C), lambda z: z + C),
+    exact(
+        "cat(tensors=[z, constant])",
+        lambda z: torch.cat(tensors=[z[:, :3], MAP[None, 3:]], dim=1),
+        lambda z: torch.cat([z[:, :3], MAP[None, 3:]], 1),
+    ),
+    exact("view(size=)", lambda z: z.view(size=(1, 6, 12, 10)), lambda z: z),
+    exact("cat with an empty vector", lambda z: torch.cat([z.flatten()[:0], z], 1), lambda z: z),
     exact("einsum", lambda z: torch.einsum("oc,nchw->nohw", MIX, z), mixed),
     exact("einsum, picture first", lambda z: torch.einsum("nchw,oc->nohw", z, MIX), mixed),
     exact("tensordot", lambda z: torch.tensordot(z, MIX, dims=([1], [1])).movedim(-1, 1), mixed),

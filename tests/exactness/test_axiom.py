@@ -8,9 +8,11 @@ from typing import Any
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from trgbp_core import TRGBP
+from trgbp_core.trgbp.axiom import AxiomFailed
 
 from .cases import Around, Odd, constant, relu, seeded, x_of
 from .checks import dispatched, must_refuse
@@ -152,3 +154,38 @@ def test_no_false_alarm_where_logits_are_zero_or_large(change: Any, dtype: torch
 def test_no_false_alarm_on_a_black_picture() -> None:
     e = TRGBP(seeded(Around(relu)).eval()).explain(torch.zeros_like(x_of()))
     assert torch.isfinite(e.attribution(e.top5[0])).all()
+
+
+class Halved(nn.Module):
+    """Writes to a map of which there are two parts already: on a black picture nothing of it is below zero."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.last = nn.Conv2d(3, 6, 3, padding=1), nn.Linear(6, 7)
+        nn.init.constant_(self.conv.bias, 0.1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.conv(x)
+        a, b = y[:, :3], y[:, 3:]
+        F.relu(y, inplace=True)
+        return self.last(torch.cat([a, b], 1).mean((2, 3)))
+
+
+def test_what_holds_on_a_picture_of_one_colour_is_not_taken_for_proven() -> None:
+    network = seeded(Halved())
+    nn.init.constant_(network.conv.bias, 0.1)
+    x = x_of()
+    TRGBP(network).explain(torch.zeros_like(x))
+    with pytest.raises(AxiomFailed):
+        TRGBP(network).explain(x)
+    with pytest.raises(AxiomFailed):
+        list(TRGBP(network).explain_each(torch.cat([torch.zeros_like(x), torch.zeros_like(x), x, x.flip(-1)])))
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_in_a_lower_precision_pictures_that_mix_are_refused_too(dtype: torch.dtype) -> None:
+    network = seeded(Around(lambda z: F.relu(z - z.mean(0, keepdim=True)))).to(dtype)
+    x = torch.cat([x_of(), x_of().flip(-1), x_of().flip(-2)]).to(dtype)
+    with pytest.raises(AxiomFailed, match="one by one"):
+        TRGBP(network).attribute(x, 0)
+    assert TRGBP(network).attribute(x[:1], 0).dtype == dtype

@@ -5,13 +5,20 @@ from __future__ import annotations
 import copy
 import random
 import threading
+import weakref
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-from trgbp_core import TRGBP
+from trgbp_core import TRGBP, cascade
 
 from .cases import Around, seeded, x_of
 from .checks import apart, check_unchanged, must_refuse
@@ -118,3 +125,157 @@ def test_another_thread_sees_training_mode_while_it_is_explained() -> None:
         stop.set()
         watcher.join()
     assert seen == {True}
+
+
+class Pair(NamedTuple):
+    """Two modules in a tuple with names."""
+
+    first: nn.Module
+    second: nn.Module
+
+
+@dataclass
+class Slotted:
+    """Two modules in slots."""
+
+    __slots__ = ("first", "second")
+    first: nn.Module
+    second: nn.Module
+
+
+class Listed(list[nn.Module]):
+    first = property(lambda self: self[0])
+    second = property(lambda self: self[1])
+
+    def __init__(self, first: nn.Module, second: nn.Module) -> None:
+        super().__init__([first, second])
+
+
+HOLDERS: dict[str, Callable[[nn.Module, nn.Module], Any]] = {
+    "a named tuple": Pair,
+    "slots": Slotted,
+    "a list of its own kind": Listed,
+    "a namespace": lambda a, b: SimpleNamespace(first=a, second=b),
+    "a holder in a holder": lambda a, b: SimpleNamespace(first=Pair(a, b).first, second=SimpleNamespace(forward=b).forward),
+    "weak references": lambda a, b: SimpleNamespace(first=(weak := Pair(weakref.ref(a), weakref.ref(b))).first, second=weak.second),
+    "a defaultdict": lambda a, b: SimpleNamespace(**defaultdict(list, first=a, second=b)),
+    "functions that close over functions": lambda a, b: Pair(lambda z: (lambda y: a(y))(z), lambda z: b(z)),  # type: ignore[arg-type]
+}
+
+
+class Held(nn.Module):
+    """A convolution and a part that follows the mode, run through whatever holds them."""
+
+    def __init__(self, hold: Callable[[nn.Module, nn.Module], Any]) -> None:
+        super().__init__()
+        self.conv, self.act, self.last = nn.Conv2d(3, 6, 3), Tripled(), nn.Linear(6, 7)
+        self.held = hold(self.conv, self.act)
+        self.held_again = {"held": self.held, "self": self}
+
+    def forward(self, x: Tensor) -> Tensor:
+        held = self.held_again["held"]
+        first, second = (part() if isinstance(part, weakref.ref) else part for part in (held.first, held.second))
+        z = second(first(x))
+        return self.last(F.relu(z).mean((2, 3)))
+
+
+@pytest.mark.parametrize("name", HOLDERS)
+def test_modules_are_found_in_whatever_holds_them(name: str) -> None:
+    network, x = seeded(Held(HOLDERS[name])).train(), x_of()
+    found = TRGBP(network).explain(x)
+    assert network.act.training
+    assert network.training
+    assert apart(found.logits, network.eval()(x).detach()) < 1e-12
+    (head, conv, *_) = cascade(network, x=x)
+    assert apart(head.network(x).detach(), conv.network(x).detach()) > 1e-3, "the cascade reaches it, too"
+
+
+class Skips(nn.Module):
+    """An encoder and a decoder that share a dictionary, as some U-nets do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        shared: dict[str, Tensor] = {}
+        self.encoder, self.decoder, self.last = Stored(shared), Fetched(shared), nn.Linear(6, 7)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.last(self.decoder(self.encoder(x)).mean((2, 3)))
+
+
+class Stored(nn.Module):
+    def __init__(self, shared: dict[str, Tensor]) -> None:
+        super().__init__()
+        self.conv, self.shared = nn.Conv2d(3, 6, 3, padding=1), shared
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.shared["skip"] = self.conv(x)
+        return F.relu(self.shared["skip"])
+
+
+class Fetched(nn.Module):
+    def __init__(self, shared: dict[str, Tensor]) -> None:
+        super().__init__()
+        self.conv, self.shared = nn.Conv2d(6, 6, 3, padding=1), shared
+
+    def forward(self, z: Tensor) -> Tensor:
+        return F.relu(self.conv(z) + self.shared["skip"])
+
+
+class Hook(Skips):
+    """What a hook puts into a dictionary is read by a module."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        kept: dict[str, Tensor] = {}
+        self.encoder, self.decoder.shared = nn.Conv2d(3, 6, 3, padding=1), kept  # type: ignore[assignment]
+        self.encoder.register_forward_hook(lambda module, inputs, output: kept.update(skip=output))
+
+
+@pytest.mark.parametrize("make", [Skips, Hook])
+@pytest.mark.parametrize("called_before", [False, True])
+def test_what_modules_share_their_copies_share(make: type[Skips], called_before: bool) -> None:
+    network, x = seeded(make()).eval(), x_of()
+    shared = network.decoder.shared
+    if called_before:
+        network(x.flip(-1))
+    before = dict(shared)
+    found = TRGBP(network).explain(x)
+    assert shared.keys() == before.keys()
+    assert all(shared[key] is before[key] for key in shared), "the caller's dictionary is as it was"
+    assert apart(found.logits, network(x).detach()) < 1e-12
+
+
+class Merges(nn.Module):
+    """An adapter that is added to the weight when the mode changes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.change = nn.Conv2d(3, 7, 3), nn.Parameter(torch.randn(7, 3, 3, 3))
+
+    def train(self, mode: bool = True) -> Merges:
+        if mode != self.training:
+            self.conv.weight.data += (-1 if mode else 1) * self.change.data
+        return super().train(mode)
+
+    def forward(self, x: Tensor) -> Tensor:
+        weight = self.conv.weight + self.change if self.training else self.conv.weight
+        return F.relu(F.conv2d(x, weight, self.conv.bias)).mean((2, 3))
+
+
+def test_a_train_of_its_own_is_not_passed_over() -> None:
+    network, x = seeded(Merges()).train(), x_of()
+    with pytest.raises(ValueError, match=r"^Merges has a train\(\) of its own, .* call network\.eval\(\) first\.$"):
+        TRGBP(network).explain(x)
+    logits = network.eval()(x).detach()
+    assert apart(TRGBP(network).explain(x).logits, logits) < 1e-12
+
+
+def test_a_function_that_closes_over_itself_is_refused_with_a_sentence() -> None:
+    network = seeded(Held(Pair))
+
+    def again(z: Tensor, times: int = 0) -> Tensor:
+        return network.conv(z) if times else again(z, 1)
+
+    network.held_again["again"] = again
+    with pytest.raises(ValueError, match="lead back to themselves"):
+        TRGBP(network).explain(x_of())

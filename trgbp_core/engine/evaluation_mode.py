@@ -5,32 +5,45 @@ from __future__ import annotations
 import sys
 import threading
 from collections import OrderedDict, deque
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from functools import partial
-from types import CellType, FunctionType, MethodType
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from copy import copy
+from functools import cache, partial
+from types import BuiltinFunctionType, CellType, FunctionType, MethodType, ModuleType
 from typing import Any
+from weakref import ReferenceType, ref
 
 import torch
 from torch import Tensor, nn
 
-from .validation import unwrapped
+from .validation import UnsuitableNetwork, unwrapped
 
 
 def evaluation_copy(network: nn.Module) -> nn.Module:
     """A copy of the module tree of ``network`` in which every module reads ``self.training`` as False.
 
     Parameters and buffers are the caller's own tensors; what a forward pass sets on a module stays with the copy. Modules in plain lists,
-    tuples and dictionaries are copied too, and so are methods bound to one of the modules, ``forward`` among them, and functions that close
-    over one. What ``torch.compile`` or ``nn.DataParallel`` has wrapped, whole or in part, is taken out of its wrapper; hooks of backward
-    passes are left out.
+    tuples and dictionaries are copied too, and so are methods bound to one of the modules, ``forward`` among them, functions that close
+    over one, and objects that lead to one. What several of them share, their copies share too. What ``torch.compile`` or
+    ``nn.DataParallel`` has wrapped, whole or in part, is taken out of its wrapper; hooks of backward passes are left out.
+
+    Raises:
+        UnsuitableNetwork: a module in training mode has a ``train`` of its own, which is not called on a copy; or objects that lead back to
+            themselves too deeply.
     """
-    return _Copy(evaluation=True).module(network)
+    return _copied(network, evaluation=True)
 
 
 def shared_copy(network: nn.Module) -> nn.Module:
     """The same, in the mode that ``network`` is in, for putting other tensors into it."""
-    return _Copy(evaluation=False).module(network)
+    return _copied(network, evaluation=False)
+
+
+def _copied(network: nn.Module, *, evaluation: bool) -> nn.Module:
+    try:
+        return _Copy(network, evaluation=evaluation).module(network)
+    except RecursionError:
+        raise UnsuitableNetwork("The network holds functions or objects that lead back to themselves too deeply to be copied.") from None
 
 
 _eager = threading.Lock(), ExitStack(), [0]
@@ -54,17 +67,24 @@ def uncompiled() -> Iterator[None]:
 
 
 class _Copy:
-    def __init__(self, *, evaluation: bool) -> None:
+    """One copy of a module tree: whatever several modules share, their copies share one copy of."""
+
+    def __init__(self, network: nn.Module, *, evaluation: bool) -> None:
         self._evaluation = evaluation
-        self._copies: dict[int, nn.Module] = {}
+        self._held = _held(network)
+        self._copies: dict[int, tuple[Any, Any]] = {}  # id → the original, kept alive, and its copy
+        self._barren: set[int] = set()  # of objects through which no module is reached
 
     def module(self, original: nn.Module) -> nn.Module:
         original = unwrapped(original)
-        known = self._copies.get(id(original))
-        if known is not None:
-            return known
-        copy: nn.Module = object.__new__(original.__class__)  # torch.fx would make a class of its own for each
-        self._copies[id(original)] = copy
+        if (known := self._copies.get(id(original))) is not None:
+            return known[1]  # type: ignore[no-any-return]
+        if self._evaluation and original.training and type(original).train is not nn.Module.train:
+            raise UnsuitableNetwork(
+                f"{type(original).__name__} has a train() of its own, which may do more than set the mode: call network.eval() first."
+            )
+        new: nn.Module = object.__new__(original.__class__)  # torch.fx would make a class of its own for each
+        self._copies[id(original)] = original, new
         own = {
             "training": original.training and not self._evaluation,
             "_parameters": dict(original._parameters),
@@ -74,57 +94,160 @@ class _Copy:
             "_backward_pre_hooks": OrderedDict(),
             "_compiled_call_impl": None,
         }
-        copy.__dict__.update({key: own[key] if key in own else self.value(value) for key, value in original.__dict__.items()})
-        return copy
+        new.__dict__.update({key: own[key] if key in own else self.value(value) for key, value in original.__dict__.items()})
+        for name, value in _slots(original):
+            object.__setattr__(new, name, self.value(value))
+        return new
 
     def value(self, value: Any) -> Any:
-        """An attribute's value, with copies in the place of modules; a tensor that carries a gradient of its own is a constant here."""
+        """An attribute's value, with copies in the place of modules, of lists, dictionaries and sets, and of objects that lead to modules.
+
+        A tensor that carries a gradient of its own is a constant here.
+        """
+        if type(value) in SIMPLE or isinstance(value, PLAIN):
+            return value
+        if (known := self._copies.get(id(value))) is not None:
+            return known[1]
         if isinstance(value, nn.Module):
             return value if isinstance(value, torch.jit.ScriptModule) else self.module(value)
-        if type(value) in (list, tuple):
+        if isinstance(value, Tensor):
+            return value.detach() if value.requires_grad and not isinstance(value, nn.Parameter) else value
+        if isinstance(value, FunctionType):
+            return self._function(value)
+        if isinstance(value, (tuple, frozenset)):
             found = [self.value(v) for v in value]
-            return value if all(a is b for a, b in zip(found, value, strict=True)) and isinstance(value, tuple) else type(value)(found)
-        if type(value) in (dict, OrderedDict):
-            return type(value)((key, self.value(v)) for key, v in value.items())
-        if isinstance(value, MethodType) and isinstance(value.__self__, nn.Module):
-            return MethodType(value.__func__, self.module(value.__self__))
+            if all(a is b for a, b in zip(found, value, strict=True)):
+                return value
+            return value._make(found) if hasattr(value, "_make") else type(value)(found)
+        if isinstance(value, (list, dict, set, deque)):
+            return self._container(value)
+        if isinstance(value, MethodType):
+            owner = self._captured(value.__self__)
+            return value if owner is value.__self__ else MethodType(value.__func__, owner)
         if isinstance(value, partial):
-            return partial(self.value(value.func), *map(self.value, value.args), **{k: self.value(v) for k, v in value.keywords.items()})
-        if isinstance(value, FunctionType) and (value.__closure__ or value.__defaults__ or value.__kwdefaults__):
-            return self.function(value)
-        if type(value) is deque:
-            return deque(map(self.value, value), value.maxlen)
-        if not isinstance(value, type) and any(map(_holds_module, getattr(value, "__dict__", {}).values())):
-            holder = object.__new__(type(value))
-            holder.__dict__.update({key: self.value(v) for key, v in value.__dict__.items()})
-            return holder
-        if isinstance(value, Tensor) and value.requires_grad and not isinstance(value, nn.Parameter):
-            return value.detach()
-        return value
+            named = {k: self._captured(v) for k, v in value.keywords.items()}
+            return partial(self.value(value.func), *map(self._captured, value.args), **named)
+        if type(value) is ReferenceType:
+            target = value()
+            return ref(self.module(target)) if isinstance(target, nn.Module) else value
+        return self._holder(value) if self._leads_to_module(value) else value
 
-    def function(self, function: FunctionType) -> FunctionType:
-        """``function``, with copies in the place of modules that it closes over."""
+    def _container(self, value: Any) -> Any:
+        new = value.copy() if type(value) in CONTAINERS else copy(value)
+        self._copies[id(value)] = value, new
+        if not value:
+            return new
+        if isinstance(value, dict):
+            for key, one in value.items():
+                if (mine := self.value(key)) is not key:
+                    del new[key]
+                new[mine] = self.value(one)
+            return new
+        new.clear()
+        (new.update if isinstance(value, set) else new.extend)([self.value(one) for one in value])
+        return new
+
+    def _holder(self, value: Any) -> Any:
+        """Another object of the same class, whatever making one does."""
+        try:
+            new = object.__new__(type(value))
+        except TypeError:  # a class with a memory of its own, such as types.SimpleNamespace
+            new = copy(value)
+        self._copies[id(value)] = value, new
+        for name, one in [*getattr(value, "__dict__", {}).items(), *_slots(value)]:
+            object.__setattr__(new, name, self.value(one))
+        return new
+
+    def _function(self, function: FunctionType) -> FunctionType:
+        """``function``, with copies in the place of what it closes over and of its defaults."""
         cells = []
         for cell in function.__closure__ or ():
             try:
                 held = cell.cell_contents
             except ValueError:  # not filled yet
-                held = None
-            found = self.value(held) if _holds_module(held) else held
+                cells.append(cell)
+                continue
+            found = self._captured(held)
             cells.append(cell if found is held else CellType(found))
-        defaults = tuple(self.value(v) if _holds_module(v) else v for v in function.__defaults__ or ())
-        named = {key: self.value(v) if _holds_module(v) else v for key, v in (function.__kwdefaults__ or {}).items()}
+        defaults = tuple(map(self._captured, function.__defaults__ or ()))
+        named = {key: self._captured(v) for key, v in (function.__kwdefaults__ or {}).items()}
         before = [*(function.__closure__ or ()), *(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values()]
         if all(new is old for new, old in zip([*cells, *defaults, *named.values()], before, strict=True)):
             return function
-        copy = FunctionType(function.__code__, function.__globals__, function.__name__, defaults or None, tuple(cells) or None)
-        copy.__kwdefaults__, copy.__dict__ = named or None, dict(function.__dict__)  # type: ignore[assignment]
-        return copy
+        new = FunctionType(function.__code__, function.__globals__, function.__name__, defaults or None, tuple(cells) or None)
+        new.__kwdefaults__, new.__dict__ = named or None, dict(function.__dict__)  # type: ignore[assignment]
+        return new
+
+    def _captured(self, value: Any) -> Any:
+        """What a function or a method was made with. A list of its own, as of a hook that takes notes, stays the caller's."""
+        code = isinstance(value, (FunctionType, MethodType, partial))
+        return self.value(value) if code or id(value) in self._held or self._leads_to_module((value,)) else value
+
+    def _leads_to_module(self, value: Any) -> bool:
+        """Is a module reached from ``value``, through however many objects?"""
+        seen, waiting = {id(value)}, [value]
+        while waiting:
+            for part in _parts(waiting.pop()):
+                if isinstance(part, nn.Module):
+                    return True
+                if not isinstance(part, PLAIN) and id(part) not in seen and id(part) not in self._barren:
+                    seen.add(id(part))
+                    waiting.append(part)
+        self._barren |= seen
+        return False
 
 
-def _holds_module(value: Any) -> bool:
-    if isinstance(value, (list, tuple)):
-        return any(map(_holds_module, value))
+PLAIN = (type(None), bool, int, float, complex, str, bytes, torch.dtype, torch.device, type, ModuleType, BuiltinFunctionType)
+"""Values that hold nothing."""
+SIMPLE = frozenset((type(None), bool, int, float, str))
+CONTAINERS = frozenset((list, dict, OrderedDict, set, deque))
+
+
+def _parts(value: Any) -> Iterable[Any]:
+    """What ``value`` refers to; nothing of torch's own objects, nor of those that do something when they are deleted."""
     if isinstance(value, dict):
-        return any(map(_holds_module, value.values()))
-    return isinstance(value.__self__ if isinstance(value, MethodType) else value, nn.Module)
+        return [*value, *value.values()]
+    if isinstance(value, (list, tuple, set, frozenset, deque)):
+        return value
+    if isinstance(value, MethodType):
+        return (value.__self__,)
+    if isinstance(value, partial):
+        return (value.func, *value.args, *value.keywords.values())
+    if isinstance(value, FunctionType):
+        return (*_contents(value), *(value.__defaults__ or ()), *(value.__kwdefaults__ or {}).values())
+    if type(value) is ReferenceType:
+        return (value(),)
+    if isinstance(value, (*PLAIN, Tensor)) or type(value).__module__.partition(".")[0] == "torch" or hasattr(type(value), "__del__"):
+        return ()
+    return [*getattr(value, "__dict__", {}).values(), *(one for _, one in _slots(value))]
+
+
+def _held(network: nn.Module) -> set[int]:
+    """The ids of the lists, dictionaries and sets that modules hold, through others of them too."""
+    found, own = set[int](), nn.Module().__dict__.keys()
+    waiting = [value for module in network.modules() for key, value in module.__dict__.items() if key not in own]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, (list, dict, set, deque, tuple)) and id(value) not in found:
+            found.add(id(value))
+            waiting += _parts(value)
+    return found
+
+
+def _contents(function: FunctionType) -> Iterator[Any]:
+    for cell in function.__closure__ or ():
+        with suppress(ValueError):  # not filled yet
+            yield cell.cell_contents
+
+
+def _slots(value: Any) -> Iterator[tuple[str, Any]]:
+    """What an object holds in slots, by their names."""
+    kind: Any = type(value)
+    return ((name, getattr(value, name)) for name in _slot_names(kind) if hasattr(value, name))
+
+
+@cache
+def _slot_names(kind: Any) -> tuple[str, ...]:
+    names = [of.__dict__.get("__slots__", ()) for of in kind.__mro__]
+    every = [name for of in names for name in ((of,) if isinstance(of, str) else of)]
+    return tuple(name for name in every if name not in ("__dict__", "__weakref__"))

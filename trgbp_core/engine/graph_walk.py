@@ -219,6 +219,8 @@ def _concatenation(node: Node, g: Tensor) -> tuple[Gradients, bool] | None:
         return None  # a constant's size is not on record
     shapes = [parent._input_metadata[index].shape for parent, index in node.next_functions]
     dim = _signed(node._saved_dim)
+    if len(set(map(len, shapes))) > 1:
+        return None  # torch lets an empty vector stand among tensors of any shape
     sizes = [shape[dim] for shape in shapes]
     return list(g.split(sizes, dim if dim < 0 else dim + 1)), False
 

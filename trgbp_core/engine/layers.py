@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from .geometry import Size, Window
+from .rectifiers import zero_padding
 from .rules import Affine
-from .torch_ops import ADDITIVE, PADS, same_memory, tensors, zero_padding
+from .torch_ops import ADDITIVE, PADS, same_memory, tensors
 
 
 @dataclass(frozen=True)

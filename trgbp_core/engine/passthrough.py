@@ -21,7 +21,7 @@ from . import torch_ops as ops
 from .evaluation_mode import evaluation_copy
 from .geometry import Size, Window
 from .layers import LayerRecord, Names, Origin, Origins
-from .rectifiers import Gate
+from .rectifiers import Gate, mixes, padded_with
 from .rules import AddConstant, Affine
 from .tensor_notes import Sources, TensorNotes
 from .torch_ops import depends, is_part, kind, tensors
@@ -94,9 +94,9 @@ class Passthrough(TorchFunctionMode):
             return sources[0]
         if not torch.is_grad_enabled() or not inputs:
             return self.notes.note_untracked(func(*args, **kwargs), name if torch.is_grad_enabled() else "torch.no_grad()", sources)
-        if name == "view" and not isinstance(args[1], torch.dtype):
+        if name == "view" and not any(isinstance(a, torch.dtype) for a in (*args, *kwargs.values())):
             # The tape computes in a layout of its own, where a view that the network may take for granted need not exist.
-            func, name = Tensor.reshape, "reshape"
+            func, name, args, kwargs = Tensor.reshape, "reshape", (*args, *kwargs.values()), {}
         self._note_unseen(inputs)
         written = args[0] if writes else None
         if writes and len(sources) > len(inputs):  # a mask decides what is written: the tensor as it was may be a rectifier's input
@@ -160,8 +160,7 @@ class Passthrough(TorchFunctionMode):
             return found
         for part in filter(depends, tensors((outcome,), {})):
             self.notes.follow_spatial(part, sources[0], func, name, args, kwargs)
-            if doubtful:
-                self.notes.doubtful[part] = sources
+            self.notes.carry(part, sources, doubtful=doubtful, mixed=mixed)
         if reason:
             doubt = Doubt(self.names.running(), name, reason)
             guilty = [node for node in new if ops.nonlinear(node)] or [node for node in new if kind(node) == "CopySlices"] or new[:1]
@@ -169,11 +168,10 @@ class Passthrough(TorchFunctionMode):
             return self.passed(name, outcome)
         if not isinstance(outcome, Tensor):
             return outcome
-        padded = ops.padded_with(name, args, kwargs, self.notes.dims)
+        padded = padded_with(name, args, kwargs, self.notes.dims)
         constants = padded is None and any(ops.adds_constant(node) for node in new)
-        zeros = padded == 0 or any(ops.sets_zeros(node) for node in new) or ops.multiplies_by_zeros(name, args, kwargs)
-        if mixed or (constants and any(kind(node) in ops.MIXING for node in new)) or (zeros and ops.holds_negatives(sources[0])):
-            self.notes.mixed[outcome] = sources
+        if mixes(name, args, kwargs, sources[0], new, constants=constants, padded=padded):
+            self.notes.mix(outcome, sources)
         self._origins.follow(outcome, sources[0], self.notes.spatial(sources[0]), name, args, kwargs)
         return self._with_constant(func, args, kwargs, sources, outcome) if constants else outcome
 
@@ -265,12 +263,13 @@ class Passthrough(TorchFunctionMode):
         """A constant joins: what the operation makes of zeros is a bias that no layer holds."""
         if not self.layer_maps or not outcome.dim():
             return outcome
+        written = bool(args) and outcome is args[0]
         with torch.no_grad():
             zero = {id(t): torch.zeros_like(t) for t in sources}
-            if outcome is args[0]:  # what is written to a constant leaves the rest of it as it is
+            if written:  # what is written to a constant leaves the rest of it as it is
                 zero.setdefault(id(outcome), outcome.clone())
             result = func(*ops.replaced(args, zero), **ops.replaced(kwargs, zero))
-            value = zero[id(outcome)] if outcome is args[0] else result
+            value = zero[id(outcome)] if written else result
             value = torch.where(value.isfinite(), value, 0.0)  # -∞ around a maximum is never chosen
         return self._constant(outcome, value.expand_as(outcome).clone()) if bool(value.any()) else outcome
 

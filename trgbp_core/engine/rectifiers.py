@@ -1,4 +1,4 @@
-"""Rectifiers: every way to call one in torch, and what one keeps of a forward pass for its backward rule (Eq. 4), in full or as bits."""
+"""Rectifiers: every way to call one in torch, what one keeps of a forward pass for its backward rule (Eq. 4), and zeros that may make one."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .torch_ops import depends
+from .torch_ops import PADS, depends, kind, operands
 
 
 class Gate:
@@ -163,3 +163,76 @@ def rectifier_calls() -> dict[Any, Handler]:
             calls |= {getattr(owner, name): _bounded(False, names), getattr(owner, name + "_"): _bounded(True, names)}
         calls |= {getattr(owner, name): partial(_extreme, "max" in name) for name in "max maximum fmax min minimum fmin".split()}
     return calls | dict.fromkeys((F.threshold, torch.threshold, F.threshold_, torch.threshold_), _threshold)  # type: ignore[attr-defined]
+
+
+# -- zeros beside what depends on the picture: a maximum of both is a rectifier that nothing names ----------------------------------------
+
+MIXING = frozenset(
+    """Cat Stack Where MaskedFill MaskedScatter IndexPut IndexFill IndexCopy IndexAdd CopySlices Scatter ScatterAdd SelectScatter
+    SliceScatter Put ConstantPadNd""".split()
+)
+"""May set constants beside what depends on the picture, where a choice that follows is a rectifier."""
+
+PRODUCT_BY_ELEMENT = frozenset("mul mul_ __mul__ __rmul__ __imul__ multiply".split())
+
+
+def mixes(name: str, args: Any, kwargs: Any, source: Tensor, new: list[Any], *, constants: bool, padded: float | None) -> bool:
+    """Are there constants beside what depends on the picture in what an operation makes of ``source``, which a maximum might choose?
+
+    Args:
+        new: its nodes in the autograd graph. constants: it may add some. padded: see :func:`padded_with`.
+    """
+    if constants and any(kind(node) in MIXING for node in new):
+        return True
+    zeros = padded == 0 or any(_sets_zeros(node) for node in new) or _multiplies_by_zeros(name, args, kwargs)
+    return zeros and source.is_floating_point() and bool((source < 0).any())
+
+
+def _padding(input: Tensor, pad: Any, mode: Any = "constant", value: Any = None) -> tuple[Tensor, list[int], str, Any]:
+    """The arguments of ``pad``, or of ``constant_pad_nd``, whose third one is the value."""
+    return (input, list(pad), mode, value) if isinstance(mode, str) else (input, list(pad), "constant", mode)
+
+
+def zero_padding(*args: Any, **kwargs: Any) -> tuple[int, ...] | None:
+    """(left, right, top, bottom) of a padding of rows and columns by zeros, two a spatial axis; None for any other."""
+    input, pad, mode, value = _padding(*args, **kwargs)
+    widths = [int(p) for p in pad] + [0] * (2 * (input.dim() - 2) - len(pad))
+    if mode != "constant" or value not in (None, 0) or len(widths) > 2 * (input.dim() - 2) or min(widths) < 0:
+        return None
+    return tuple(widths)
+
+
+def padded_with(name: str, args: Any, kwargs: Any, dims: int) -> float | None:
+    """What a padding of rows and columns puts around a map, if it is no constant that counts: 0, or −∞, which no maximum chooses.
+
+    −∞ stands for a padding by the map's own numbers, too, and for one that only takes away. None for any other operation.
+
+    ``dims``: of a tensor that is a map.
+    """
+    if name not in PADS:
+        return None
+    input, pad, mode, value = _padding(*args, **kwargs)
+    if input.dim() != dims or len(pad) > 2 * (dims - 2) or (mode == "constant" and value not in (None, 0, -math.inf)):
+        return None
+    return 0.0 if mode == "constant" and not value and any(p > 0 for p in pad) else -math.inf
+
+
+def _sets_zeros(node: Any) -> bool:
+    """Does it put zeros around or between the numbers of a map, in the place of some of them, or take something from itself?"""
+    name, inputs = kind(node), node.next_functions
+    if name == "Im2Col":
+        return any(node._saved_padding)
+    if name == "Col2Im":
+        return any(step > k for step, k in zip(node._saved_stride, node._saved_kernel_size, strict=True))
+    if name == "Convolution" and node._saved_transposed:
+        return any(step > k for step, k in zip(node._saved_stride, node._saved_weight.shape[2:], strict=True))
+    if name.startswith("GridSampler"):
+        return node._saved_padding_mode == 0
+    return name in ("Tril", "Triu") or (name in ("Sub", "Rsub") and len(inputs) > 1 and inputs[0] == inputs[1])
+
+
+def _multiplies_by_zeros(name: str, args: Any, kwargs: Any) -> bool:
+    """Is it a product with constants, some of them zero: a mask?"""
+    if name not in PRODUCT_BY_ELEMENT:
+        return False
+    return any(bool((a == 0).any()) if isinstance(a, Tensor) else a == 0 for a in operands(args, kwargs) if not depends(a))

@@ -145,7 +145,7 @@ class Tape(Passthrough):
         affine = Affine(weight, bias, input.shape, spatial=axes)
         tap = None if bias is None else self._tap(input, window.output_size)
         record = LayerRecord(self.names.unique(name), "linear", affine, window, tap, bias is not None, len(weight), weight.shape[1])
-        return self.affine(input, lambda: func(input, weight, bias), record)
+        return self.notes.stays_mixed(self.affine(input, lambda: func(input, weight, bias), record), input)
 
     def batch_norm(
         self,

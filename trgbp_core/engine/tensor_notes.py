@@ -127,6 +127,25 @@ class TensorNotes:
         if axes != self._usual(x):
             self._axes[x] = (axes,)
 
+    def mix(self, result: Tensor, sources: Sources) -> None:
+        """Note that constants stand in ``result`` beside numbers that depend on the picture; in the whole, where it is a written part."""
+        self.mixed[result] = sources
+        if result._base is not None and not any(result is source for source in sources):
+            self.mixed[result._base] = sources
+
+    def stays_mixed(self, result: Tensor, x: Tensor) -> Tensor:
+        """``result``, what a linear layer makes of the last axis of ``x``: noted the same, since ``x`` may be mixed along others."""
+        if x.dim() > 2 and x in self.mixed:
+            self.mixed[result] = (x,)
+        return result
+
+    def carry(self, result: Tensor, sources: Sources, *, doubtful: bool, mixed: bool) -> None:
+        """Note that ``result`` is what its sources were."""
+        if doubtful:
+            self.doubtful[result] = sources
+        if mixed:
+            self.mixed[result] = sources
+
     def copy(self, result: Tensor, x: Tensor) -> None:
         """Note that ``result`` has the shape and the meaning of ``x``."""
         for notes in (self.mixed, self._axes):

@@ -6,7 +6,6 @@ theory does not cover. Functions are known by name only where no node says it: r
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -67,10 +66,6 @@ WITH_CONSTANTS = frozenset(
 WITH_NUMBERS = frozenset("CopySlices ConstantPadNd MaskedFill IndexFill Put Scatter IndexPut Where".split())
 """May put in a constant that is no input of theirs at all."""
 
-MIXING = frozenset("Cat Stack Where MaskedFill MaskedScatter IndexPut IndexFill IndexCopy CopySlices Scatter Put ConstantPadNd".split())
-"""May set constants beside what depends on the picture, where a choice that follows is a rectifier."""
-
-
 SUMS = frozenset("Add Sub Rsub".split())
 
 
@@ -128,8 +123,6 @@ MULTIPLICATIVE = frozenset(
     div div_ __div__ __truediv__ __itruediv__ divide matmul mm bmm""".split()
 )
 """Linear while only one operand depends on the picture (and, in a division, not the divisor)."""
-
-PRODUCT_BY_ELEMENT = frozenset("mul mul_ __mul__ __rmul__ __imul__ multiply".split())
 
 PADS = frozenset({"pad", "constant_pad_nd"})
 
@@ -250,49 +243,3 @@ def replaced(value: Any, by: dict[int, Tensor]) -> Any:
 
 def divides_by_constant(name: str, args: Any) -> bool:
     return "div" not in name or not depends(args[1])
-
-
-def _padding(input: Tensor, pad: Any, mode: Any = "constant", value: Any = None) -> tuple[Tensor, list[int], str, Any]:
-    """The arguments of ``pad``, or of ``constant_pad_nd``, whose third one is the value."""
-    return (input, list(pad), mode, value) if isinstance(mode, str) else (input, list(pad), "constant", mode)
-
-
-def zero_padding(*args: Any, **kwargs: Any) -> tuple[int, ...] | None:
-    """(left, right, top, bottom) of a padding of rows and columns by zeros, two a spatial axis; None for any other."""
-    input, pad, mode, value = _padding(*args, **kwargs)
-    widths = [int(p) for p in pad] + [0] * (2 * (input.dim() - 2) - len(pad))
-    if mode != "constant" or value not in (None, 0) or len(widths) > 2 * (input.dim() - 2) or min(widths) < 0:
-        return None
-    return tuple(widths)
-
-
-def padded_with(name: str, args: Any, kwargs: Any, dims: int) -> float | None:
-    """What a padding of rows and columns puts around a map, if it is no constant that counts: 0, or −∞, which no maximum chooses.
-
-    −∞ stands for a padding by the map's own numbers, too, and for one that only takes away. None for any other operation.
-
-    ``dims``: of a tensor that is a map.
-    """
-    if name not in PADS:
-        return None
-    input, pad, mode, value = _padding(*args, **kwargs)
-    if input.dim() != dims or len(pad) > 2 * (dims - 2) or (mode == "constant" and value not in (None, 0, -math.inf)):
-        return None
-    return 0.0 if mode == "constant" and not value and any(p > 0 for p in pad) else -math.inf
-
-
-def holds_negatives(t: Tensor) -> bool:
-    return t.is_floating_point() and bool((t < 0).any())
-
-
-def sets_zeros(node: Any) -> bool:
-    """Does it cut patches out of a map with zeros around it, or take something from itself?"""
-    name, inputs = kind(node), node.next_functions
-    return (name == "Im2Col" and any(node._saved_padding)) or (name in ("Sub", "Rsub") and len(inputs) > 1 and inputs[0] == inputs[1])
-
-
-def multiplies_by_zeros(name: str, args: Any, kwargs: Any) -> bool:
-    """Is it a product with constants, some of them zero: a mask?"""
-    if name not in PRODUCT_BY_ELEMENT:
-        return False
-    return any(bool((a == 0).any()) if isinstance(a, Tensor) else a == 0 for a in operands(args, kwargs) if not depends(a))

@@ -10,13 +10,16 @@ from __future__ import annotations
 import threading
 from collections.abc import Hashable
 from dataclasses import dataclass
+from typing import Any
 from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
 
+from ..engine.evaluation_mode import shared_copy
 from ..engine.plain_passes import plain_logits
 from ..engine.recording import Recording, record, rows
+from ..engine.torch_ops import mapped
 from ..engine.validation import UnsuitableNetwork
 from .targets import one_hot
 
@@ -72,11 +75,34 @@ def hold(network: nn.Module, recording: Recording) -> None:
             return
     if not recording.let_through:
         _check(network, recording)
+        if x.dtype not in TOLERANCE:
+            _check_in_single_precision(network, recording)
     found = Held(recording.nbytes // len(x), recording.largest // len(x))
     with _lock:
         known[checked[:2]] = found
-        if not recording.let_through:
+        if not recording.let_through and not of_one_colour(x):
             known[checked] = found
+
+
+def of_one_colour(x: Tensor) -> bool:
+    """Is each picture, (N, C, H, W), of one colour? Such pictures tell too little of others."""
+    flat = x.flatten(2)
+    return bool((flat == flat[..., :1]).all())
+
+
+def _check_in_single_precision(network: nn.Module, recording: Recording) -> None:
+    """What a lower precision leaves too much room for, where the network also runs in single precision."""
+    wide = shared_copy(network)
+    for module in wide.modules():
+        own: list[dict[str, Any]] = [module._parameters, module._buffers]
+        for of in own:
+            of.update({key: t.detach().float() for key, t in of.items() if t is not None and t.is_floating_point()})
+    args = mapped(recording.args, lambda t: t.float() if t.is_floating_point() else t)
+    try:
+        found = record(wide, recording.input.detach().float(), args=args, pictures=False)
+    except ValueError:  # it is written for the lower one
+        return
+    _check(wide, found)
 
 
 def _shape(x: Tensor) -> Hashable:

@@ -31,7 +31,7 @@ def own_model(
 ) -> Zoo:
     """Any rectifier network with its labels and its preprocessing: what :func:`trgbp_core.page.start.launch` takes.
 
-    The network is tried once on a black picture, so that whatever is wrong with it is reported here and not on the page. It is neither
+    The network is tried once on a picture of noise, so that whatever is wrong with it is reported here and not on the page. It is neither
     copied nor changed.
 
     Args:
@@ -49,8 +49,8 @@ def own_model(
     preprocess = preprocess or Preprocess()
     _check_numbers(network)
     try:
-        black = preprocess.black.expand(-1, -1, preprocess.size, preprocess.size)
-        recording = record(network, black.to(_device(network)))
+        noise = torch.randn(1, len(preprocess.mean), preprocess.size, preprocess.size, generator=torch.Generator().manual_seed(0))
+        recording = record(network, (preprocess.black + noise).to(_device(network)))
         axiom.hold(network, recording)
     except ValueError as error:
         raise ModelError(f"This network cannot be explained. {str(error).partition(' strict=')[0]}") from error
