@@ -163,7 +163,7 @@ def by_method(name: str, measures: Sequence[str]) -> str:
 
 EMBEDDED, OTHER = "efficientnet_lite0", "squeezenet1_1"
 FURTHER = ("efficientnet_lite1", "efficientnet_lite2", OTHER)
-ALL, FAITHFUL = f"{EMBEDDED}_all", f"{EMBEDDED}_faithfulness"
+ALL, SLOW, FAITHFUL = (f"{EMBEDDED}_{part}" for part in ("all", "slow", "faithfulness"))
 WHERE = ("ebpg", "pointing_game", "grid_pointing_game", "ibd_auc_upper_half", "ibd_auc", "morf_area_10", "lerf_area_10")
 PIXEL_RUNS = ("efficientnet_lite0_pixels", "squeezenet1_1_pixels", "squeezenet1_1_unit_pixels")
 TABLES: dict[str, Callable[[], str]] = {
@@ -173,6 +173,8 @@ TABLES: dict[str, Callable[[], str]] = {
     "against_the_paper": lambda: tables.against_the_paper(kept(EMBEDDED)),
     "every": lambda: by_method(ALL, WHERE),
     "best_of_every": lambda: networks.best([kept(ALL)]),
+    "slow": lambda: by_method(SLOW, WHERE),
+    "best_of_slow": lambda: networks.best([kept(SLOW)]),
     "faithful": lambda: choices.faithful(kept(FAITHFUL)),
     "best": lambda: networks.best(_all_networks()),
     "common": lambda: networks.common(_all_networks()),

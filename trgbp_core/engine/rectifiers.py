@@ -1,4 +1,4 @@
-"""Rectifiers: every way to call one in torch, what one keeps of a forward pass for its backward rule (Eq. 4), and zeros that may make one."""
+"""Rectifiers: every way to call one, what one keeps of a forward pass for its backward rule (Eq. 4), and zeros that may make one."""
 
 from __future__ import annotations
 
