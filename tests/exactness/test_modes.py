@@ -264,10 +264,15 @@ class Merges(nn.Module):
 
 def test_a_train_of_its_own_is_not_passed_over() -> None:
     network, x = seeded(Merges()).train(), x_of()
+    weight = network.conv.weight.detach().clone()
+    found = TRGBP(network).explain(x).logits
+    assert network.training
+    assert torch.equal(network.conv.weight, weight)
+    network.computed = 2 * network.change  # torch copies no such tensor
     with pytest.raises(ValueError, match=r"^Merges has a train\(\) of its own, .* call network\.eval\(\) first\.$"):
         TRGBP(network).explain(x)
-    logits = network.eval()(x).detach()
-    assert apart(TRGBP(network).explain(x).logits, logits) < 1e-12
+    assert apart(found, network.eval()(x).detach()) < 1e-12
+    assert apart(TRGBP(network).explain(x).logits, found) < 1e-12
 
 
 def test_a_function_that_closes_over_itself_is_refused_with_a_sentence() -> None:

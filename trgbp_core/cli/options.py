@@ -93,7 +93,7 @@ def labels(command: argparse.ArgumentParser) -> None:
         "--annotations",
         type=_path,
         metavar="FILE",
-        help="a CSV (image,class_index,x0,y0,x1,y1; boxes in fractions), or ImageNet's devkit; none for class folders",
+        help="a CSV (image,class_index,x0,y0,x1,y1; boxes in fractions), or ImageNet's devkit; not needed for class folders",
     )
 
 
@@ -110,7 +110,7 @@ def threads(default: int | None = None) -> argparse.ArgumentParser:
     return parent
 
 
-def seed(command: argparse.ArgumentParser, what: str = "of every draw") -> None:
+def seed(command: argparse.ArgumentParser, what: str = "seed of all random draws") -> None:
     command.add_argument("--seed", type=int, default=0, help=f"{what} (default 0)")
 
 

@@ -71,10 +71,10 @@ def prepare(name: str | torch.device | None, *, float64: bool = True) -> torch.d
     return device
 
 
-def option(default: str = "auto") -> argparse.ArgumentParser:
-    """The option ``--device``, as a parent of every command that computes."""
+def option(default: str = "auto", *, mps: bool = False) -> argparse.ArgumentParser:
+    """The option ``--device``, as a parent of every command that computes. ``mps``: that command also computes on Apple's."""
     parent, usual = argparse.ArgumentParser(add_help=False), "cuda if there is one" if default == "auto" else default
-    help = f"where to compute: cpu, cuda, cuda:1, mps or auto (default: {usual})"
+    help = f"where to compute: cpu, cuda, cuda:1{', mps' if mps else ''} or auto (default: {usual})"
     parent.add_argument("--device", metavar="DEVICE", default=default, help=help)
     return parent
 

@@ -7,7 +7,7 @@ import threading
 from collections import OrderedDict, deque
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from copy import copy
+from copy import copy, deepcopy
 from functools import cache, partial
 from types import BuiltinFunctionType, CellType, FunctionType, MethodType, ModuleType
 from typing import Any
@@ -22,14 +22,15 @@ from .validation import UnsuitableNetwork, unwrapped
 def evaluation_copy(network: nn.Module) -> nn.Module:
     """A copy of the module tree of ``network`` in which every module reads ``self.training`` as False.
 
-    Parameters and buffers are the caller's own tensors; what a forward pass sets on a module stays with the copy. Modules in plain lists,
-    tuples and dictionaries are copied too, and so are methods bound to one of the modules, ``forward`` among them, functions that close
-    over one, and objects that lead to one. What several of them share, their copies share too. What ``torch.compile`` or
-    ``nn.DataParallel`` has wrapped, whole or in part, is taken out of its wrapper; hooks of backward passes are left out.
+    Parameters and buffers are the caller's own tensors, unless a module in training mode has a ``train`` of its own, which then runs on
+    copies of them; what a forward pass sets on a module stays with the copy. Modules in plain lists, tuples and dictionaries are copied
+    too, and so are methods bound to one of the modules, ``forward`` among them, functions that close over one, and objects that lead to
+    one. What several of them share, their copies share too. What ``torch.compile`` or ``nn.DataParallel`` has wrapped, whole or in part, is
+    taken out of its wrapper; hooks of backward passes are left out.
 
     Raises:
-        UnsuitableNetwork: a module in training mode has a ``train`` of its own, which is not called on a copy; or objects that lead back to
-            themselves too deeply.
+        UnsuitableNetwork: a module that cannot be copied, or is none of the submodules, is in training mode and has a ``train`` of its own;
+            or objects that lead back to themselves too deeply.
     """
     return _copied(network, evaluation=True)
 
@@ -40,6 +41,12 @@ def shared_copy(network: nn.Module) -> nn.Module:
 
 
 def _copied(network: nn.Module, *, evaluation: bool) -> nn.Module:
+    own = next((m for m in network.modules() if m.training and type(m).train is not nn.Module.train), None) if evaluation else None
+    if own is not None:
+        try:
+            network = deepcopy(network).eval()  # which may do more than set the mode, to tensors too
+        except RuntimeError:  # torch copies no tensor that was computed
+            raise _own_train(own) from None
     try:
         return _Copy(network, evaluation=evaluation).module(network)
     except RecursionError:
@@ -66,6 +73,12 @@ def uncompiled() -> Iterator[None]:
                 stance.close()
 
 
+def _own_train(module: nn.Module) -> UnsuitableNetwork:
+    return UnsuitableNetwork(
+        f"{type(module).__name__} has a train() of its own, which may do more than set the mode: call network.eval() first."
+    )
+
+
 class _Copy:
     """One copy of a module tree: whatever several modules share, their copies share one copy of."""
 
@@ -80,9 +93,7 @@ class _Copy:
         if (known := self._copies.get(id(original))) is not None:
             return known[1]  # type: ignore[no-any-return]
         if self._evaluation and original.training and type(original).train is not nn.Module.train:
-            raise UnsuitableNetwork(
-                f"{type(original).__name__} has a train() of its own, which may do more than set the mode: call network.eval() first."
-            )
+            raise _own_train(original)
         new: nn.Module = object.__new__(original.__class__)  # torch.fx would make a class of its own for each
         self._copies[id(original)] = original, new
         own = {

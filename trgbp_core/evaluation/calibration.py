@@ -125,7 +125,7 @@ def describe(table: Calibration, measured: Measured) -> str:
     for threshold in np.quantile(measured.ibd, THRESHOLDS):
         of = table.at_least(float(threshold))
         interval = f"{100 * of.low:.0f} to {100 * of.high:.0f} %"
-        rows.append([f"{100 * threshold:.0f} %", str(of.number), f"{100 * of.share:.0f} %", interval])
+        rows.append([f"{math.floor(100 * threshold)} %", str(of.number), f"{100 * of.share:.0f} %", interval])
     mean = rate(int(measured.wrong.sum()), len(measured.wrong))
     lines = [
         f"{table.model}: {table.pictures}.",

@@ -22,7 +22,7 @@ from ..options import folder, labels, methods, models, seed, workers
 def options(command: argparse.ArgumentParser) -> None:
     add = command.add_argument
     labels(command)
-    add("--boxes", type=Path, metavar="DIR", help="PASCAL-style XML files, called like the pictures")
+    add("--boxes", type=Path, metavar="DIR", help="PASCAL-style XML files, named like the pictures")
     folder(command, "evaluation")
     models(command)
     methods(command, "paper")
@@ -34,7 +34,7 @@ def options(command: argparse.ArgumentParser) -> None:
     )
     add("--limit", type=int, metavar="N", help="measure only N pictures, drawn at random")
     seed(command)
-    add("--sample", type=int, default=500, help="EBPG: pictures in a repeat (default 500)")
+    add("--sample", type=int, default=500, help="EBPG: pictures in each of its repeated draws, all where there are fewer (default 500)")
     add("--repeats", type=int, default=5, help="EBPG: repeats (default 5)")
     add("--perturbed", type=int, metavar="N", help="perturbation curves of only N pictures, drawn at random (default: of all)")
     what = "measure pixel perturbation with these fills too, in every ranking and of either class: black, mean, blur (default none)"
@@ -42,8 +42,8 @@ def options(command: argparse.ArgumentParser) -> None:
     what = "deletion, insertion, infidelity and sensitivity-max of N pictures, drawn at random (default 0: leave them out)"
     add("--faithfulness", type=int, default=0, metavar="N", help=what)
     add("--mosaics", type=int, default=25, help="mosaics of the grid pointing game (default 25; 0 leaves it out)")
-    add("--sanity", type=int, default=8, metavar="N", help="pictures whose sanity is checked (default 8; 0 leaves it out)")
-    add("--stages", type=int, default=12, help="stages of the cascade that are looked at (default 12)")
+    add("--sanity", type=int, default=8, metavar="N", help="pictures of the sanity checks (default 8; 0 leaves them out)")
+    add("--stages", type=int, default=12, help="steps of the sanity checks at which maps are compared (default 12)")
     add("--batch", type=int, help=f"pictures that are explained together (default {EXPLAINED}; {EXPLAINED_ON_A_CARD} on a graphics card)")
     workers(command)
 

@@ -67,7 +67,7 @@ def faithful(r: Results) -> str:
         return "Not measured: see `--faithfulness`."
     count = int(np.isfinite(r.numbers["deletion_auc"]).any(1).sum())
     return (
-        f"Of {count} {'picture' if count == 1 else 'pictures'}; one of which a measure says nothing is left out of its mean.\n\n"
+        f"Of {count} {'picture' if count == 1 else 'pictures'}; one without a value is left out of that measure's mean.\n\n"
         "- **Deletion and insertion** (Petsiuk et al. 2018, RISE): the area under the class's probability, 0 to 1, while pixels of the "
         "picture become zero after normalisation, or pixels of the blurred picture become the picture's, most relevant first, in "
         f"{STEPS} equal steps (RISE's code: 224). Deletion: lower is better; insertion: higher.\n"
@@ -77,7 +77,7 @@ def faithful(r: Results) -> str:
         "- Its share: the same, divided by the falls' mean square; 0: the map tells all about how the score falls, 1: it tells nothing.\n"
         "- **Sensitivity-max** (Yeh et al. 2019), lower is better: the largest relative change of the map, ‖R(x + δ) − R(x)‖ / ‖R(x)‖, "
         f"over {faithfulness.CHANGES} random δ of at most {faithfulness.RADIUS} in each value after normalisation, captum's defaults; "
-        f"not of methods that take {SLOW} forward passes or more.\n\n"
+        f"not of methods that take some {SLOW} forward passes or more.\n\n"
         + markdown_table(["", *map(title, r.methods)], rows_of(r, *faithfulness.NUMBERS))
     )
 

@@ -93,13 +93,13 @@ def best(found: Sequence[Results]) -> str:
             rows.append([name, r.network, *cells, *[NOTHING] * (PLACES - len(cells))])
     return (
         "Behind each figure: the method's lead over the next one on the same pictures, with its 95 % interval; bold where that excludes "
-        f"zero, so that the place is more than chance. {tables.fewer(*found)}: less is better.\n\n"
+        f"zero: that lead is more than chance (not corrected for the number of comparisons). {tables.fewer(*found)}: less is better.\n\n"
         + markdown_table(["", "network", "first", "second", "third"], rows, "lllll")
     )
 
 
 def common(found: Sequence[Results]) -> str:
-    """Which orders of two methods all networks share, and which are turned round between them."""
+    """Which orders of two methods all networks share, and which are reversed between them."""
     methods = [method for method in found[0].methods if all(method in r.methods for r in found)]
     rows = []
     for key, name in tables.measures(*found).items():
@@ -115,8 +115,8 @@ def common(found: Sequence[Results]) -> str:
         rows.append([name, "; ".join(above) or NOTHING, "; ".join(turned) or NOTHING])
     return (
         "Left: pairs of methods whose paired difference has the same sign in every network, each with a 95 % interval that excludes zero. "
-        "Right: pairs of which one network says the one with such an interval, and another the other. Nothing is corrected for the "
-        "number of pairs.\n\n" + markdown_table(["", "the same in all", "turned round"], rows, "lll")
+        "Right: pairs whose order differs between two networks, each time with such an interval. Nothing is corrected for the "
+        "number of pairs.\n\n" + markdown_table(["", "the same in all", "reversed"], rows, "lll")
     )
 
 
