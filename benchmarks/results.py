@@ -163,7 +163,7 @@ def by_method(name: str, measures: Sequence[str]) -> str:
 
 EMBEDDED, OTHER = "efficientnet_lite0", "squeezenet1_1"
 FURTHER = ("efficientnet_lite1", "efficientnet_lite2", OTHER)
-ALL, SLOW, FAITHFUL = (f"{EMBEDDED}_{part}" for part in ("all", "slow", "faithfulness"))
+ALL, SLOW, CAMERAS, FAITHFUL = (f"{EMBEDDED}_{part}" for part in ("all", "slow", "cameras", "faithfulness"))
 WHERE = ("ebpg", "pointing_game", "grid_pointing_game", "ibd_auc_upper_half", "ibd_auc", "morf_area_10", "lerf_area_10")
 PIXEL_RUNS = ("efficientnet_lite0_pixels", "squeezenet1_1_pixels", "squeezenet1_1_unit_pixels")
 TABLES: dict[str, Callable[[], str]] = {
@@ -175,6 +175,8 @@ TABLES: dict[str, Callable[[], str]] = {
     "best_of_every": lambda: networks.best([kept(ALL)]),
     "slow": lambda: by_method(SLOW, WHERE),
     "best_of_slow": lambda: networks.best([kept(SLOW)]),
+    "cameras": lambda: by_method(CAMERAS, WHERE),
+    "best_of_cameras": lambda: networks.best([kept(CAMERAS)]),
     "faithful": lambda: choices.faithful(kept(FAITHFUL)),
     "best": lambda: networks.best(_all_networks()),
     "common": lambda: networks.common(_all_networks()),
@@ -183,6 +185,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "empty": lambda: choices.empty_maps(kept("efficientnet_lite0_pixels")),
 }
 """What stands between the marks of docs/results.md."""
+PLACES = "no first second third fourth fifth sixth seventh eighth ninth tenth".split()
 
 
 def _all_networks() -> Sequence[Results]:
@@ -207,6 +210,11 @@ def claims() -> dict[str, list[str]]:
         *first, end = (value(r, "grid_pointing_game", method) for r in all_four)
         return f"{', '.join(first)}{last}{end}"
 
+    def area(r: Results, key: str, method: str) -> str:
+        return number(r.figures[key].estimate(method).value, 3, 1)
+
+    faithful, some, cameras = map(kept, (FAITHFUL, SLOW, CAMERAS))
+    shares = sorted(f"{share:.2f}" for share in faithful.figures["infidelity_share"].values)
     ours, boxed = "tr_gbp_conserving", int(pixels.boxed.sum())
     pairs = list(zip(pixels.numbers["ebpg"][pixels.boxed].T, pixels.numbers["ebpg_empty"][pixels.boxed].T, strict=True))
     empty = int(pairs[0][1].sum())
@@ -214,23 +222,35 @@ def claims() -> dict[str, list[str]]:
     none_there = not caffe.numbers["ebpg_empty"][caffe.boxed].any()
     units = [value(r, "grid_pointing_game", "tr_gbp") for r in (caffe, scaled)]
     *right, last = (number(1 - r.wrong.mean()) for r in all_four[1:])
+    place = 1 + [method for method, *_ in networks.ordered(every, "ebpg")].index(ours)
     both = [f"{value(r, 'ebpg', ours)} and {value(r, 'ebpg', 'grad_cam')}" for r in (embedded, lite2)]
     return {
         "README.md": [
-            f"{grid('tr_gbp')} % of its map on the class's own picture (conserving ψ {grid(ours, ', ')}), the best of the other methods, "
-            f"Grad-CAM, {grid('grad_cam')} %",
+            f"{grid('tr_gbp')} % of its map on the class's own picture (conserving ψ {grid(ours, ', ')}); the next, Grad-CAM, "
+            f"{grid('grad_cam')} %",
             f"by {lead(embedded, 'ebpg', 'grad_cam', 'tr_gbp')} and {lead(embedded, 'ebpg', 'guided_backprop', 'tr_gbp')} points",
-            f"first on SqueezeNet ({value(other, 'ebpg', ours)} %)",
+            f"first of the six on SqueezeNet ({value(other, 'ebpg', ours)} %)",
+            f"{PLACES[place]} of {len(every.methods)} on {embedded.network}",
             f"({both[0]} % on EfficientNet-Lite0, {both[1]} % on -Lite2)",
             f"{units[0]} % or {units[1]} %",
         ],
         "docs/results.md": [
-            f"its EBPG is {value(embedded, 'ebpg', ours)} instead of {value(pixels, 'ebpg', 'tr_gbp_conserving_gradient')}",
-            f"above the paper's ψ by {lead(embedded, 'ebpg', ours, 'tr_gbp')} points",
+            f"its EBPG would be {value(pixels, 'ebpg', 'tr_gbp_conserving_gradient')}",
+            f"the paper's ψ is {lead(embedded, 'ebpg', ours, 'tr_gbp')} points below",
+            f"({area(other, 'lerf_area_10', ours)}, FullGrad {area(other, 'lerf_area_10', 'full_grad')})",
+            f"lowest deletion AUC ({area(faithful, 'deletion_auc', ours)})",
+            f"the paper's ψ is fifth of six ({area(faithful, 'deletion_auc', 'tr_gbp')})",
+            f"({shares[0]} to {shares[-1]} of it is left)",
             f"over CAM, the next, by {lead(every, 'grid_pointing_game', 'tr_gbp', 'cam')} and "
             f"{lead(every, 'grid_pointing_game', ours, 'cam')} points",
+            f"With every size ({value(cameras, 'grid_pointing_game', slow.EVERY_SIZE)}) it is level with TR-GBP "
+            f"({value(cameras, 'grid_pointing_game', 'tr_gbp')}, conserving ψ {value(cameras, 'grid_pointing_game', ours)}:",
+            f"with the other choice ({value(cameras, 'grid_pointing_game', 'cameras')})",
+            f"VarGrad ({value(some, 'ebpg', 'var_grad')}) is above the conserving ψ ({value(some, 'ebpg', ours)})",
+            f"come first ({value(some, 'grid_pointing_game', ours)} and {value(some, 'grid_pointing_game', 'tr_gbp')}), CAMERAS with every "
+            f"size not far behind ({value(some, 'grid_pointing_game', slow.EVERY_SIZE)})",
             f"LRP-αβ ({value(every, 'ebpg', 'lrp_alpha_beta')}), Guided Grad-CAM ({value(every, 'ebpg', 'guided_grad_cam')})",
-            f"({value(every, 'grid_pointing_game', 'guided_grad_cam')} in the grid pointing game; LRP-αβ "
+            f"in the grid pointing game ({value(every, 'grid_pointing_game', 'guided_grad_cam')}; LRP-αβ "
             f"{value(every, 'grid_pointing_game', 'lrp_alpha_beta')}, the other two "
             f"{value(every, 'grid_pointing_game', 'excitation_backprop')} and {value(every, 'grid_pointing_game', 'deep_taylor')}",
             f"Of the same {len(other.images)} pictures they give {', '.join(f'{each} %' for each in right)} and {last} % their label",
