@@ -76,7 +76,18 @@ ROWS = {"weight": parameter(6, 6, 3), "bias": parameter(6)}
 VOLUME = {"weight": parameter(6, 6, 1, 3, 3), "bias": parameter(6)}
 UPSAMPLING = {"up": partial(nn.ConvTranspose2d, 6, 6, 3, stride=2)}
 UP = constant(6, 1, 1) + 3
+
+
+def _filled(z: Tensor, empty: Any = torch.empty) -> Tensor:
+    y = empty(*z.shape, dtype=z.dtype)
+    y[:, :3] = z[:, 3:]
+    y[:, 3:] = z[:, :3]
+    return y  # type: ignore[no-any-return]
+
+
 LINEAR: list[Case] = [
+    exact("torch.empty, filled in pieces", _filled, lambda z: torch.cat([z[:, 3:], z[:, :3]], 1)),
+    exact("new_empty, filled in pieces", lambda z: _filled(z, z.new_empty), lambda z: torch.cat([z[:, 3:], z[:, :3]], 1)),
     # everything by keyword
     exact("add(input=, other=constant)", lambda z: torch.add(input=z, other=C), lambda z: z + C),
     exact(

@@ -143,6 +143,19 @@ class Slotted:
     second: nn.Module
 
 
+class Private:
+    """Two modules behind properties, in slots of no other's and in attributes of the same names."""
+
+    __slots__ = ("__dict__", "__first")
+
+    def __init__(self, first: nn.Module, second: nn.Module) -> None:
+        self.__first = first
+        self.__dict__["second"] = second
+
+    first = property(lambda self: self.__first)
+    second = property(lambda self: self.__dict__["second"])
+
+
 class Listed(list[nn.Module]):
     first = property(lambda self: self[0])
     second = property(lambda self: self[1])
@@ -154,6 +167,7 @@ class Listed(list[nn.Module]):
 HOLDERS: dict[str, Callable[[nn.Module, nn.Module], Any]] = {
     "a named tuple": Pair,
     "slots": Slotted,
+    "private slots and properties": Private,
     "a list of its own kind": Listed,
     "a namespace": lambda a, b: SimpleNamespace(first=a, second=b),
     "a holder in a holder": lambda a, b: SimpleNamespace(first=Pair(a, b).first, second=SimpleNamespace(forward=b).forward),

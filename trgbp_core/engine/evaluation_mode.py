@@ -45,7 +45,7 @@ def _copied(network: nn.Module, *, evaluation: bool) -> nn.Module:
     if own is not None:
         try:
             network = deepcopy(network).eval()  # which may do more than set the mode, to tensors too
-        except RuntimeError:  # torch copies no tensor that was computed
+        except Exception:  # torch copies no tensor that was computed, Python no lock
             raise _own_train(own) from None
     try:
         return _Copy(network, evaluation=evaluation).module(network)
@@ -165,7 +165,9 @@ class _Copy:
         except TypeError:  # a class with a memory of its own, such as types.SimpleNamespace
             new = copy(value)
         self._copies[id(value)] = value, new
-        for name, one in [*getattr(value, "__dict__", {}).items(), *_slots(value)]:
+        if attributes := getattr(value, "__dict__", None):
+            new.__dict__.update({name: self.value(one) for name, one in attributes.items()})
+        for name, one in _slots(value):
             object.__setattr__(new, name, self.value(one))
         return new
 
@@ -259,6 +261,10 @@ def _slots(value: Any) -> Iterator[tuple[str, Any]]:
 
 @cache
 def _slot_names(kind: Any) -> tuple[str, ...]:
-    names = [of.__dict__.get("__slots__", ()) for of in kind.__mro__]
-    every = [name for of in names for name in ((of,) if isinstance(of, str) else of)]
-    return tuple(name for name in every if name not in ("__dict__", "__weakref__"))
+    found = []
+    for of in kind.__mro__:
+        names = of.__dict__.get("__slots__", ())
+        for name in (names,) if isinstance(names, str) else names:
+            private = name.startswith("__") and not name.endswith("__")
+            found.append(f"_{of.__name__.lstrip('_')}{name}" if private else name)
+    return tuple(name for name in found if name not in ("__dict__", "__weakref__"))

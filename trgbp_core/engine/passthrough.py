@@ -86,7 +86,7 @@ class Passthrough(TorchFunctionMode):
         if self._is_own_write(name, args, kwargs, writes):
             return args[0]
         if not sources:
-            return func(*args, **kwargs)
+            return ops.filled(name, func(*args, **kwargs))
         if name in ops.READING:
             self._refuse_or_list(Doubt(self.names.running(), name, READ))
             return func(*args, **kwargs)
@@ -101,7 +101,7 @@ class Passthrough(TorchFunctionMode):
         written = args[0] if writes else None
         if writes and len(sources) > len(inputs):  # a mask decides what is written: the tensor as it was may be a rectifier's input
             args = (args[0].clone(), *args[1:])
-        result = func(*args, **kwargs)
+        result = ops.filled(name, func(*args, **kwargs))
         outcome = args[0] if writes and result is None else result
         parts = self._parts(name, outcome, sources)
         if not parts:

@@ -150,6 +150,8 @@ VALUE_FREE = frozenset(
 )
 """Tell no more than a tensor's shape."""
 
+EMPTY = frozenset("empty empty_like empty_strided new_empty new_empty_strided".split())
+
 CHECKS = frozenset("isnan isfinite isinf isposinf isneginf".split())
 """Tell whether a tensor holds numbers at all: constants, as long as the answer is the same everywhere."""
 
@@ -239,6 +241,11 @@ def detached(value: Any) -> Any:
 def replaced(value: Any, by: dict[int, Tensor]) -> Any:
     """``value`` with the tensors ``by`` in the place of those with these ids."""
     return mapped(value, lambda t: by.get(id(t), t))
+
+
+def filled(name: str, result: Any) -> Any:
+    """``result``, or zeros in the place of whatever lay in the memory of a new tensor, so that every call finds the same there."""
+    return result.zero_() if name in EMPTY and isinstance(result, Tensor) else result
 
 
 def divides_by_constant(name: str, args: Any) -> bool:

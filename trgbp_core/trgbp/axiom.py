@@ -20,7 +20,7 @@ from ..engine.evaluation_mode import shared_copy
 from ..engine.plain_passes import plain_logits
 from ..engine.recording import Recording, record, rows
 from ..engine.torch_ops import mapped
-from ..engine.validation import UnsuitableNetwork
+from ..engine.validation import UnsuitableNetwork, UnsupportedOperation
 from .targets import one_hot
 
 TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-3}
@@ -100,6 +100,8 @@ def _check_in_single_precision(network: nn.Module, recording: Recording) -> None
     args = mapped(recording.args, lambda t: t.float() if t.is_floating_point() else t)
     try:
         found = record(wide, recording.input.detach().float(), args=args, pictures=False)
+    except UnsupportedOperation:
+        raise
     except ValueError:  # it is written for the lower one
         return
     _check(wide, found)
