@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import copy
+import gc
 import random
 import threading
 import weakref
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import Enum
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
@@ -19,6 +21,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from trgbp_core import TRGBP, cascade
+from trgbp_core.engine.evaluation_mode import evaluation_copy
 
 from .cases import Around, seeded, x_of
 from .checks import apart, check_unchanged, must_refuse
@@ -164,11 +167,50 @@ class Listed(list[nn.Module]):
         super().__init__([first, second])
 
 
+class Attributes(dict[str, Any]):
+    """A dictionary whose items are its attributes, too."""
+
+    def __init__(self, first: Any, second: Any) -> None:
+        super().__init__(first=first, second=second)
+        self.__dict__ = self
+
+
+class Frozen(dict[str, Any]):
+    """A dictionary that nobody may write to."""
+
+    first = property(lambda self: self["first"])
+    second = property(lambda self: self["second"])
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        raise TypeError("frozen")
+
+
+class Deleted(SimpleNamespace):
+    """It does something when it is deleted."""
+
+    deleted = 0
+
+    def __del__(self) -> None:
+        Deleted.deleted += 1
+
+
+class Shy:
+    """It does not like to be looked at."""
+
+    @property
+    def __class__(self) -> type:  # type: ignore[override]
+        raise RuntimeError("not now")
+
+
 HOLDERS: dict[str, Callable[[nn.Module, nn.Module], Any]] = {
     "a named tuple": Pair,
     "slots": Slotted,
     "private slots and properties": Private,
     "a list of its own kind": Listed,
+    "an attribute dictionary": Attributes,
+    "a frozen dictionary": lambda a, b: Frozen(first=a, second=b),
+    "an object that does something when it is deleted": lambda a, b: Deleted(first=a, second=b),
+    "beside an object that does not like to be looked at": lambda a, b: SimpleNamespace(first=a, second=b, more=SimpleNamespace(shy=Shy())),
     "a namespace": lambda a, b: SimpleNamespace(first=a, second=b),
     "a holder in a holder": lambda a, b: SimpleNamespace(first=Pair(a, b).first, second=SimpleNamespace(forward=b).forward),
     "weak references": lambda a, b: SimpleNamespace(first=(weak := Pair(weakref.ref(a), weakref.ref(b))).first, second=weak.second),
@@ -283,7 +325,7 @@ def test_a_train_of_its_own_is_not_passed_over() -> None:
     assert network.training
     assert torch.equal(network.conv.weight, weight)
     network.computed = 2 * network.change  # torch copies no such tensor
-    with pytest.raises(ValueError, match=r"^Merges has a train\(\) of its own, .* call network\.eval\(\) first\.$"):
+    with pytest.raises(ValueError, match=r"^Merges has a train\(\) of its own, .* call eval\(\) first, on the network"):
         TRGBP(network).explain(x)
     assert apart(found, network.eval()(x).detach()) < 1e-12
     assert apart(TRGBP(network).explain(x).logits, found) < 1e-12
@@ -298,3 +340,49 @@ def test_a_function_that_closes_over_itself_is_refused_with_a_sentence() -> None
     network.held_again["again"] = again
     with pytest.raises(ValueError, match="lead back to themselves"):
         TRGBP(network).explain(x_of())
+
+
+def test_a_copied_holder_is_deleted_without_a_word() -> None:
+    network = seeded(Held(lambda a, b: Deleted(first=a, second=b)))
+    before = Deleted.deleted
+    TRGBP(network).explain(x_of())
+    gc.collect()
+    assert Deleted.deleted == before
+
+
+class Act(Enum):
+    """Members are the only ones of their kind."""
+
+    RELU = "relu"
+    NONE = "none"
+
+
+class Steps(nn.Module):
+    """Its steps are the keys of a dictionary, modules and others in turn."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second, self.last = nn.Conv2d(3, 6, 3), nn.Conv2d(6, 6, 3), nn.Linear(6, 7)
+        self.act = Act.RELU
+        self.steps = {self.first: 1, torch.relu: 1, self.second: 1, torch.abs: 0}
+
+    def forward(self, x: Tensor) -> Tensor:
+        for step, times in self.steps.items():
+            x = step(x) if times else x
+        return self.last((F.relu(x) if self.act is Act.RELU else x).mean((2, 3)))
+
+
+def test_a_dictionary_keeps_its_order_and_an_enumeration_its_members() -> None:
+    network, x = seeded(Steps()).eval(), x_of()
+    assert apart(TRGBP(network).explain(x).logits, network(x).detach()) < 1e-12
+
+
+def test_a_data_set_that_a_trainer_holds_costs_nothing() -> None:
+    network = seeded(Held(Pair))
+    samples = [SimpleNamespace(number=i) for i in range(20_000)]
+    network.trainer = SimpleNamespace(network=network, data=SimpleNamespace(samples=samples))
+    for sample in samples:
+        sample.data = network.trainer.data
+    copied = evaluation_copy(network)
+    assert copied.trainer.network is copied
+    assert copied.trainer.data.samples is samples or len(copied.trainer.data.samples) == len(samples)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections import OrderedDict, deque
-from collections.abc import Iterable, Iterator
+from collections import OrderedDict, defaultdict, deque
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from copy import copy, deepcopy
-from functools import cache, partial
-from types import BuiltinFunctionType, CellType, FunctionType, MethodType, ModuleType
+from copy import deepcopy
+from enum import Enum
+from functools import partial
+from types import BuiltinFunctionType, CellType, FunctionType, MemberDescriptorType, MethodType, ModuleType
 from typing import Any
 from weakref import ReferenceType, ref
 
@@ -41,7 +42,7 @@ def shared_copy(network: nn.Module) -> nn.Module:
 
 
 def _copied(network: nn.Module, *, evaluation: bool) -> nn.Module:
-    own = next((m for m in network.modules() if m.training and type(m).train is not nn.Module.train), None) if evaluation else None
+    own = next((m for m in network.modules() if m.training and _has_own_train(m)), None) if evaluation else None
     if own is not None:
         try:
             network = deepcopy(network).eval()  # which may do more than set the mode, to tensors too
@@ -73,9 +74,16 @@ def uncompiled() -> Iterator[None]:
                 stance.close()
 
 
+def _has_own_train(module: nn.Module) -> bool:
+    """Not those of these libraries, which choose kernels or cache constants, and compute the same."""
+    train = getattr(type(module), "train", nn.Module.train)  # a proxy's type has none
+    return train is not nn.Module.train and train.__module__.partition(".")[0] not in ("transformers", "timm", "lightning")
+
+
 def _own_train(module: nn.Module) -> UnsuitableNetwork:
     return UnsuitableNetwork(
-        f"{type(module).__name__} has a train() of its own, which may do more than set the mode: call network.eval() first."
+        f"{type(module).__name__} has a train() of its own, which may do more than set the mode: call eval() first, on the network or, if "
+        "it is none of the network's submodules, on this part of it."
     )
 
 
@@ -92,7 +100,7 @@ class _Copy:
         original = unwrapped(original)
         if (known := self._copies.get(id(original))) is not None:
             return known[1]  # type: ignore[no-any-return]
-        if self._evaluation and original.training and type(original).train is not nn.Module.train:
+        if self._evaluation and original.training and _has_own_train(original):
             raise _own_train(original)
         new: nn.Module = object.__new__(original.__class__)  # torch.fx would make a class of its own for each
         self._copies[id(original)] = original, new
@@ -111,7 +119,7 @@ class _Copy:
         return new
 
     def value(self, value: Any) -> Any:
-        """An attribute's value, with copies in the place of modules, of lists, dictionaries and sets, and of objects that lead to modules.
+        """An attribute's value, with copies in the place of modules, of lists, dictionaries and sets, and of objects that hold modules.
 
         A tensor that carries a gradient of its own is a constant here.
         """
@@ -125,12 +133,12 @@ class _Copy:
             return value.detach() if value.requires_grad and not isinstance(value, nn.Parameter) else value
         if isinstance(value, FunctionType):
             return self._function(value)
-        if isinstance(value, (tuple, frozenset)):
+        if isinstance(value, tuple) or type(value) is frozenset:
             found = [self.value(v) for v in value]
             if all(a is b for a, b in zip(found, value, strict=True)):
                 return value
-            return value._make(found) if hasattr(value, "_make") else type(value)(found)
-        if isinstance(value, (list, dict, set, deque)):
+            return frozenset(found) if isinstance(value, frozenset) else tuple.__new__(type(value), found)
+        if type(value) in CONTAINERS or (isinstance(value, (list, dict)) and _parts_hold_module(value)):
             return self._container(value)
         if isinstance(value, MethodType):
             owner = self._captured(value.__self__)
@@ -144,26 +152,39 @@ class _Copy:
         return self._holder(value) if self._leads_to_module(value) else value
 
     def _container(self, value: Any) -> Any:
-        new = value.copy() if type(value) in CONTAINERS else copy(value)
+        kind: Any = type(value)
+        exact = kind in CONTAINERS
+        new = value.copy() if exact else kind.__new__(kind)
         self._copies[id(value)] = value, new
+        if not exact:
+            own = getattr(value, "__dict__", {})  # an "attribute dictionary" is its own
+            if own:
+                new.__dict__ = new if own is value else {key: self.value(one) for key, one in own.items()}
         if not value:
             return new
         if isinstance(value, dict):
+            put = kind.__setitem__ if exact else dict.__setitem__
+            new.clear()
             for key, one in value.items():
-                if (mine := self.value(key)) is not key:
-                    del new[key]
-                new[mine] = self.value(one)
-            return new
-        new.clear()
-        (new.update if isinstance(value, set) else new.extend)([self.value(one) for one in value])
+                put(new, self.value(key), self.value(one))
+        else:
+            list.clear(new) if isinstance(value, list) else new.clear()
+            add = list.extend if isinstance(value, list) else kind.update if isinstance(value, set) else kind.extend
+            add(new, [self.value(one) for one in value])
         return new
 
     def _holder(self, value: Any) -> Any:
-        """Another object of the same class, whatever making one does."""
+        """Another object of the same class, whatever making or deleting one does; ``value`` where Python knows no way to make one."""
+        kind: Any = type(value)
+        if hasattr(kind, "__del__"):
+            kind = type(kind.__name__, (kind,), {"__del__": lambda self: None, "__slots__": (), "__module__": kind.__module__})
         try:
-            new = object.__new__(type(value))
+            new = object.__new__(kind)
         except TypeError:  # a class with a memory of its own, such as types.SimpleNamespace
-            new = copy(value)
+            try:
+                new = kind.__new__(kind)
+            except Exception:
+                return value
         self._copies[id(value)] = value, new
         if attributes := getattr(value, "__dict__", None):
             new.__dict__.update({name: self.value(one) for name, one in attributes.items()})
@@ -194,45 +215,62 @@ class _Copy:
     def _captured(self, value: Any) -> Any:
         """What a function or a method was made with. A list of its own, as of a hook that takes notes, stays the caller's."""
         code = isinstance(value, (FunctionType, MethodType, partial))
-        return self.value(value) if code or id(value) in self._held or self._leads_to_module((value,)) else value
+        return self.value(value) if code or _is_module(value) or id(value) in self._held or self._leads_to_module(value) else value
 
     def _leads_to_module(self, value: Any) -> bool:
-        """Is a module reached from ``value``, through however many objects?"""
-        seen, waiting = {id(value)}, [value]
-        while waiting:
-            for part in _parts(waiting.pop()):
-                if isinstance(part, nn.Module):
-                    return True
-                if not isinstance(part, PLAIN) and id(part) not in seen and id(part) not in self._barren:
-                    seen.add(id(part))
-                    waiting.append(part)
-        self._barren |= seen
+        """Does ``value`` hold a module, itself or through at most :data:`DEEP` objects?"""
+        if id(value) in self._barren:
+            return False
+        seen, layer = {id(value)}, [value]
+        for depth in range(DEEP):
+            parts = {id(part): part for one in layer for part in _parts(one, first=not depth) if type(part) not in SIMPLE}
+            if any(map(_is_module, parts.values())):
+                return True
+            layer = [part for key, part in parts.items() if key not in seen]
+            seen |= parts.keys()
+        self._barren.add(id(value))
         return False
 
 
-PLAIN = (type(None), bool, int, float, complex, str, bytes, torch.dtype, torch.device, type, ModuleType, BuiltinFunctionType)
-"""Values that hold nothing."""
+PLAIN = (type(None), bool, int, float, complex, str, bytes, torch.dtype, torch.device, type, ModuleType, BuiltinFunctionType, Enum)
+"""Values that hold nothing, or are the only ones of their kind."""
 SIMPLE = frozenset((type(None), bool, int, float, str))
-CONTAINERS = frozenset((list, dict, OrderedDict, set, deque))
+CONTAINERS = frozenset((list, dict, OrderedDict, defaultdict, set, deque))
+DEEP = 4
+LONG = 256
+"""In longer lists and dictionaries of other objects, such as the pictures of a data set, no module is looked for."""
 
 
-def _parts(value: Any) -> Iterable[Any]:
-    """What ``value`` refers to; nothing of torch's own objects, nor of those that do something when they are deleted."""
-    if isinstance(value, dict):
-        return [*value, *value.values()]
-    if isinstance(value, (list, tuple, set, frozenset, deque)):
-        return value
-    if isinstance(value, MethodType):
-        return (value.__self__,)
-    if isinstance(value, partial):
-        return (value.func, *value.args, *value.keywords.values())
-    if isinstance(value, FunctionType):
-        return (*_contents(value), *(value.__defaults__ or ()), *(value.__kwdefaults__ or {}).values())
-    if type(value) is ReferenceType:
-        return (value(),)
-    if isinstance(value, (*PLAIN, Tensor)) or type(value).__module__.partition(".")[0] == "torch" or hasattr(type(value), "__del__"):
-        return ()
-    return [*getattr(value, "__dict__", {}).values(), *(one for _, one in _slots(value))]
+def _is_module(value: Any) -> bool:
+    return issubclass(type(value), nn.Module)
+
+
+def _parts_hold_module(value: Any) -> bool:
+    return any(map(_is_module, _parts(value)))
+
+
+def _parts(value: Any, *, first: bool = True) -> list[Any]:
+    """What ``value`` refers to. Not ``first``: nothing of torch's own objects, nor of those that do something when they are deleted."""
+    try:
+        if isinstance(value, (list, tuple, dict, set, frozenset, deque)):
+            if len(value) > LONG:
+                return []
+            return [*value, *value.values()] if isinstance(value, dict) else list(value)
+        if isinstance(value, MethodType):
+            return [value.__self__]
+        if isinstance(value, partial):
+            return [value.func, *value.args, *value.keywords.values()]
+        if isinstance(value, FunctionType):
+            return [*_contents(value), *(value.__defaults__ or ()), *(value.__kwdefaults__ or {}).values()]
+        if type(value) is ReferenceType:
+            return [value()]
+        if isinstance(value, (*PLAIN, Tensor)):
+            return []
+        if not first and (type(value).__module__.partition(".")[0] == "torch" or hasattr(type(value), "__del__")):
+            return []
+        return [*getattr(value, "__dict__", {}).values(), *(one for _, one in _slots(value))]
+    except Exception:  # whatever a stranger's object does when it is looked at
+        return []
 
 
 def _held(network: nn.Module) -> set[int]:
@@ -255,16 +293,8 @@ def _contents(function: FunctionType) -> Iterator[Any]:
 
 def _slots(value: Any) -> Iterator[tuple[str, Any]]:
     """What an object holds in slots, by their names."""
-    kind: Any = type(value)
-    return ((name, getattr(value, name)) for name in _slot_names(kind) if hasattr(value, name))
-
-
-@cache
-def _slot_names(kind: Any) -> tuple[str, ...]:
-    found = []
-    for of in kind.__mro__:
-        names = of.__dict__.get("__slots__", ())
-        for name in (names,) if isinstance(names, str) else names:
-            private = name.startswith("__") and not name.endswith("__")
-            found.append(f"_{of.__name__.lstrip('_')}{name}" if private else name)
-    return tuple(name for name in found if name not in ("__dict__", "__weakref__"))
+    for kind in type(value).__mro__:
+        for name, place in kind.__dict__.items() if "__slots__" in kind.__dict__ else ():
+            if isinstance(place, MemberDescriptorType):
+                with suppress(AttributeError):  # empty
+                    yield name, place.__get__(value)

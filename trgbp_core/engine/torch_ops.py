@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.autograd.function import BackwardCFunction
 
@@ -245,7 +246,10 @@ def replaced(value: Any, by: dict[int, Tensor]) -> Any:
 
 def filled(name: str, result: Any) -> Any:
     """``result``, or zeros in the place of whatever lay in the memory of a new tensor, so that every call finds the same there."""
-    return result.zero_() if name in EMPTY and isinstance(result, Tensor) else result
+    if name in EMPTY and isinstance(result, Tensor):
+        with torch.no_grad():
+            result.zero_()
+    return result
 
 
 def divides_by_constant(name: str, args: Any) -> bool:
