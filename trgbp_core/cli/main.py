@@ -76,9 +76,8 @@ def _parser() -> Parser:
     for name, (module, help) in COMMANDS.items():
         # `models` computes nothing, and `bench` compares with what a processor can do.
         bench = name == "bench"
-        parents: list[Any] = (
-            [] if name == "models" else [devices.option("cpu" if bench else "auto", mps=name == "explain"), threads(2 if bench else None)]
-        )
+        device = devices.option("cpu" if bench else "auto", mps=name == "explain")
+        parents: list[Any] = [] if name == "models" else [device, threads(2 if bench else None)]
         command = commands.add_parser(name, help=help, description=help, parents=parents, allow_abbrev=False)
         module.options(command)
         command.set_defaults(run=module.run)

@@ -30,8 +30,8 @@ def evaluation_copy(network: nn.Module) -> nn.Module:
     taken out of its wrapper; hooks of backward passes are left out.
 
     Raises:
-        UnsuitableNetwork: a module that cannot be copied, or is none of the submodules, is in training mode and has a ``train`` of its own;
-            or objects that lead back to themselves too deeply.
+        UnsuitableNetwork: a module in training mode has a ``train`` of its own, and cannot be copied or is not a submodule; or functions
+            or objects lead back to themselves too deeply.
     """
     return _copied(network, evaluation=True)
 
@@ -82,8 +82,8 @@ def _has_own_train(module: nn.Module) -> bool:
 
 def _own_train(module: nn.Module) -> UnsuitableNetwork:
     return UnsuitableNetwork(
-        f"{type(module).__name__} has a train() of its own, which may do more than set the mode: call eval() first, on the network or, if "
-        "it is none of the network's submodules, on this part of it."
+        f"{type(module).__name__} has a train() of its own, which may do more than set the mode: call eval() first, on the network or, "
+        "where this module is not a submodule of it, on the module."
     )
 
 
